@@ -1,0 +1,57 @@
+"""Every name that is written into an AnnData."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+CLASSIFIER = "classifier"
+TSPG = "tspg"
+GENE_SET = "gene_set"
+
+TRAIN = "train"
+TEST = "test"
+
+
+@dataclass(frozen=True)
+class ClassifierKeys:
+    """Where a fitted classifier is written."""
+
+    uns: str
+    split: str
+    predicted: str
+
+
+@dataclass(frozen=True)
+class TspgKeys:
+    """Where a fitted generator and what it did are written."""
+
+    uns: str
+    layer: str
+    split: str
+    predicted: str
+    probability: str
+    state: str
+
+    def embedding(self, method: str) -> tuple[str, str]:
+        """Names in `obsm` of the originals' and of the perturbed samples' coordinates."""
+        return f"{self.uns}_{method}", f"{self.uns}_{method}_xadv"
+
+
+def classifier_keys(key_added: str = CLASSIFIER) -> ClassifierKeys:
+    """Names for a classifier called `key_added`."""
+    return ClassifierKeys(
+        uns=key_added, split=f"{key_added}_split", predicted=f"{key_added}_predicted"
+    )
+
+
+def tspg_keys(key_added: str | None = None) -> TspgKeys:
+    """Names for a fit; None is the default fit, whose layer is called `xadv`."""
+    key = TSPG if key_added is None else key_added
+    return TspgKeys(
+        uns=key,
+        layer="xadv" if key == TSPG else key,
+        split=f"{key}_split",
+        predicted=f"{key}_predicted",
+        probability=f"{key}_target_probability",
+        state=f"{key}_state",
+    )

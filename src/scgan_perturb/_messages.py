@@ -1,0 +1,54 @@
+"""How the package speaks to its user: log lines, warnings, and names that were not found."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import sys
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+PACKAGE_DIR = str(Path(__file__).parent)
+MAX_EXAMPLES = 5
+
+
+class _UserHandler(logging.Handler):
+    """Prints to standard error, unless the user has set up logging herself."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if not logging.getLogger().handlers:
+            print(self.format(record), file=sys.stderr)
+
+
+logger = logging.getLogger("scgan_perturb")
+logger.setLevel(logging.INFO)
+logger.addHandler(_UserHandler())
+
+
+def warn(message: str, category: type[Warning] = UserWarning) -> None:
+    """Warn at the line outside this package that led here."""
+    frame, level = sys._getframe(), 1
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(PACKAGE_DIR):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)
+
+
+def examples(names: Iterable[object]) -> str:
+    """The first few names, quoted, and how many more there are."""
+    quoted = [repr(str(name)) for name in names]
+    more = len(quoted) - MAX_EXAMPLES
+    return ", ".join(quoted[:MAX_EXAMPLES]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def unknown_name(what: str, name: object, available: Iterable[object], remedy: str = "") -> KeyError:
+    """The error for a name that is not there, with the nearest ones that are."""
+    names = [str(candidate) for candidate in available]
+    if near := difflib.get_close_matches(str(name), names, n=3):
+        found = f"Nearest: {examples(near)}."
+    else:
+        found = f"There are: {examples(names)}." if names else "There are none."
+    return KeyError(f"{what} {name!r} not found. {found} {remedy}".rstrip())

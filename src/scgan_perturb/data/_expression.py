@@ -1,0 +1,155 @@
+"""The expression matrix of an AnnData: found, checked, cut to genes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from .._messages import examples, unknown_name, warn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from anndata import AnnData
+
+Matrix: TypeAlias = "np.ndarray | sparse.csr_matrix | sparse.csr_array"
+
+BLOCK_ROWS = 1024
+RAW_CHECK_ROWS = 200
+
+
+def blocks(n_rows: int, size: int = BLOCK_ROWS) -> Iterator[slice]:
+    """Slices that cover `n_rows` rows, `size` at a time."""
+    for start in range(0, n_rows, size):
+        yield slice(start, min(start + size, n_rows))
+
+
+def dense(block: Matrix) -> np.ndarray:
+    """A block as a dense float32 array; a dense float32 one is returned as it is."""
+    array = block.toarray() if sparse.issparse(block) else np.asarray(block)
+    return array.astype(np.float32, copy=False)
+
+
+def read_expression(adata: AnnData, layer: str | None) -> Matrix:
+    """X or a layer, as a NumPy array or a CSR matrix of numbers.
+
+    Raises
+    ------
+    KeyError
+        If there is no such layer.
+    ValueError
+        If there is no matrix, if it holds no numbers, or if gene names repeat.
+    """
+    if not adata.var_names.is_unique:
+        repeated = adata.var_names[adata.var_names.duplicated()].unique()
+        msg = (
+            f"{len(repeated):,} gene names occur more than once in adata.var_names "
+            f"({examples(repeated)}). Call adata.var_names_make_unique() first."
+        )
+        raise ValueError(msg)
+    if layer is not None and layer not in adata.layers:
+        raise unknown_name("Layer", layer, adata.layers.keys(), "layer=None means adata.X.")
+    where = "adata.X" if layer is None else f"adata.layers[{layer!r}]"
+    matrix = adata.X if layer is None else adata.layers[layer]
+    if matrix is None or 0 in adata.shape:
+        msg = f"{where} is empty: {adata.n_obs:,} samples × {adata.n_vars:,} genes."
+        raise ValueError(msg)
+    if adata.isbacked or not (isinstance(matrix, np.ndarray) or sparse.issparse(matrix)):
+        msg = (
+            f"{where} is not in memory or of a kind that is not supported "
+            f"({type(matrix).__name__}). Call adata = adata.to_memory() first."
+        )
+        raise TypeError(msg)
+    matrix = matrix.tocsr() if sparse.issparse(matrix) else np.asarray(matrix)
+    if matrix.dtype.kind not in "biuf":
+        msg = f"{where} holds values of type {matrix.dtype}, not real numbers."
+        raise ValueError(msg)
+    return matrix
+
+
+def read_gene_mask(adata: AnnData, mask_var: str | None) -> np.ndarray:
+    """Which genes to use, as a boolean array of n_vars.
+
+    Raises
+    ------
+    KeyError
+        If `mask_var` is no column of `adata.var`.
+    ValueError
+        If the column is not boolean or marks no gene.
+    """
+    if mask_var is None:
+        return np.ones(adata.n_vars, dtype=bool)
+    if mask_var not in adata.var:
+        raise unknown_name(
+            "Gene mask", mask_var, adata.var.columns, "Mark genes with sp.pp.gene_set."
+        )
+    column = adata.var[mask_var]
+    if column.isna().any() or not pd.api.types.is_bool_dtype(column):
+        msg = f"adata.var[{mask_var!r}] must be boolean without gaps, not {column.dtype}."
+        raise ValueError(msg)
+    mask = column.to_numpy(dtype=bool)
+    if not mask.any():
+        msg = f"No genes left: adata.var[{mask_var!r}] is False for all {adata.n_vars:,} genes."
+        raise ValueError(msg)
+    return mask
+
+
+def select_genes(matrix: Matrix, genes: np.ndarray) -> Matrix:
+    """The columns `genes` (positions), without a copy where these are all columns in order."""
+    if len(genes) == matrix.shape[1] and (genes == np.arange(len(genes))).all():
+        return matrix
+    return matrix[:, genes]
+
+
+def match_genes(adata: AnnData, genes: np.ndarray, *, whose: str = "the model") -> np.ndarray:
+    """Positions in `adata` of `genes`, by name.
+
+    Raises
+    ------
+    ValueError
+        If any of them is lacking.
+    """
+    positions = adata.var_names.get_indexer(genes)
+    if (lacking := positions < 0).any():
+        msg = (
+            f"{lacking.sum():,} of the {len(genes):,} genes of {whose} are not in adata.var_names "
+            f"(lacking: {examples(genes[lacking])}; there are: {examples(adata.var_names[:3])}). "
+            "Use the same kind of gene names and all genes that the model was fitted on."
+        )
+        raise ValueError(msg)
+    return positions
+
+
+def check_finite(adata: AnnData, matrix: Matrix, genes: np.ndarray) -> None:
+    """Raise ValueError if a value of the matrix (samples × `genes`) is NaN or infinite."""
+    bad, first = 0, None
+    for rows in blocks(matrix.shape[0]):
+        block = matrix[rows]
+        values = block.data if sparse.issparse(block) else block
+        if np.isfinite(values).all():
+            continue
+        sample, gene = np.nonzero(~np.isfinite(dense(block)))
+        bad += len(sample)
+        first = first or (rows.start + sample[0], gene[0])
+    if first is not None:
+        sample_name, gene_name = adata.obs_names[first[0]], adata.var_names[genes[first[1]]]
+        msg = (
+            f"{bad:,} values are NaN or infinite, first in sample {sample_name!r}, "
+            f"gene {gene_name!r}. Fill or remove them first."
+        )
+        raise ValueError(msg)
+
+
+def warn_if_raw(matrix: Matrix) -> None:
+    """Warn if the matrix looks like raw counts: whole numbers, not negative, beyond 0 and 1."""
+    step = max(1, matrix.shape[0] // RAW_CHECK_ROWS)
+    sample = matrix[::step]
+    values = sample.data if sparse.issparse(sample) else sample
+    if values.size and values.min() >= 0 and values.max() > 1 and (values == np.rint(values)).all():
+        warn(
+            "The expression values are whole numbers, like raw counts. Normalise first, e.g. "
+            "sc.pp.normalize_total(adata); sc.pp.log1p(adata)."
+        )

@@ -1,0 +1,64 @@
+"""Sample labels: read as text, coded by the classes that have training samples."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from .._messages import examples, unknown_name
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from anndata import AnnData
+
+
+def read_labels(adata: AnnData, groupby: str) -> pd.Series:
+    """The labels as an unordered categorical of text, in the column's own order of categories.
+
+    Raises
+    ------
+    KeyError
+        If `groupby` is no column of `adata.obs`.
+    ValueError
+        If a label is missing, or two different values read alike.
+    """
+    if groupby not in adata.obs:
+        raise unknown_name("Column", groupby, adata.obs.columns, "groupby is a column of adata.obs.")
+    column = adata.obs[groupby]
+    if (missing := column.isna()).any():
+        msg = (
+            f"{missing.sum():,} of {adata.n_obs:,} samples have no label in adata.obs[{groupby!r}] "
+            f"({examples(adata.obs_names[missing])}). Label them, or leave them out: "
+            f"adata = adata[adata.obs[{groupby!r}].notna()].copy()"
+        )
+        raise ValueError(msg)
+    codes, values = pd.factorize(column, sort=True)
+    classes = [str(value) for value in values]
+    if len(set(classes)) < len(classes):
+        msg = f"adata.obs[{groupby!r}] holds different values that read alike: {examples(classes)}."
+        raise ValueError(msg)
+    return pd.Series(pd.Categorical.from_codes(codes, classes), index=adata.obs_names)
+
+
+def resolve_class(label: object, classes: np.ndarray, *, what: str = "target") -> int:
+    """Position of `label` among the classes; ValueError if it is none of them."""
+    positions = np.flatnonzero(classes == str(label))
+    if len(positions) == 0:
+        msg = f"{what} {str(label)!r} is not a class. The classes are: {', '.join(map(repr, map(str, classes)))}."
+        raise ValueError(msg)
+    return int(positions[0])
+
+
+def resolve_classes(labels: object, classes: np.ndarray, *, what: str) -> np.ndarray:
+    """Positions of one label or several among the classes."""
+    return np.array([resolve_class(label, classes, what=what) for label in several(labels)], dtype=int)
+
+
+def several(labels: object) -> Sequence[object]:
+    """One label or several, as a sequence."""
+    if isinstance(labels, (list, tuple, set, np.ndarray, pd.Index, pd.Series)):
+        return list(labels)
+    return [labels]

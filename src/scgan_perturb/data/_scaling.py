@@ -1,0 +1,82 @@
+"""Per-gene scaling to [0, 1] with the range of the training samples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ._expression import blocks, dense
+
+if TYPE_CHECKING:
+    from ._expression import Matrix
+
+
+@dataclass(frozen=True)
+class GeneScaler:
+    """Scales genes to [0, 1] and back; genes that never vary in training are left out.
+
+    Parameters
+    ----------
+    minimum, maximum
+        Range of each gene over the training samples, in input units, float32 of n_genes.
+    """
+
+    minimum: np.ndarray
+    maximum: np.ndarray
+
+    @classmethod
+    def fit(cls, expression: Matrix, rows: np.ndarray) -> GeneScaler:
+        """Take the ranges from the given rows (positions), in blocks."""
+        lows, highs = [], []
+        for block in blocks(len(rows)):
+            chosen = expression[rows[block]]
+            low, high = chosen.min(axis=0), chosen.max(axis=0)
+            lows.append(dense(low).ravel())
+            highs.append(dense(high).ravel())
+        return cls(np.min(lows, axis=0), np.max(highs, axis=0))
+
+    @property
+    def varying(self) -> np.ndarray:
+        """Boolean array of n_genes: which genes vary over the training samples."""
+        return self.maximum > self.minimum
+
+    def transform(self, expression: Matrix, rows: np.ndarray | None = None) -> np.ndarray:
+        """Scale and clip all rows, or those at `rows`: float32, samples × varying genes."""
+        rows = np.arange(expression.shape[0]) if rows is None else rows
+        varying = self.varying
+        low, span = self.minimum[varying], (self.maximum - self.minimum)[varying]
+        scaled = np.empty((len(rows), len(low)), dtype=np.float32)
+        for block in blocks(len(rows)):
+            values, out = dense(expression[rows[block]]), scaled[block]
+            np.subtract(values if varying.all() else values[:, varying], low, out=out)
+            np.divide(out, span, out=out)
+            np.clip(out, 0, 1, out=out)
+        return scaled
+
+    def scale(self, expression: Matrix) -> np.ndarray:
+        """Scale and clip to [0, 1], genes that do not vary to 0: float32, samples × genes."""
+        scaled = np.zeros(expression.shape, dtype=np.float32)
+        scaled[:, self.varying] = self.transform(expression)
+        return scaled
+
+    def inverse(self, scaled: np.ndarray, original: np.ndarray) -> np.ndarray:
+        """Scaled values in input units; genes that do not vary are taken from `original`.
+
+        Parameters
+        ----------
+        scaled
+            Samples × varying genes, in [0, 1].
+        original
+            The same samples × all genes, in input units.
+        """
+        varying = self.varying
+        low, high = self.minimum[varying], self.maximum[varying]
+        values = np.clip(scaled * (high - low) + low, low, high)
+        if varying.all():
+            return values.astype(np.float32, copy=False)
+        restored = original.astype(np.float32)
+        restored[:, varying] = values
+        return restored
+

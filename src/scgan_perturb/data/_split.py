@@ -1,0 +1,78 @@
+"""Which samples train and which are held out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .._keys import TEST, TRAIN
+from .._messages import examples, unknown_name, warn
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from anndata import AnnData
+
+
+def read_split(
+    adata: AnnData, labels: pd.Series, held_out: float | str, *, seed: int
+) -> np.ndarray:
+    """Boolean array of n_obs: True where a sample trains.
+
+    Parameters
+    ----------
+    labels
+        Categorical labels of all samples.
+    held_out
+        Share of each class to hold out, or a column of `adata.obs` that says train or test.
+    seed
+        Seed of the random choice.
+
+    Raises
+    ------
+    KeyError
+        If the column is not there.
+    ValueError
+        If the share is not in [0, 1), or the column says anything but train and test.
+    """
+    if isinstance(held_out, str):
+        return _split_of_column(adata, held_out)
+    if not 0 <= held_out < 1:
+        msg = f"held_out must be a share in [0, 1) or a column of adata.obs, not {held_out!r}."
+        raise ValueError(msg)
+    return stratified_split(labels, held_out, seed=seed)
+
+
+def stratified_split(labels: pd.Series, held_out: float, *, seed: int) -> np.ndarray:
+    """Hold out a share of each class, to the nearest whole sample (paper, section 2.2)."""
+    rng = np.random.default_rng(seed)
+    codes = labels.cat.codes.to_numpy()
+    is_train = np.ones(len(labels), dtype=bool)
+    too_small = []
+    for code, name in enumerate(labels.cat.categories):
+        members = np.flatnonzero(codes == code)
+        n_held_out = min(round(held_out * len(members)), len(members) - 1)
+        is_train[rng.permutation(members)[:n_held_out]] = False
+        if held_out > 0 and n_held_out < 1:
+            too_small.append(name)
+    if too_small:
+        warn(
+            f"Too few samples to hold any out: {examples(too_small)}. "
+            "All of them train; nothing is measured on these classes."
+        )
+    return is_train
+
+
+def _split_of_column(adata: AnnData, column: str) -> np.ndarray:
+    if column not in adata.obs:
+        raise unknown_name("Column", column, adata.obs.columns, "held_out names a column of obs.")
+    values = adata.obs[column]
+    if not values.isin([TRAIN, TEST]).all():
+        other = values[~values.isin([TRAIN, TEST])].unique()
+        msg = f"adata.obs[{column!r}] must say {TRAIN!r} or {TEST!r}; it also holds {examples(other)}."
+        raise ValueError(msg)
+    is_train = (values == TRAIN).to_numpy(dtype=bool)
+    if not is_train.any():
+        msg = f"adata.obs[{column!r}] marks no sample as {TRAIN!r}."
+        raise ValueError(msg)
+    return is_train

@@ -1,0 +1,46 @@
+"""The course of a training, as a table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .._keys import TSPG
+from .._messages import unknown_name
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from anndata import AnnData
+
+
+def history(adata: AnnData, *, key: str = TSPG) -> pd.DataFrame:
+    """Losses and held-out success of a fit, epoch by epoch.
+
+    Parameters
+    ----------
+    adata
+        AnnData with a fit.
+    key
+        Name of the fit of a generator or a classifier.
+
+    Returns
+    -------
+    DataFrame, a row an epoch. For a generator: the mean over the epoch of
+    `loss_discriminator`, `loss_gan`, `loss_adv`, `loss_norm` and `loss_td` (equations 1 to 4,
+    unweighted), and `held_out_success` after it. For a classifier: `loss`, `held_out_accuracy`.
+
+    Raises
+    ------
+    KeyError
+        If there is no such fit.
+
+    Examples
+    --------
+    >>> import scgan_perturb as sp
+    >>> adata = sp.datasets.pbmc68k()
+    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", max_epochs=2)
+    >>> len(sp.get.history(adata))
+    2
+    """
+    if key not in adata.uns or "history" not in adata.uns[key]:
+        raise unknown_name("Fit", key, adata.uns, "Call sp.tl.fit_tspg(adata, groupby, target) first.")
+    return adata.uns[key]["history"].copy()

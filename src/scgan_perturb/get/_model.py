@@ -1,0 +1,57 @@
+"""The fitted model of an AnnData."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .._keys import TSPG
+from .._messages import unknown_name
+from ..models._parts import model_from_parts
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from ..models._fitted import PerturbationModel
+
+
+def model(adata: AnnData, *, key: str = TSPG) -> PerturbationModel:
+    """The fitted generator as an object, free of the AnnData.
+
+    Parameters
+    ----------
+    adata
+        AnnData that :func:`~scgan_perturb.tl.fit_tspg` wrote to.
+    key
+        Name of the fit.
+
+    Returns
+    -------
+    A model with `perturb(array)`, `save(folder)` and `load(folder)`; `genes` is the order of the
+    array's columns.
+
+    Raises
+    ------
+    KeyError
+        If there is no such fit.
+    ValueError
+        If what is stored there is not a fit, or is damaged.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import scgan_perturb as sp
+    >>> adata = sp.datasets.pbmc68k()
+    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", max_epochs=2)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     sp.get.model(adata).save(folder)
+    ...     model = sp.get.PerturbationModel.load(folder)
+    >>> model.target
+    'CD19+ B'
+    """
+    if key not in adata.uns:
+        raise unknown_name("Fit", key, adata.uns, "Call sp.tl.fit_tspg(adata, groupby, target) first.")
+    try:
+        return model_from_parts(adata.uns[key])
+    except ValueError as error:
+        msg = f"adata.uns[{key!r}] does not hold a fit of sp.tl.fit_tspg. {error}"
+        raise ValueError(msg) from error

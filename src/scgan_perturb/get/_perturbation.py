@@ -1,0 +1,222 @@
+"""What a fit changed, as tables."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from .._keys import TSPG, tspg_keys
+from .._messages import unknown_name
+from ..data._expression import dense, match_genes, read_expression
+from ..data._labels import several
+from ._model import model as get_model
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from anndata import AnnData
+
+    from ..models._fitted import PerturbationModel
+
+ORIGINAL, PERTURBED = "original", "perturbed"
+
+
+class Samples(NamedTuple):
+    """Samples before and after: rows × the model's genes, input units."""
+
+    names: pd.Index
+    before: np.ndarray
+    after: np.ndarray
+
+
+def read_samples(adata: AnnData, model: PerturbationModel, rows: np.ndarray, key: str) -> Samples:
+    """Original and perturbed expression of the samples at `rows`.
+
+    Raises
+    ------
+    KeyError
+        If the perturbed layer is not there.
+    """
+    xadv = read_layer(adata, key)
+    positions = match_genes(adata, model.genes)
+    original = read_expression(adata, model.params.get("layer"))
+    before, after = (dense(matrix[rows][:, positions]) for matrix in (original, xadv))
+    return Samples(adata.obs_names[rows], before, after)
+
+
+def read_layer(adata: AnnData, key: str) -> np.ndarray:
+    """The perturbed layer; KeyError if it is not there."""
+    layer = tspg_keys(key).layer
+    if layer not in adata.layers:
+        remedy = "Call sp.tl.perturb(adata) to write it."
+        raise unknown_name("Layer", layer, adata.layers.keys(), remedy)
+    return adata.layers[layer]
+
+
+def find_rows(adata: AnnData, obs_names: object | None) -> np.ndarray:
+    """Positions of the named samples, or of all for None.
+
+    Raises
+    ------
+    KeyError
+        If a sample is not there.
+    ValueError
+        If sample names repeat.
+    """
+    if obs_names is None:
+        return np.arange(adata.n_obs)
+    if not adata.obs_names.is_unique:
+        msg = "Sample names occur more than once. Call adata.obs_names_make_unique() first."
+        raise ValueError(msg)
+    names = several(obs_names)
+    rows = adata.obs_names.get_indexer(pd.Index(names))
+    if (rows < 0).any():
+        raise unknown_name("Sample", names[int(np.argmin(rows))], adata.obs_names)
+    return rows
+
+
+def perturbation(
+    adata: AnnData,
+    obs_names: str | Sequence[str] | None = None,
+    *,
+    units: Literal["input", "scaled"] = "input",
+    key: str = TSPG,
+) -> pd.DataFrame:
+    """The change of each gene in each sample, x_adv − x.
+
+    Parameters
+    ----------
+    adata
+        AnnData with a fit and its perturbed layer.
+    obs_names
+        Sample or samples; None for all.
+    units
+        `"input"` for the units of the data, `"scaled"` for shares of each gene's range over
+        the training samples, in [-1, 1]. This is P after clipping: what is really added.
+    key
+        Name of the fit.
+
+    Returns
+    -------
+    DataFrame, samples × genes of the model.
+
+    Raises
+    ------
+    KeyError
+        If there is no such fit, layer or sample.
+    ValueError
+        If `units` is neither of the two.
+
+    Examples
+    --------
+    >>> import scgan_perturb as sp
+    >>> adata = sp.datasets.pbmc68k()
+    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", max_epochs=2)
+    >>> sp.get.perturbation(adata, adata.obs_names[:2]).shape
+    (2, 765)
+    """
+    if units not in ("input", "scaled"):
+        msg = f"units must be 'input' or 'scaled', not {units!r}."
+        raise ValueError(msg)
+    model = get_model(adata, key=key)
+    samples = read_samples(adata, model, find_rows(adata, obs_names), key)
+    before, after = samples.before, samples.after
+    if units == "scaled":
+        before, after = model.scaler.scale(before), model.scaler.scale(after)
+    return pd.DataFrame(after - before, index=samples.names, columns=model.genes)
+
+
+def transition(adata: AnnData, obs_name: str, *, key: str = TSPG) -> pd.DataFrame:
+    """One sample's way to the target, gene by gene, as the paper's heatmaps show it.
+
+    Parameters
+    ----------
+    adata
+        AnnData with a fit and its perturbed layer.
+    obs_name
+        The sample.
+    key
+        Name of the fit.
+
+    Returns
+    -------
+    DataFrame, a row a gene, from the most increased to the most decreased. Columns, all scaled
+    to the range of the training samples: `x` (the sample), `perturbation` (in [-1, 1], after
+    clipping), `xadv` (perturbed) and `target_mean` (paper, section 2.3).
+
+    Raises
+    ------
+    KeyError
+        If there is no such fit, layer or sample.
+
+    Examples
+    --------
+    >>> import scgan_perturb as sp
+    >>> adata = sp.datasets.pbmc68k()
+    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", max_epochs=2)
+    >>> list(sp.get.transition(adata, adata.obs_names[0]).columns)
+    ['x', 'perturbation', 'xadv', 'target_mean']
+    """
+    model = get_model(adata, key=key)
+    samples = read_samples(adata, model, find_rows(adata, obs_name), key)
+    x, xadv, mean = model.scaler.scale(
+        np.vstack([samples.before, samples.after, model.target_mean])
+    )
+    table = pd.DataFrame(
+        {"x": x, "perturbation": xadv - x, "xadv": xadv, "target_mean": mean}, index=model.genes
+    )
+    return table.sort_values("perturbation", ascending=False, kind="stable")
+
+
+def perturbed_adata(adata: AnnData, *, key: str = TSPG) -> AnnData:
+    """Originals and perturbed samples in one AnnData, for scanpy to work on.
+
+    Parameters
+    ----------
+    adata
+        AnnData with a fit and its perturbed layer.
+    key
+        Name of the fit.
+
+    Returns
+    -------
+    AnnData with all originals, followed by the samples that were perturbed, named
+    `<sample>-perturbed`. `obs['tspg_state' | f'{key}_state']` says `original` or `perturbed`;
+    the other columns of `obs` and `var` and the colours in `uns` are kept.
+
+    Raises
+    ------
+    KeyError
+        If there is no such fit or layer.
+
+    Examples
+    --------
+    >>> import scgan_perturb as sp
+    >>> adata = sp.datasets.pbmc68k()
+    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", max_epochs=2)
+    >>> sp.get.perturbed_adata(adata).obs["tspg_state"].value_counts().to_dict()
+    {'original': 700, 'perturbed': 700}
+    """
+    model, keys = get_model(adata, key=key), tspg_keys(key)
+    rows = adata.obs[keys.predicted].notna().to_numpy()
+    original = read_expression(adata, model.params.get("layer"))
+    changed = read_layer(adata, key)[rows]
+    obs = adata.obs[rows].set_axis(adata.obs_names[rows] + "-perturbed")
+    both = ad.concat(
+        {
+            ORIGINAL: ad.AnnData(original.astype(np.float32), obs=adata.obs, var=adata.var),
+            PERTURBED: ad.AnnData(
+                sparse.csr_matrix(changed) if sparse.issparse(original) else changed,
+                obs=obs,
+                var=adata.var,
+            ),
+        },
+        label=keys.state,
+        merge="same",
+    )
+    both.uns = {name: value for name, value in adata.uns.items() if name.endswith("_colors")}
+    return both

@@ -1,0 +1,1 @@
+"""Networks, losses, target distribution, training, files: arrays and tensors, no AnnData."""

@@ -1,0 +1,61 @@
+"""What the two training loops share: shuffled batches, progress, history, a stop at NaN."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+from tqdm.auto import tqdm
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+Record = dict[str, float]
+LOSS_PREFIX = "loss_"
+
+
+def shuffled_batches(
+    n_rows: int, batch_size: int, rng: torch.Generator
+) -> Iterator[torch.Tensor]:
+    """Random batches of one size, the largest that is at most `batch_size` and leaves few rows.
+
+    A short last batch would upset batch normalisation and the compiled shape; fewer rows than
+    there are batches are left out of an epoch, others in the next.
+    """
+    n_batches = math.ceil(n_rows / batch_size)
+    size = n_rows // n_batches
+    order = torch.randperm(n_rows, generator=rng, device=rng.device)
+    yield from order[: n_batches * size].split(size)
+
+
+def run_epochs(
+    run_epoch: Callable[[], Record], max_epochs: int, *, description: str, progress_bar: bool
+) -> list[Record]:
+    """Run epochs and collect their records, showing the losses.
+
+    Raises
+    ------
+    FloatingPointError
+        If a loss is NaN or infinite.
+    """
+    history = []
+    with tqdm(
+        range(1, max_epochs + 1), desc=description, unit="epoch", disable=not progress_bar
+    ) as bar:
+        for epoch in bar:
+            record = run_epoch()
+            _check_losses(record, epoch)
+            history.append(record)
+            bar.set_postfix({name.removeprefix(LOSS_PREFIX): f"{v:.3g}" for name, v in record.items()})
+    return history
+
+
+def _check_losses(record: Record, epoch: int) -> None:
+    broken = [n for n, v in record.items() if n.startswith(LOSS_PREFIX) and not math.isfinite(v)]
+    if broken:
+        msg = (
+            f"{', '.join(broken)} became NaN or infinite in epoch {epoch}; nothing was written. "
+            "Look for extreme values (log-normalise the data) and for very large loss weights."
+        )
+        raise FloatingPointError(msg)

@@ -1,0 +1,224 @@
+"""Fitted models as plain arrays: what is kept in an AnnData, saved to a folder, and applied."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..data._expression import blocks, dense
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    import torch
+    from torch import nn
+
+    from ..data._expression import Matrix
+    from ..data._scaling import GeneScaler
+
+Weights = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class FittedClassifier:
+    """The target model f with the genes, ranges and classes it was trained on.
+
+    Parameters
+    ----------
+    genes
+        Names of the genes, in the order of the columns.
+    classes
+        Labels, in the order of the logits.
+    scaler
+        Range of each gene over the training samples.
+    weights
+        float32 arrays by name.
+    params
+        Settings of the fit: text, numbers, truth values, arrays of text.
+    """
+
+    genes: np.ndarray = field(repr=False)
+    classes: np.ndarray
+    scaler: GeneScaler = field(repr=False)
+    weights: Weights = field(repr=False)
+    params: dict[str, Any] = field(default_factory=dict)
+
+    def network(self) -> nn.Module:
+        """f on the CPU, frozen, in evaluation mode."""
+        import torch  # noqa: PLC0415 (a stored model can be read without torch)
+
+        from ._networks import Classifier, from_arrays  # noqa: PLC0415
+
+        with torch.device("meta"):
+            network = Classifier(int(self.scaler.varying.sum()), len(self.classes))
+        return from_arrays(network, self.weights)
+
+    def predict_proba(self, expression: Matrix, *, accelerator: str = "auto") -> np.ndarray:
+        """Class probabilities, float32 of samples × classes.
+
+        Parameters
+        ----------
+        expression
+            Samples × `genes`, in input units.
+        accelerator
+            Device, as Lightning Fabric names them.
+        """
+        network = self.network()
+        return _apply(
+            lambda x: network(x).softmax(dim=1), network, self, expression, accelerator
+        )
+
+
+@dataclass(frozen=True)
+class PerturbationModel:
+    """A fitted generator: perturbs expression towards its target.
+
+    Got from :func:`~scgan_perturb.get.model`, or read with :meth:`load`.
+
+    Parameters
+    ----------
+    classifier
+        The target model, with genes, gene ranges and classes.
+    target_mean
+        Mean expression of the target's training samples, input units, n_genes.
+    weights
+        Weights of the generator, float32 arrays by name.
+    params
+        Settings of the fit, the target among them.
+
+    Examples
+    --------
+    >>> import scgan_perturb as sp
+    >>> adata = sp.datasets.pbmc68k()
+    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", max_epochs=2)
+    >>> model = sp.get.model(adata)
+    >>> model.perturb(adata.X[:3]).shape
+    (3, 765)
+    """
+
+    classifier: FittedClassifier
+    target_mean: np.ndarray = field(repr=False)
+    weights: Weights = field(repr=False)
+    params: dict[str, Any]
+
+    @property
+    def target(self) -> str:
+        """Label that samples are perturbed towards."""
+        return str(self.params["target"])
+
+    @property
+    def genes(self) -> np.ndarray:
+        """Names of the genes, in the order of the columns."""
+        return self.classifier.genes
+
+    @property
+    def scaler(self) -> GeneScaler:
+        """Range of each gene over the training samples."""
+        return self.classifier.scaler
+
+    @property
+    def target_class(self) -> int:
+        """Position of the target among the classes."""
+        return int(np.flatnonzero(self.classifier.classes == self.target)[0])
+
+    def network(self) -> nn.Module:
+        """The generator on the CPU, frozen, in evaluation mode."""
+        import torch  # noqa: PLC0415 (a stored model can be read without torch)
+
+        from ._networks import Generator, from_arrays  # noqa: PLC0415
+
+        with torch.device("meta"):
+            network = Generator(int(self.scaler.varying.sum()))
+        return from_arrays(network, self.weights)
+
+    def perturb(self, expression: Matrix, *, accelerator: str = "auto") -> np.ndarray:
+        """x_adv = clip(x + G(x), 0, 1) in input units (paper, section 2.2).
+
+        Values beyond the training range are clipped to it; genes that were constant in
+        training are returned as they are.
+
+        Parameters
+        ----------
+        expression
+            Samples × `genes`, in input units, dense or sparse.
+        accelerator
+            Device, as Lightning Fabric names them.
+
+        Returns
+        -------
+        float32 array of samples × `genes`, input units.
+
+        Raises
+        ------
+        ValueError
+            If the number of genes differs, or a value is NaN or infinite.
+        """
+        from ._networks import perturb  # noqa: PLC0415
+
+        network = self.network()
+        return _apply(
+            lambda x: perturb(network, x)[1],
+            network,
+            self.classifier,
+            expression,
+            accelerator,
+            restore=True,
+        )
+
+    def save(self, folder: str | Path) -> None:
+        """Write `model.json` and `weights.safetensors` into a folder, made if need be."""
+        from ._files import save_model  # noqa: PLC0415
+
+        save_model(self, folder)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> PerturbationModel:
+        """Read what :meth:`save` wrote; nothing in the files is executed.
+
+        Raises
+        ------
+        FileNotFoundError
+            If the folder lacks one of the two files.
+        ValueError
+            If a file is damaged or does not fit the other.
+        """
+        from ._files import load_model  # noqa: PLC0415
+
+        return load_model(folder)
+
+
+def _apply(
+    function: Callable[[torch.Tensor], torch.Tensor],
+    network: nn.Module,
+    classifier: FittedClassifier,
+    expression: Matrix,
+    accelerator: str,
+    *,
+    restore: bool = False,
+) -> np.ndarray:
+    """Run a function of scaled samples over all rows, in blocks; `restore` to input units."""
+    import torch  # noqa: PLC0415
+
+    from ._device import open_fabric  # noqa: PLC0415
+
+    n_genes = len(classifier.genes)
+    if np.ndim(expression) != 2 or expression.shape[1] != n_genes:
+        msg = f"The expression must be samples × {n_genes:,} genes, not of shape {expression.shape}."
+        raise ValueError(msg)
+    device = open_fabric(accelerator).device
+    network.to(device)
+    width = n_genes if restore else len(classifier.classes)
+    result = np.empty((expression.shape[0], width), dtype=np.float32)
+    with torch.inference_mode():
+        for rows in blocks(len(result)):
+            block = dense(expression[rows])
+            if not np.isfinite(block).all():
+                msg = "The expression holds NaN or infinite values; fill or remove them first."
+                raise ValueError(msg)
+            x = torch.from_numpy(classifier.scaler.transform(block)).to(device)
+            values = function(x).cpu().numpy()
+            result[rows] = classifier.scaler.inverse(values, block) if restore else values
+    return result

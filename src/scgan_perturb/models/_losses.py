@@ -1,0 +1,60 @@
+"""The terms of the loss, each computed per sample and averaged over the batch (section 2.2)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Weights of the generator's four terms; the paper's sum has them all 1 (equation 5)."""
+
+    gan: float = 1.0
+    adv: float = 1.0
+    norm: float = 1.0
+    td: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name, weight in asdict(self).items():
+            if not 0 <= weight < float("inf"):
+                msg = f"weight_{name} must be a finite number of at least 0, not {weight!r}."
+                raise ValueError(msg)
+
+
+def discriminator_loss(real: torch.Tensor, perturbed: torch.Tensor) -> torch.Tensor:
+    """Least-squares loss of D: real scores to 1, perturbed ones to 0 (equation 1)."""
+    return (real - 1).square().mean() + perturbed.square().mean()
+
+
+def gan_loss(perturbed: torch.Tensor) -> torch.Tensor:
+    """Least-squares loss of G: the scores of its samples to 1 (equation 1)."""
+    return (perturbed - 1).square().mean()
+
+
+def adversarial_loss(logits: torch.Tensor, target: int, kappa: float) -> torch.Tensor:
+    """How far the best other class leads the target, but not less than −κ (equation 2).
+
+    Parameters
+    ----------
+    logits
+        f(x_adv), samples × classes.
+    target
+        Position of the target class.
+    kappa
+        Margin beyond which a sample costs nothing more.
+    """
+    others = logits.clone()
+    others[:, target] = -torch.inf
+    return (others.amax(dim=1) - logits[:, target]).clamp(min=-kappa).mean()
+
+
+def norm_loss(perturbation: torch.Tensor) -> torch.Tensor:
+    """Euclidean norm of each sample's perturbation (equation 3)."""
+    return torch.linalg.vector_norm(perturbation, dim=1).mean()
+
+
+def target_loss(perturbed: torch.Tensor, drawn: torch.Tensor) -> torch.Tensor:
+    """L1 distance of each sample to its draw r_t, summed over genes (equation 4)."""
+    return (perturbed - drawn).abs().sum(dim=1).mean()

@@ -1,0 +1,142 @@
+"""The three networks of TSPG (paper, section 2.2)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import nn
+
+from .._messages import examples
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+CLASSIFIER_UNITS = (1024, 512, 128)
+BOTTLENECK_UNITS = (512, 256, 128)
+N_RESIDUAL_BLOCKS = 3
+LEAK = 0.2
+# TensorFlow's batch-norm defaults: a moving average that keeps 0.99, epsilon 1e-3.
+BATCH_NORM_MOMENTUM = 0.01
+BATCH_NORM_EPSILON = 1e-3
+
+
+class BatchNorm(nn.BatchNorm1d):
+    """Batch normalisation with TensorFlow's defaults, as in the paper."""
+
+    def __init__(self, n_units: int) -> None:
+        super().__init__(n_units, eps=BATCH_NORM_EPSILON, momentum=BATCH_NORM_MOMENTUM)
+        # A fixed momentum needs no count of batches.
+        self.register_buffer("num_batches_tracked", None)
+
+    def reset_running_stats(self) -> None:
+        """Mean 0 and variance 1."""
+        self.running_mean.zero_()
+        self.running_var.fill_(1)
+
+
+def _hidden(n_in: int, n_out: int, activation: nn.Module) -> list[nn.Module]:
+    return [nn.Linear(n_in, n_out), BatchNorm(n_out), activation]
+
+
+class Classifier(nn.Sequential):
+    """The target model f: expression to logits over the classes."""
+
+    def __init__(self, n_genes: int, n_classes: int) -> None:
+        layers: list[nn.Module] = []
+        for n_in, n_out in zip((n_genes, *CLASSIFIER_UNITS), CLASSIFIER_UNITS, strict=False):
+            layers += [nn.Linear(n_in, n_out), nn.ReLU()]
+        super().__init__(*layers, nn.Linear(CLASSIFIER_UNITS[-1], n_classes))
+
+
+class ResidualBlock(nn.Module):
+    """Two dense layers added to their input."""
+
+    def __init__(self, n_units: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            *_hidden(n_units, n_units, nn.ReLU()), nn.Linear(n_units, n_units), BatchNorm(n_units)
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Samples × units to samples × units."""
+        return x + self.layers(x)
+
+
+class Generator(nn.Sequential):
+    """The generator G: expression in [0, 1] to a perturbation P in [-1, 1]."""
+
+    def __init__(self, n_genes: int) -> None:
+        wide, middle, narrow = BOTTLENECK_UNITS
+        layers: list[nn.Module] = []
+        for n_in, n_out in ((n_genes, wide), (wide, middle), (middle, narrow)):
+            layers += _hidden(n_in, n_out, nn.ReLU())
+        layers += [ResidualBlock(narrow) for _ in range(N_RESIDUAL_BLOCKS)]
+        for n_in, n_out in ((narrow, middle), (middle, wide)):
+            layers += _hidden(n_in, n_out, nn.ReLU())
+        super().__init__(*layers, nn.Linear(wide, n_genes), nn.Tanh())
+
+
+class Discriminator(nn.Sequential):
+    """The discriminator D: expression to a score, 1 for real and 0 for perturbed."""
+
+    def __init__(self, n_genes: int) -> None:
+        layers: list[nn.Module] = []
+        for n_in, n_out in zip((n_genes, *BOTTLENECK_UNITS), BOTTLENECK_UNITS, strict=False):
+            layers += _hidden(n_in, n_out, nn.LeakyReLU(LEAK))
+        super().__init__(*layers, nn.Linear(BOTTLENECK_UNITS[-1], 1))
+
+
+def perturb(generator: nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """P = G(x) and x_adv = clip(x + P, 0, 1), both samples × genes (paper, section 2.2)."""
+    perturbation = generator(x)
+    return perturbation, (x + perturbation).clamp(0, 1)
+
+
+def initialise(network: nn.Module, seed: int) -> nn.Module:
+    """Give a network on the meta device memory and TensorFlow's initial weights.
+
+    Dense layers start Glorot-uniform with zero bias. Only a generator of our own is drawn
+    from: the user's global random state stays as it was.
+    """
+    network.to_empty(device="cpu")
+    rng = torch.Generator().manual_seed(seed)
+    for module in network.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.xavier_uniform_(module.weight, generator=rng)
+            nn.init.zeros_(module.bias)
+        elif isinstance(module, BatchNorm):
+            module.reset_parameters()
+    return network
+
+
+def to_arrays(network: nn.Module) -> dict[str, np.ndarray]:
+    """The weights of a network by name, as float32 arrays."""
+    return {name: value.detach().cpu().numpy().copy() for name, value in network.state_dict().items()}
+
+
+def from_arrays(network: nn.Module, arrays: Mapping[str, np.ndarray]) -> nn.Module:
+    """Give a network on the meta device the weights in `arrays`, frozen, in evaluation mode.
+
+    Raises
+    ------
+    ValueError
+        If a weight is missing, left over, or of another shape.
+    """
+    # The network's own state dict carries the layers' versions, which a plain dict lacks.
+    state = network.state_dict()
+    if state.keys() != arrays.keys():
+        differing = sorted(state.keys() ^ arrays.keys())
+        msg = f"Stored weights are missing or left over: {examples(differing)}."
+        raise ValueError(msg)
+    for name, array in arrays.items():
+        if state[name].shape != np.shape(array):
+            msg = (
+                f"Stored weight {name!r} has shape {np.shape(array)}, "
+                f"not {tuple(state[name].shape)}."
+            )
+            raise ValueError(msg)
+        state[name] = torch.tensor(np.asarray(array), dtype=torch.float32)
+    network.load_state_dict(state, assign=True)
+    return network.eval().requires_grad_(False)

@@ -1,0 +1,60 @@
+"""The distribution of the target class, drawn from with its full covariance."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+
+
+class TargetDistribution:
+    """N(μ_t, Σ_t) of the target's training samples, clipped to [0, 1] (paper, equation 4).
+
+    Σ_t is never formed. With the centred samples C (n_t × genes), μ_t + zᵀC/√(n_t − 1) for
+    z ~ N(0, I) has exactly the sample mean and covariance.
+
+    Parameters
+    ----------
+    samples
+        Scaled target samples, n_t × genes, n_t ≥ 2.
+    shrinkage
+        Share α in [0, 1] by which the covariance is drawn towards m·I, m its mean diagonal, as
+        in (1 − α)Σ_t + αmI; `"ledoit-wolf"` estimates α from the samples.
+    """
+
+    def __init__(
+        self, samples: torch.Tensor, shrinkage: float | Literal["ledoit-wolf"] = 0.0
+    ) -> None:
+        n_samples = len(samples)
+        if n_samples < 2:
+            msg = f"A target needs at least 2 training samples, not {n_samples}."
+            raise ValueError(msg)
+        self.mean = samples.mean(dim=0)
+        centred = samples - self.mean
+        self.shrinkage = _shrinkage(centred, shrinkage)
+        scale = n_samples - 1
+        mean_variance = centred.square().sum().item() / scale / samples.shape[1]
+        self._factor = centred * math.sqrt((1 - self.shrinkage) / scale)
+        self._isotropic = math.sqrt(self.shrinkage * mean_variance)
+
+    def sample(self, n_samples: int, rng: torch.Generator) -> torch.Tensor:
+        """Draw n_samples × genes, clipped to [0, 1]."""
+        like = self._factor
+        z = torch.randn(n_samples, len(like), generator=rng, device=like.device)
+        drawn = torch.addmm(self.mean, z, like)
+        if self._isotropic:
+            noise = torch.randn(drawn.shape, generator=rng, device=like.device)
+            drawn = drawn.add_(noise, alpha=self._isotropic)
+        return drawn.clamp_(0, 1)
+
+
+def _shrinkage(centred: torch.Tensor, shrinkage: float | Literal["ledoit-wolf"]) -> float:
+    if shrinkage == "ledoit-wolf":
+        from sklearn.covariance import ledoit_wolf_shrinkage  # noqa: PLC0415 (slow, rarely used)
+
+        return float(ledoit_wolf_shrinkage(centred.cpu().numpy(), assume_centered=True))
+    if not isinstance(shrinkage, (int, float)) or not 0 <= shrinkage <= 1:
+        msg = f"shrinkage must be a number in [0, 1] or 'ledoit-wolf', not {shrinkage!r}."
+        raise ValueError(msg)
+    return float(shrinkage)

@@ -1,0 +1,184 @@
+"""Training of the generator against the discriminator and the frozen classifier."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+
+from ._epochs import Record, run_epochs, shuffled_batches
+from ._losses import (
+    LossWeights,
+    adversarial_loss,
+    discriminator_loss,
+    gan_loss,
+    norm_loss,
+    target_loss,
+)
+from ._networks import Discriminator, Generator, initialise, perturb
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+    from torch import nn
+
+    from ..data._rows import ScaledRows
+    from ._target import TargetDistribution
+
+GENERATOR_LEARNING_RATE = 2e-4  # paper, section 2.2
+DISCRIMINATOR_LEARNING_RATE = 1e-4  # paper, section 2.2
+LOSS_NAMES = ("loss_discriminator", "loss_gan", "loss_adv", "loss_norm", "loss_td")
+
+
+@dataclass(frozen=True)
+class TspgOptions:
+    """How long and with which weights to train."""
+
+    max_epochs: int
+    batch_size: int
+    kappa: float = 0.0
+    weights: LossWeights = field(default_factory=LossWeights)
+
+
+class TspgTrainer:
+    """The networks, their optimisers and one training step (paper, sections 2.2, equation 5).
+
+    Parameters
+    ----------
+    target
+        Distribution that r_t is drawn from.
+    classifier
+        f, frozen, on the fabric's device.
+    target_class
+        Position of the target among the classes of f.
+    n_genes
+        Width of the samples.
+    options
+        Weights of the terms, and κ.
+    seed
+        Seed of initial weights and draws.
+    fabric
+        The device.
+    """
+
+    def __init__(
+        self,
+        target: TargetDistribution,
+        classifier: nn.Module,
+        target_class: int,
+        *,
+        n_genes: int,
+        options: TspgOptions,
+        seed: int,
+        fabric: Fabric,
+    ) -> None:
+        self.target, self.classifier, self.target_class = target, classifier, target_class
+        self.options, self.fabric = options, fabric
+        self.rng = torch.Generator(fabric.device).manual_seed(seed)
+        with torch.device("meta"):
+            self.network, critic = Generator(n_genes), Discriminator(n_genes)
+        self.generator, self.generator_optimizer = self._set_up(
+            self.network, seed, GENERATOR_LEARNING_RATE
+        )
+        self.discriminator, self.discriminator_optimizer = self._set_up(
+            critic, seed + 1, DISCRIMINATOR_LEARNING_RATE
+        )
+
+    def _set_up(
+        self, network: nn.Module, seed: int, learning_rate: float
+    ) -> tuple[nn.Module, torch.optim.Optimizer]:
+        network = initialise(network, seed)
+        optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate, fused=True)
+        return self.fabric.setup(network, optimizer)
+
+    def step(self, x: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+        """Update D, then G, on one batch; returns the losses in the order of LOSS_NAMES."""
+        perturbation, perturbed = perturb(self.generator, x)
+        loss_d = discriminator_loss(
+            self.discriminator(real), self.discriminator(perturbed.detach())
+        )
+        self.discriminator_optimizer.zero_grad()
+        self.fabric.backward(loss_d)
+        self.discriminator_optimizer.step()
+
+        terms = (
+            gan_loss(self.discriminator(perturbed)),
+            adversarial_loss(self.classifier(perturbed), self.target_class, self.options.kappa),
+            norm_loss(perturbation),
+            target_loss(perturbed, self.target.sample(len(x), self.rng)),
+        )
+        weights = self.options.weights
+        weighted = zip((weights.gan, weights.adv, weights.norm, weights.td), terms, strict=True)
+        loss_g = sum(weight * term for weight, term in weighted)
+        self.generator_optimizer.zero_grad()
+        # D's own weights need no gradient here.
+        self.fabric.backward(loss_g, inputs=list(self.network.parameters()))
+        self.generator_optimizer.step()
+        return torch.stack([loss_d, *terms]).detach()
+
+    @torch.inference_mode()
+    def success(self, rows: ScaledRows) -> float:
+        """Share of the rows that f takes for the target once perturbed; NaN without rows."""
+        self.network.eval()
+        hits = [
+            self.classifier(perturb(self.network, rows[index])[1]).argmax(dim=1)
+            == self.target_class
+            for index in torch.arange(len(rows)).split(self.options.batch_size)
+            if len(index)
+        ]
+        self.network.train()
+        return torch.cat(hits).float().mean().item() if hits else float("nan")
+
+
+def train_tspg(
+    trainer: TspgTrainer,
+    rows: ScaledRows,
+    real: ScaledRows,
+    held_out: ScaledRows,
+    *,
+    description: str,
+    progress_bar: bool,
+) -> tuple[nn.Module, list[Record]]:
+    """Train G on `rows` for the trainer's number of epochs.
+
+    Parameters
+    ----------
+    trainer
+        Networks and step.
+    rows
+        Training samples to perturb.
+    real
+        Training samples that D is shown as real.
+    held_out
+        Samples that do not train, measured after each epoch.
+    description
+        Text before the progress bar.
+    progress_bar
+        Whether to show progress.
+
+    Returns
+    -------
+    The generator, and for each epoch the mean of each loss and the held-out success.
+    """
+
+    def run_epoch() -> Record:
+        total, n_steps = torch.zeros(len(LOSS_NAMES), device=trainer.fabric.device), 0
+        for index in shuffled_batches(len(rows), trainer.options.batch_size, trainer.rng):
+            drawn = torch.randint(
+                len(real), index.shape, generator=trainer.rng, device=index.device
+            )
+            total += trainer.step(rows[index], real[drawn])
+            n_steps += 1
+        means = (total / n_steps).tolist()
+        return {
+            **dict(zip(LOSS_NAMES, means, strict=True)),
+            "held_out_success": trainer.success(held_out),
+        }
+
+    history = run_epochs(
+        run_epoch,
+        trainer.options.max_epochs,
+        description=description,
+        progress_bar=progress_bar,
+    )
+    return trainer.network.eval(), history

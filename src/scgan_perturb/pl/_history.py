@@ -1,0 +1,84 @@
+"""The course of a training."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import matplotlib.pyplot as plt
+
+from .._keys import TSPG
+from ..get import history as get_history
+from ._show import finish
+
+if TYPE_CHECKING:
+    import numpy as np
+    from anndata import AnnData
+    from matplotlib.figure import Figure
+
+TITLES = {
+    "loss_discriminator": "Discriminator",
+    "loss_gan": "Realism (GAN)",
+    "loss_adv": "Target class (adversarial)",
+    "loss_norm": "Size of perturbation (L2)",
+    "loss_td": "Distance to target draws (L1)",
+    "held_out_success": "Held-out samples\ncalled the target",
+    "loss": "Cross-entropy",
+    "held_out_accuracy": "Held-out accuracy",
+}
+N_COLUMNS = 3
+PANEL_INCHES = (2.6, 2.1)
+
+
+def history(
+    adata: AnnData, *, key: str = TSPG, show: bool | None = None, return_fig: bool = False
+) -> np.ndarray | Figure | None:
+    """Draw the losses and held-out success of a fit, epoch by epoch, a panel each.
+
+    Parameters
+    ----------
+    adata
+        AnnData with a fit.
+    key
+        Name of the fit of a generator or a classifier.
+    show
+        Show the figure; None for scanpy's `settings.autoshow`.
+    return_fig
+        Return the figure.
+
+    Returns
+    -------
+    The figure if `return_fig`, else None if shown, else the axes.
+
+    Raises
+    ------
+    KeyError
+        If there is no such fit.
+
+    Examples
+    --------
+    >>> import scgan_perturb as sp
+    >>> adata = sp.datasets.pbmc68k()
+    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", max_epochs=2)
+    >>> axes = sp.pl.history(adata, show=False)
+    """
+    table = get_history(adata, key=key)
+    n_columns = min(N_COLUMNS, table.shape[1])
+    n_rows = -(-table.shape[1] // n_columns)
+    width, height = PANEL_INCHES
+    figure, axes = plt.subplots(
+        n_rows,
+        n_columns,
+        figsize=(width * n_columns, height * n_rows),
+        layout="constrained",
+        squeeze=False,
+    )
+    for ax, (name, values) in zip(axes.flat, table.items(), strict=False):
+        ax.plot(table.index, values, color="C0", linewidth=1.2)
+        ax.set_title(TITLES.get(str(name), str(name)), fontsize=9)
+        ax.tick_params(labelsize=8)
+        ax.spines[["top", "right"]].set_visible(False)
+        if str(name).startswith("held_out"):
+            ax.set_ylim(-0.03, 1.03)
+    for ax in axes[-1]:
+        ax.set_xlabel("epoch", fontsize=8)
+    return finish(figure, axes, show=show, return_fig=return_fig)

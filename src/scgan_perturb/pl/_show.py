@@ -1,0 +1,25 @@
+"""scanpy's manners: show, or hand back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+import matplotlib.pyplot as plt
+import scanpy as sc
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Drawn = TypeVar("Drawn")
+
+
+def finish(
+    figure: Figure, drawn: Drawn, *, show: bool | None, return_fig: bool
+) -> Drawn | Figure | None:
+    """Return the figure if asked for, else show it (None: as scanpy is set) or return `drawn`."""
+    if return_fig:
+        return figure
+    if sc.settings.autoshow if show is None else show:
+        plt.show()
+        return None
+    return drawn

@@ -1,0 +1,5 @@
+"""Preparing: gene sets."""
+
+from ._gene_set import gene_set
+
+__all__ = ["gene_set"]

@@ -1,0 +1,145 @@
+"""Mark the genes of a set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .._keys import GENE_SET
+from .._messages import examples, logger, unknown_name
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from anndata import AnnData
+
+
+def gene_set(
+    adata: AnnData,
+    name_or_genes: str | Sequence[str],
+    *,
+    gmt: str | Path | None = None,
+    key_added: str = GENE_SET,
+    copy: bool = False,
+) -> AnnData | None:
+    """Mark the genes of a set in `adata.var`, to be used as `mask_var`.
+
+    Parameters
+    ----------
+    adata
+        AnnData whose `var_names` are gene names.
+    name_or_genes
+        A list of genes; or the path of a GMT file, whose sets are united; or, with `gmt`, the
+        name of one set in that file or a list of names, whose sets are united.
+    gmt
+        Path of a GMT file, as MSigDB and Enrichr offer them: a set a line, tab-separated: name,
+        description, genes.
+    key_added
+        Name of the column.
+    copy
+        Return a copy instead of writing to `adata`.
+
+    Returns
+    -------
+    Returns `None` if `copy=False`, else an `AnnData`. Sets the following fields:
+
+    `adata.var['gene_set' | key_added]` : :class:`pandas.Series` (dtype bool)
+        Whether a gene belongs to the set.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    KeyError
+        If the file has no set of that name.
+    ValueError
+        If the file is not a GMT file, or none of the genes is in `adata.var_names`.
+
+    Examples
+    --------
+    >>> import scgan_perturb as sp
+    >>> adata = sp.datasets.pbmc68k()
+    >>> sp.pp.gene_set(adata, ["CD79A", "MS4A1", "LYZ"])
+    >>> int(adata.var["gene_set"].sum())
+    3
+    """
+    genes = _resolve_genes(name_or_genes, gmt)
+    marked = adata.var_names.isin(genes)
+    found = set(adata.var_names[marked])
+    lacking = [gene for gene in genes if gene not in found]
+    if not found:
+        msg = (
+            f"None of the {len(genes):,} genes ({examples(genes)}) is in adata.var_names "
+            f"({examples(adata.var_names[:3])}). Are both symbols, or both Ensembl ids?"
+        )
+        raise ValueError(msg)
+    adata = adata.copy() if copy else adata
+    adata.var[key_added] = marked
+    logger.info(
+        "Gene set: %s of %s genes found%s.\n    added: adata.var[%r]",
+        f"{len(found):,}",
+        f"{len(genes):,}",
+        f"; not found: {examples(lacking)}" if lacking else "",
+        key_added,
+    )
+    return adata if copy else None
+
+
+def _resolve_genes(name_or_genes: str | Sequence[str], gmt: str | Path | None) -> list[str]:
+    """The genes that the arguments mean, each once."""
+    if gmt is not None:
+        sets = read_gmt(gmt)
+        names = [name_or_genes] if isinstance(name_or_genes, str) else list(name_or_genes)
+        for name in names:
+            if name not in sets:
+                raise unknown_name("Gene set", name, sets)
+        chosen = [sets[name] for name in names]
+    elif isinstance(name_or_genes, (str, Path)):
+        if not str(name_or_genes).endswith(".gmt"):
+            msg = (
+                f"{str(name_or_genes)!r} is neither a list of genes nor the path of a .gmt file; "
+                "for a set by its name also give gmt=, the path of its file."
+            )
+            raise ValueError(msg)
+        chosen = list(read_gmt(name_or_genes).values())
+    else:
+        chosen = [[str(gene) for gene in name_or_genes]]
+    return list(dict.fromkeys(gene for genes in chosen for gene in genes))
+
+
+def read_gmt(path: str | Path) -> dict[str, list[str]]:
+    """The gene sets of a GMT file, by name.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If a line has fewer than three fields or the file is not text.
+    """
+    path = Path(path)
+    if not path.is_file():
+        msg = f"There is no GMT file {str(path)!r}."
+        raise FileNotFoundError(msg)
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        msg = f"{str(path)!r} is not a text file, so not a GMT file."
+        raise ValueError(msg) from error
+    sets = {}
+    for number, line in enumerate(lines, start=1):
+        name, *rest = line.rstrip("\t").split("\t")
+        if not line.strip():
+            continue
+        if len(rest) < 2:
+            msg = (
+                f"Line {number} of {str(path)!r} is not of a GMT file: name, description and "
+                f"genes, tab-separated, are expected, not {line[:60]!r}."
+            )
+            raise ValueError(msg)
+        # Enrichr's files can carry a weight behind a comma.
+        sets[name] = [gene.split(",")[0].strip() for gene in rest[1:] if gene.strip()]
+    if not sets:
+        msg = f"{str(path)!r} holds no gene set."
+        raise ValueError(msg)
+    return sets

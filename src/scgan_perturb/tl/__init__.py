@@ -1,0 +1,8 @@
+"""Tools: fit, perturb, embed. The only room that writes results into an AnnData."""
+
+from ._classifier import fit_classifier
+from ._embed import embed
+from ._perturb import perturb
+from ._tspg import fit_tspg
+
+__all__ = ["embed", "fit_classifier", "fit_tspg", "perturb"]

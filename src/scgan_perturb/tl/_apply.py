@@ -1,0 +1,72 @@
+"""Apply a fitted model to the samples of an AnnData."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from ..data._expression import select_genes
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from .._keys import TspgKeys
+    from ..data._expression import Matrix
+    from ..models._fitted import PerturbationModel
+
+
+class Perturbed(NamedTuple):
+    """Perturbed expression of all samples and genes, and what f says of it."""
+
+    expression: np.ndarray
+    predicted: pd.Categorical
+    probability: np.ndarray
+
+
+def apply_model(
+    model: PerturbationModel,
+    matrix: Matrix,
+    positions: np.ndarray,
+    rows: np.ndarray,
+    accelerator: str,
+) -> Perturbed:
+    """Perturb the samples in the mask `rows`; all else stays as it is in `matrix`.
+
+    Parameters
+    ----------
+    model
+        The fitted model.
+    matrix
+        All samples × all genes, input units.
+    positions
+        Columns of the model's genes, in its order.
+    rows
+        Boolean mask of the samples to perturb; f is not asked about the others.
+    accelerator
+        Device as Lightning Fabric names them.
+    """
+    chosen = select_genes(matrix, positions)
+    x_adv = model.perturb(chosen if rows.all() else chosen[rows], accelerator=accelerator)
+    said = model.classifier.predict_proba(x_adv, accelerator=accelerator)
+    codes = np.full(len(rows), -1)
+    codes[rows] = said.argmax(axis=1)
+    probability = np.full(len(rows), np.nan, dtype=np.float32)
+    probability[rows] = said[:, model.target_class]
+    if chosen is matrix and rows.all():
+        expression = x_adv
+    else:
+        whole = matrix.toarray() if sparse.issparse(matrix) else matrix
+        expression = whole.astype(np.float32)
+        expression[np.ix_(rows, positions)] = x_adv
+    predicted = pd.Categorical.from_codes(codes, model.classifier.classes)
+    return Perturbed(expression, predicted, probability)
+
+
+def write_perturbed(adata: AnnData, keys: TspgKeys, perturbed: Perturbed) -> None:
+    """Write the layer and what f says of it."""
+    adata.layers[keys.layer] = perturbed.expression
+    adata.obs[keys.predicted] = perturbed.predicted
+    adata.obs[keys.probability] = perturbed.probability

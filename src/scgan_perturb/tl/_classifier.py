@@ -1,0 +1,204 @@
+"""Fit the target model f."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import torch
+
+from .._keys import CLASSIFIER, TEST, TRAIN, classifier_keys
+from .._messages import logger
+from .._settings import settings
+from ..data._rows import ScaledRows
+from ..data._training_data import read_training_data
+from ..models._device import open_fabric
+from ..models._fitted import FittedClassifier
+from ..models._networks import to_arrays
+from ..models._parts import classifier_to_parts
+from ..models._train_classifier import train_classifier
+from ._arguments import check_count
+from ._seeds import Rng, resolve_seed, spawn_seeds
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from anndata import AnnData
+
+    from .._keys import ClassifierKeys
+    from ..data._training_data import TrainingData
+
+MAX_EPOCHS = 50
+BATCH_SIZE = 128
+
+
+def fit_classifier(
+    adata: AnnData,
+    groupby: str,
+    *,
+    layer: str | None = None,
+    mask_var: str | None = None,
+    held_out: float | str = 0.2,
+    max_epochs: int = MAX_EPOCHS,
+    batch_size: int = BATCH_SIZE,
+    accelerator: str = "auto",
+    rng: Rng = 0,
+    key_added: str = CLASSIFIER,
+    copy: bool = False,
+) -> AnnData | None:
+    """Fit the classifier f that a perturbation has to convince.
+
+    Dense layers of 1024, 512 and 128 units, cross-entropy, Adam (paper, section 2.2), on
+    expression scaled per gene to the range of the training samples.
+
+    Parameters
+    ----------
+    adata
+        Normalised expression, samples × genes; dense or sparse.
+    groupby
+        Column of `adata.obs` with the labels.
+    layer
+        Layer to read; None for `adata.X`.
+    mask_var
+        Boolean column of `adata.var` that marks the genes to use; None for all.
+    held_out
+        Share of each class kept out of training, or a column of `adata.obs` that says
+        `"train"` or `"test"` for each sample.
+    max_epochs
+        Passes over the training samples.
+    batch_size
+        Samples a step, at most.
+    accelerator
+        Device as Lightning Fabric names them: `"auto"`, `"cpu"`, `"cuda"`, `"mps"`.
+    rng
+        Seed or generator; None for another result each time.
+    key_added
+        Name of the result.
+    copy
+        Return a copy instead of writing to `adata`.
+
+    Returns
+    -------
+    Returns `None` if `copy=False`, else an `AnnData`. Sets the following fields:
+
+    `adata.uns['classifier' | key_added]` : :class:`dict`
+        `params`, `genes`, `classes`, `scale_min` and `scale_max` (range of each gene, input
+        units), `weights`, and `history`, a row an epoch.
+    `adata.obs['classifier_split' | f'{key_added}_split']` : :class:`pandas.Series` (category)
+        Whether a sample trained (`train`) or was held out (`test`).
+    `adata.obs['classifier_predicted' | f'{key_added}_predicted']` : :class:`pandas.Series` (category)
+        The class that f gives each sample.
+
+    Raises
+    ------
+    KeyError
+        If a column, layer or mask is not there.
+    ValueError
+        If labels are missing or all the same, values are NaN or infinite, gene names repeat,
+        or no genes are left.
+
+    Examples
+    --------
+    >>> import scgan_perturb as sp
+    >>> adata = sp.datasets.pbmc68k()
+    >>> sp.tl.fit_classifier(adata, "bulk_labels", max_epochs=5)
+    >>> adata.uns["classifier"]["history"].shape
+    (5, 2)
+    """
+    adata = adata.copy() if copy else adata
+    seed = resolve_seed(rng)
+    data = read_training_data(
+        adata, groupby, layer=layer, mask_var=mask_var, held_out=held_out, seed=spawn_seeds(seed).split
+    )
+    params = classifier_params(
+        groupby=groupby,
+        layer=layer,
+        mask_var=mask_var,
+        held_out=held_out,
+        max_epochs=max_epochs,
+        batch_size=batch_size,
+        seed=seed,
+    )
+    classifier, history = fit_on(data, params, accelerator=accelerator)
+    write_classifier(adata, classifier_keys(key_added), classifier, data, history, accelerator)
+    return adata if copy else None
+
+
+def classifier_params(**params: Any) -> dict[str, Any]:
+    """The parameters of a fit as they are stored: without those that are None."""
+    check_count("max_epochs", params["max_epochs"])
+    check_count("batch_size", params["batch_size"])
+    return {name: value for name, value in params.items() if value is not None}
+
+
+def fit_on(
+    data: TrainingData, params: dict[str, Any], *, accelerator: str
+) -> tuple[FittedClassifier, pd.DataFrame]:
+    """Train f on what was read; returns it with its history, a row an epoch."""
+    fabric = open_fabric(accelerator)
+    rows, held_out = (
+        np.flatnonzero(chosen)
+        for chosen in (data.is_train, ~data.is_train & (data.labels >= 0))
+    )
+    labels = torch.from_numpy(data.labels.astype(np.int64))
+    network, history = train_classifier(
+        ScaledRows(data.expression, rows, data.scaler, fabric.device),
+        labels[rows],
+        len(data.classes),
+        held_out=(
+            ScaledRows(data.expression, held_out, data.scaler, fabric.device),
+            labels[held_out],
+        ),
+        max_epochs=params["max_epochs"],
+        batch_size=params["batch_size"],
+        seed=spawn_seeds(params["seed"]).classifier,
+        fabric=fabric,
+        progress_bar=settings.progress_bar,
+    )
+    fitted = FittedClassifier(data.genes, data.classes, data.scaler, to_arrays(network), params)
+    return fitted, history_frame(history)
+
+
+def history_frame(history: list[dict[str, float]]) -> pd.DataFrame:
+    """A row an epoch, counted from 1."""
+    return pd.DataFrame(history, index=pd.RangeIndex(1, len(history) + 1, name="epoch"))
+
+
+def split_column(is_train: np.ndarray) -> pd.Categorical:
+    """The split as a column of obs."""
+    return pd.Categorical(np.where(is_train, TRAIN, TEST), categories=[TRAIN, TEST])
+
+
+def write_classifier(
+    adata: AnnData,
+    keys: ClassifierKeys,
+    classifier: FittedClassifier,
+    data: TrainingData,
+    history: pd.DataFrame,
+    accelerator: str,
+) -> None:
+    """Write a classifier and what it predicts, and say so."""
+    predicted = classifier.predict_proba(data.expression, accelerator=accelerator).argmax(axis=1)
+    adata.uns[keys.uns] = {**classifier_to_parts(classifier), "history": history}
+    adata.obs[keys.split] = split_column(data.is_train)
+    adata.obs[keys.predicted] = pd.Categorical.from_codes(predicted, data.classes)
+    held_out = ~data.is_train & (data.labels >= 0)
+    logger.info(
+        "Classifier of %s: %d classes, %s genes, right on %s.\n"
+        "    added: adata.uns[%r], adata.obs[%r], adata.obs[%r]",
+        classifier.params["groupby"],
+        len(data.classes),
+        f"{len(data.genes):,}",
+        share(predicted[held_out] == data.labels[held_out], "held-out samples"),
+        keys.uns,
+        keys.split,
+        keys.predicted,
+    )
+
+
+def share(hits: np.ndarray, of: str) -> str:
+    """How many of how many, for a log line."""
+    if len(hits) == 0:
+        return f"none of 0 {of}"
+    return f"{100 * hits.mean():.1f} % of {len(hits):,} {of}"

@@ -1,0 +1,123 @@
+"""Apply a fitted generator to samples."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .._keys import TSPG, tspg_keys
+from .._messages import logger
+from ..data._expression import check_finite, match_genes, read_expression, select_genes, warn_if_raw
+from ..get import model as get_model
+from ._apply import apply_model, write_perturbed
+from ._classifier import share
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from anndata import AnnData
+
+
+def perturb(
+    adata: AnnData,
+    target: object = None,
+    *,
+    reference: AnnData | None = None,
+    layer: str | None = None,
+    accelerator: str = "auto",
+    key: str = TSPG,
+    copy: bool = False,
+) -> AnnData | None:
+    """Perturb samples with a generator that was fitted before.
+
+    x_adv = clip(x + G(x), 0, 1) on expression scaled to the range of the training samples
+    (paper, section 2.2); values beyond that range are clipped to it.
+
+    Parameters
+    ----------
+    adata
+        Samples to perturb, normalised as those of the fit. Genes are matched by name: any
+        order, and others may be there as well.
+    target
+        Label to perturb towards; None for the one that the model was fitted for.
+    reference
+        AnnData with the fit; None if `adata` itself holds it.
+    layer
+        Layer to read, `"X"` for `adata.X`; None for the one that the model was fitted on.
+    accelerator
+        Device as Lightning Fabric names them: `"auto"`, `"cpu"`, `"cuda"`, `"mps"`.
+    key
+        Name of the fit, and of what is added.
+    copy
+        Return a copy instead of writing to `adata`.
+
+    Returns
+    -------
+    Returns `None` if `copy=False`, else an `AnnData`. Sets the following fields:
+
+    `adata.layers['xadv' | key]` : :class:`numpy.ndarray` (dtype float32)
+        Perturbed expression of all samples, in the units of the input.
+    `adata.obs['tspg_predicted' | f'{key}_predicted']` : :class:`pandas.Series` (category)
+        The class that f gives the perturbed sample.
+    `adata.obs['tspg_target_probability' | f'{key}_target_probability']` : :class:`pandas.Series` (dtype float32)
+        The probability that f gives the target for the perturbed sample.
+    `adata.uns['tspg' | key]` : :class:`dict`
+        The fit, taken from `reference`.
+
+    Raises
+    ------
+    KeyError
+        If there is no such fit or layer.
+    ValueError
+        If genes of the model are lacking, values are NaN or infinite, or the model was fitted
+        for another target.
+
+    Examples
+    --------
+    >>> import scgan_perturb as sp
+    >>> adata = sp.datasets.pbmc68k()
+    >>> fitted, new = adata[:600].copy(), adata[600:].copy()
+    >>> sp.tl.fit_tspg(fitted, "bulk_labels", "CD19+ B", max_epochs=2)
+    >>> sp.tl.perturb(new, reference=fitted)
+    >>> new.layers["xadv"].shape
+    (100, 765)
+    """
+    reference = adata if reference is None else reference
+    model = get_model(reference, key=key)
+    if target is not None and str(target) != model.target:
+        msg = (
+            f"adata.uns[{key!r}] was fitted for target {model.target!r}, not {str(target)!r}. "
+            "Fit another with sp.tl.fit_tspg(..., key_added=...)."
+        )
+        raise ValueError(msg)
+    adata = adata.copy() if copy else adata
+    layer = model.params.get("layer", "X") if layer is None else layer
+    matrix = read_expression(adata, None if layer == "X" else layer)
+    positions = match_genes(adata, model.genes)
+    chosen = select_genes(matrix, positions)
+    check_finite(adata, chosen, positions)
+    warn_if_raw(chosen)
+    everyone = np.ones(adata.n_obs, dtype=bool)
+    perturbed = apply_model(model, matrix, positions, everyone, accelerator)
+    keys = tspg_keys(key)
+    write_perturbed(adata, keys, perturbed)
+    adata.uns[key] = {**reference.uns[key], "params": _params_with_layer(model.params, layer)}
+    logger.info(
+        "Perturbation to %s: the classifier calls %s %s once perturbed.\n"
+        "    added: adata.layers[%r], adata.obs[%r], adata.obs[%r], adata.uns[%r]",
+        model.target,
+        share(perturbed.predicted == model.target, "samples"),
+        model.target,
+        keys.layer,
+        keys.predicted,
+        keys.probability,
+        keys.uns,
+    )
+    return adata if copy else None
+
+
+def _params_with_layer(params: dict[str, Any], layer: str) -> dict[str, Any]:
+    """The parameters of a fit, with the layer that the original expression stands in here."""
+    others = {name: value for name, value in params.items() if name != "layer"}
+    return others if layer == "X" else {**others, "layer": layer}

@@ -1,0 +1,84 @@
+"""Whether a classifier that is there can serve a new fit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .._keys import CLASSIFIER, TEST, TRAIN, classifier_keys
+from .._messages import unknown_name, warn
+from ..models._parts import classifier_from_parts
+from ._classifier import BATCH_SIZE, MAX_EPOCHS, classifier_params, fit_on
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from anndata import AnnData
+
+    from ..data._training_data import TrainingData
+    from ..models._fitted import FittedClassifier
+
+
+def held_out_to_use(adata: AnnData, key: str, groupby: str, held_out: float | str) -> float | str:
+    """The split to use: that of the classifier if it was fitted with the same share.
+
+    One split for all fits of a data set keeps samples that the classifier has seen from being
+    reported as held out.
+    """
+    split = classifier_keys(key).split
+    if isinstance(held_out, str) or key not in adata.uns or split not in adata.obs:
+        return held_out
+    params = classifier_from_parts(adata.uns[key]).params
+    same = params.get("groupby") == groupby and params.get("held_out") == held_out
+    return split if same and adata.obs[split].isin([TRAIN, TEST]).all() else held_out
+
+
+def classifier_for(
+    adata: AnnData, key: str, data: TrainingData, params: dict[str, Any], accelerator: str
+) -> tuple[FittedClassifier, pd.DataFrame | None]:
+    """The classifier called `key` if it fits the data, else a new one with its history.
+
+    Raises
+    ------
+    KeyError
+        If a classifier was named that is not there.
+    ValueError
+        If a classifier was named that does not fit the data.
+    """
+    named = key != CLASSIFIER
+    if key in adata.uns:
+        fitted = classifier_from_parts(adata.uns[key])
+        reason = _difference(adata, key, fitted, data, params)
+        if reason is None:
+            return fitted, None
+        if named:
+            msg = f"adata.uns[{key!r}] does not fit: {reason}. Fit it anew with sp.tl.fit_classifier."
+            raise ValueError(msg)
+        warn(f"adata.uns[{key!r}] does not fit ({reason}): another one is fitted in its place.")
+    elif named:
+        raise unknown_name("Classifier", key, adata.uns, "Fit one with sp.tl.fit_classifier.")
+    same = {name: params.get(name) for name in ("groupby", "layer", "mask_var", "held_out", "seed")}
+    own = classifier_params(max_epochs=MAX_EPOCHS, batch_size=BATCH_SIZE, **same)
+    return fit_on(data, own, accelerator=accelerator)
+
+
+def _difference(
+    adata: AnnData, key: str, fitted: FittedClassifier, data: TrainingData, params: dict[str, Any]
+) -> str | None:
+    """What a classifier was fitted on that differs from the data, if anything."""
+    for name, of in (("groupby", "column"), ("layer", "layer")):
+        if (was := fitted.params.get(name)) != params.get(name):
+            return f"it was fitted on {of} {was!r}, not {params.get(name)!r}"
+    if not np.array_equal(fitted.classes, data.classes):
+        return "it was fitted on other classes"
+    if not np.array_equal(fitted.genes, data.genes):
+        return f"it was fitted on other genes ({len(fitted.genes):,}, not {len(data.genes):,})"
+    split = classifier_keys(key).split
+    if split not in adata.obs or not np.array_equal(adata.obs[split] == TRAIN, data.is_train):
+        return "it was fitted with another split"
+    was, now = fitted.scaler, data.scaler
+    if not (
+        np.array_equal(was.minimum, now.minimum) and np.array_equal(was.maximum, now.maximum)
+    ):
+        return "it was fitted on samples of other values"
+    return None

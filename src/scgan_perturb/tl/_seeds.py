@@ -1,0 +1,41 @@
+"""Random seeds: one number from the user, one for each use."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+
+Rng: TypeAlias = "int | np.random.Generator | None"
+
+
+class Seeds(NamedTuple):
+    """Independent seeds of the split, the classifier, the generator and the embedding."""
+
+    split: int
+    classifier: int
+    tspg: int
+    embed: int
+
+
+def resolve_seed(rng: Rng) -> int:
+    """The seed to record: an int as it is, one drawn from a Generator, a new one for None.
+
+    Raises
+    ------
+    ValueError
+        If an int is negative.
+    """
+    if isinstance(rng, (int, np.integer)):
+        if rng < 0:
+            msg = f"rng must be at least 0, not {rng}."
+            raise ValueError(msg)
+        return int(rng)
+    return int(np.random.default_rng(rng).integers(2**63))
+
+
+def spawn_seeds(seed: int) -> Seeds:
+    """Independent seeds for all that one call draws at random."""
+    words = np.random.SeedSequence(seed).generate_state(len(Seeds._fields), np.uint64)
+    # Below 2**32, the largest that every library takes.
+    return Seeds(*(int(word) >> 32 for word in words))
