@@ -11,29 +11,24 @@ from torch import nn
 from .._messages import examples
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 CLASSIFIER_UNITS = (1024, 512, 128)
 BOTTLENECK_UNITS = (512, 256, 128)
 N_RESIDUAL_BLOCKS = 3
 LEAK = 0.2
-# TensorFlow's batch-norm defaults: a moving average that keeps 0.99, epsilon 1e-3.
-BATCH_NORM_MOMENTUM = 0.01
-BATCH_NORM_EPSILON = 1e-3
+BATCH_NORM_EPSILON = 1e-3  # TensorFlow's default, as in the paper
 
 
 class BatchNorm(nn.BatchNorm1d):
-    """Batch normalisation with TensorFlow's defaults, as in the paper."""
+    """Batch normalisation whose statistics, for evaluation, are means over batches.
+
+    The paper's moving average (0.99 kept at each step) lags behind weights that still move: it
+    is replaced by :func:`calibrate`.
+    """
 
     def __init__(self, n_units: int) -> None:
-        super().__init__(n_units, eps=BATCH_NORM_EPSILON, momentum=BATCH_NORM_MOMENTUM)
-        # A fixed momentum needs no count of batches.
-        self.register_buffer("num_batches_tracked", None)
-
-    def reset_running_stats(self) -> None:
-        """Mean 0 and variance 1."""
-        self.running_mean.zero_()
-        self.running_var.fill_(1)
+        super().__init__(n_units, eps=BATCH_NORM_EPSILON, momentum=None)
 
 
 def _hidden(n_in: int, n_out: int, activation: nn.Module) -> list[nn.Module]:
@@ -111,9 +106,21 @@ def initialise(network: nn.Module, seed: int) -> nn.Module:
     return network
 
 
+@torch.no_grad()
+def calibrate(network: nn.Module, batches: Iterable[torch.Tensor]) -> None:
+    """Take the statistics of batch normalisation anew from these batches."""
+    for module in network.modules():
+        if isinstance(module, BatchNorm):
+            module.reset_running_stats()
+    network.train()
+    for batch in batches:
+        network(batch)
+
+
 def to_arrays(network: nn.Module) -> dict[str, np.ndarray]:
     """The weights of a network by name, as float32 arrays."""
-    return {name: value.detach().cpu().numpy().copy() for name, value in network.state_dict().items()}
+    state = network.state_dict()
+    return {name: state[name].cpu().numpy().copy() for name in _weight_names(network)}
 
 
 def from_arrays(network: nn.Module, arrays: Mapping[str, np.ndarray]) -> nn.Module:
@@ -124,19 +131,20 @@ def from_arrays(network: nn.Module, arrays: Mapping[str, np.ndarray]) -> nn.Modu
     ValueError
         If a weight is missing, left over, or of another shape.
     """
-    # The network's own state dict carries the layers' versions, which a plain dict lacks.
-    state = network.state_dict()
-    if state.keys() != arrays.keys():
-        differing = sorted(state.keys() ^ arrays.keys())
+    names = _weight_names(network)
+    if differing := sorted(set(names) ^ arrays.keys()):
         msg = f"Stored weights are missing or left over: {examples(differing)}."
         raise ValueError(msg)
-    for name, array in arrays.items():
-        if state[name].shape != np.shape(array):
-            msg = (
-                f"Stored weight {name!r} has shape {np.shape(array)}, "
-                f"not {tuple(state[name].shape)}."
-            )
+    network.to_empty(device="cpu")
+    state = network.state_dict()
+    for name in names:
+        if (found := np.shape(arrays[name])) != (wanted := tuple(state[name].shape)):
+            msg = f"Stored weight {name!r} has shape {found}, not {wanted}."
             raise ValueError(msg)
-        state[name] = torch.tensor(np.asarray(array), dtype=torch.float32)
-    network.load_state_dict(state, assign=True)
+        state[name].copy_(torch.tensor(arrays[name]))
     return network.eval().requires_grad_(False)
+
+
+def _weight_names(network: nn.Module) -> list[str]:
+    # Batch-norm's count of batches has no use where the momentum is fixed.
+    return [name for name in network.state_dict() if not name.endswith("num_batches_tracked")]
