@@ -1,4 +1,4 @@
-"""What would have to change in this sample's transcriptome for it to be X?"""
+"""Show what would have to change in a sample's transcriptome for it to bear another label."""
 
 from __future__ import annotations
 

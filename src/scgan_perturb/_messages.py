@@ -44,7 +44,9 @@ def examples(names: Iterable[object]) -> str:
     return ", ".join(quoted[:MAX_EXAMPLES]) + (f" and {more:,} more" if more > 0 else "")
 
 
-def unknown_name(what: str, name: object, available: Iterable[object], remedy: str = "") -> KeyError:
+def unknown_name(
+    what: str, name: object, available: Iterable[object], remedy: str = ""
+) -> KeyError:
     """The error for a name that is not there, with the nearest ones that are."""
     names = [str(candidate) for candidate in available]
     if near := difflib.get_close_matches(str(name), names, n=3):

@@ -29,7 +29,7 @@ def blocks(n_rows: int, size: int = BLOCK_ROWS) -> Iterator[slice]:
 
 def dense(block: Matrix) -> np.ndarray:
     """A block as a dense float32 array; a dense float32 one is returned as it is."""
-    array = block.toarray() if sparse.issparse(block) else np.asarray(block)
+    array = np.asarray(block) if isinstance(block, np.ndarray) else block.toarray()
     return array.astype(np.float32, copy=False)
 
 
@@ -147,7 +147,7 @@ def warn_if_raw(matrix: Matrix) -> None:
     """Warn if the matrix looks like raw counts: whole numbers, not negative, beyond 0 and 1."""
     step = max(1, matrix.shape[0] // RAW_CHECK_ROWS)
     sample = matrix[::step]
-    values = sample.data if sparse.issparse(sample) else sample
+    values = np.asarray(sample.data if sparse.issparse(sample) else sample)
     if values.size and values.min() >= 0 and values.max() > 1 and (values == np.rint(values)).all():
         warn(
             "The expression values are whole numbers, like raw counts. Normalise first, e.g. "

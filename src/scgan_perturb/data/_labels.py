@@ -26,7 +26,9 @@ def read_labels(adata: AnnData, groupby: str) -> pd.Series:
         If a label is missing, or two different values read alike.
     """
     if groupby not in adata.obs:
-        raise unknown_name("Column", groupby, adata.obs.columns, "groupby is a column of adata.obs.")
+        raise unknown_name(
+            "Column", groupby, adata.obs.columns, "groupby is a column of adata.obs."
+        )
     column = adata.obs[groupby]
     if (missing := column.isna()).any():
         msg = (
@@ -54,7 +56,9 @@ def resolve_class(label: object, classes: np.ndarray, *, what: str = "target") -
 
 def resolve_classes(labels: object, classes: np.ndarray, *, what: str) -> np.ndarray:
     """Positions of one label or several among the classes."""
-    return np.array([resolve_class(label, classes, what=what) for label in several(labels)], dtype=int)
+    return np.array(
+        [resolve_class(label, classes, what=what) for label in several(labels)], dtype=int
+    )
 
 
 def several(labels: object) -> Sequence[object]:

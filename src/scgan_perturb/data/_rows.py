@@ -37,10 +37,11 @@ class ScaledRows:
     ) -> None:
         self._scaler = scaler
         self._device = device
-        self._sparse = expression[rows] if sparse.issparse(expression) else None
-        self._dense: torch.Tensor | None = None
-        if self._sparse is None:
-            self._dense = torch.from_numpy(scaler.transform(expression, rows)).to(device)
+        self._rows: Matrix | torch.Tensor = (
+            expression[rows]
+            if sparse.issparse(expression)
+            else torch.from_numpy(scaler.transform(expression, rows)).to(device)
+        )
         self._n_rows = len(rows)
 
     def __len__(self) -> int:
@@ -52,9 +53,9 @@ class ScaledRows:
         return int(self._scaler.varying.sum())
 
     def __getitem__(self, index: torch.Tensor) -> torch.Tensor:
-        if self._dense is not None:
-            return self._dense[index]
-        block = self._scaler.transform(self._sparse[index.cpu().numpy()])
+        if isinstance(self._rows, torch.Tensor):
+            return self._rows[index]
+        block = self._scaler.transform(self._rows, index.cpu().numpy())
         return torch.from_numpy(block).to(self._device)
 
     def all(self) -> torch.Tensor:

@@ -79,4 +79,3 @@ class GeneScaler:
         restored = original.astype(np.float32)
         restored[:, varying] = values
         return restored
-

@@ -39,7 +39,9 @@ def fetch_files(
     import pooch  # noqa: PLC0415 (slow, and not needed to use other data)
     import requests  # noqa: PLC0415
 
-    cache = pooch.create(path=Path(settings.dataset_dir) / folder, base_url=base_url, registry=sha256)
+    cache = pooch.create(
+        path=Path(settings.dataset_dir) / folder, base_url=base_url, registry=sha256
+    )
     downloader = pooch.HTTPDownloader(progressbar=settings.progress_bar, timeout=60)
     paths = []
     for name in names:

@@ -63,7 +63,9 @@ def rnaseqdb(
     names = _choose_files(studies, tumours)
     paths = fetch_files(names, folder="rnaseqdb", base_url=BASE_URL, sha256=SHA256)
     tables = [pd.read_csv(path, sep="\t", index_col=0) for path in paths]
-    genes = reduce(lambda shared, more: shared[shared.isin(more)], [table.index for table in tables])
+    genes = reduce(
+        lambda shared, more: shared[shared.isin(more)], [table.index for table in tables]
+    )
     entrez = tables[0].loc[genes, "Entrez_Gene_Id"]
     values = [table.loc[genes].iloc[:, N_NAME_COLUMNS - 1 :] for table in tables]
     obs = pd.concat(
@@ -92,9 +94,11 @@ def _choose_files(
     }
     chosen = []
     for kind, names in wanted.items():
-        for study in names:
+        for study in map(str, names):
             if study not in by_kind[kind]:
-                msg = f"{study!r} has no {kind} samples here. There are: {', '.join(by_kind[kind])}."
+                msg = (
+                    f"{study!r} has no {kind} samples here. There are: {', '.join(by_kind[kind])}."
+                )
                 raise ValueError(msg)
             chosen.append(by_kind[kind][study])
     return list(dict.fromkeys(chosen))

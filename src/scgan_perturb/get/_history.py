@@ -42,5 +42,7 @@ def history(adata: AnnData, *, key: str = TSPG) -> pd.DataFrame:
     2
     """
     if key not in adata.uns or "history" not in adata.uns[key]:
-        raise unknown_name("Fit", key, adata.uns, "Call sp.tl.fit_tspg(adata, groupby, target) first.")
+        raise unknown_name(
+            "Fit", key, adata.uns, "Call sp.tl.fit_tspg(adata, groupby, target) first."
+        )
     return adata.uns[key]["history"].copy()

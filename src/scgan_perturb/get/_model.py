@@ -49,7 +49,9 @@ def model(adata: AnnData, *, key: str = TSPG) -> PerturbationModel:
     'CD19+ B'
     """
     if key not in adata.uns:
-        raise unknown_name("Fit", key, adata.uns, "Call sp.tl.fit_tspg(adata, groupby, target) first.")
+        raise unknown_name(
+            "Fit", key, adata.uns, "Call sp.tl.fit_tspg(adata, groupby, target) first."
+        )
     try:
         return model_from_parts(adata.uns[key])
     except ValueError as error:

@@ -15,9 +15,7 @@ Record = dict[str, float]
 LOSS_PREFIX = "loss_"
 
 
-def shuffled_batches(
-    n_rows: int, batch_size: int, rng: torch.Generator
-) -> Iterator[torch.Tensor]:
+def shuffled_batches(n_rows: int, batch_size: int, rng: torch.Generator) -> Iterator[torch.Tensor]:
     """Random batches of one size, the largest that is at most `batch_size` and leaves few rows.
 
     A short last batch would upset batch normalisation and the compiled shape; fewer rows than
@@ -47,7 +45,9 @@ def run_epochs(
             record = run_epoch()
             _check_losses(record, epoch)
             history.append(record)
-            bar.set_postfix({name.removeprefix(LOSS_PREFIX): f"{v:.3g}" for name, v in record.items()})
+            bar.set_postfix(
+                {name.removeprefix(LOSS_PREFIX): f"{v:.3g}" for name, v in record.items()}
+            )
     return history
 
 

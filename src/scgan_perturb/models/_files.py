@@ -52,9 +52,7 @@ def load_model(folder: str | Path) -> PerturbationModel:
     try:
         text = json.loads((folder / JSON_FILE).read_text(encoding="utf-8"))
         arrays = load_file(folder / ARRAYS_FILE)
-        if not isinstance(text, dict) or text.get("format") != FORMAT:
-            msg = f"{JSON_FILE} is not of format {FORMAT}; a newer version may have written it."
-            raise ValueError(msg)
+        _check_format(text)
         model = model_from_parts({**text, **arrays, "weights": arrays})
         # Building the networks shows whether the weights fit.
         model.network()
@@ -63,6 +61,12 @@ def load_model(folder: str | Path) -> PerturbationModel:
         msg = f"The model in {folder} cannot be read: {error}"
         raise ValueError(msg) from error
     return model
+
+
+def _check_format(text: Any) -> None:
+    if not isinstance(text, dict) or text.get("format") != FORMAT:
+        msg = f"{JSON_FILE} is not of format {FORMAT}; a newer version may have written it."
+        raise ValueError(msg)
 
 
 def _plain(value: Any) -> Any:

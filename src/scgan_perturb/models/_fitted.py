@@ -47,7 +47,7 @@ class FittedClassifier:
     params: dict[str, Any] = field(default_factory=dict)
 
     def network(self) -> nn.Module:
-        """f on the CPU, frozen, in evaluation mode."""
+        """Classifier f on the CPU, frozen, in evaluation mode."""
         import torch  # noqa: PLC0415 (a stored model can be read without torch)
 
         from ._networks import Classifier, from_arrays  # noqa: PLC0415
@@ -67,9 +67,7 @@ class FittedClassifier:
             Device, as Lightning Fabric names them.
         """
         network = self.network()
-        return _apply(
-            lambda x: network(x).softmax(dim=1), network, self, expression, accelerator
-        )
+        return _apply(lambda x: network(x).softmax(dim=1), network, self, expression, accelerator)
 
 
 @dataclass(frozen=True)
@@ -206,7 +204,9 @@ def _apply(
 
     n_genes = len(classifier.genes)
     if np.ndim(expression) != 2 or expression.shape[1] != n_genes:
-        msg = f"The expression must be samples × {n_genes:,} genes, not of shape {expression.shape}."
+        msg = (
+            f"The expression must be samples × {n_genes:,} genes, not of shape {expression.shape}."
+        )
         raise ValueError(msg)
     device = open_fabric(accelerator).device
     network.to(device)

@@ -89,7 +89,7 @@ def perturb(generator: nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, torch.
     return perturbation, (x + perturbation).clamp(0, 1)
 
 
-def initialise(network: nn.Module, seed: int) -> nn.Module:
+def initialise(network: nn.Module, seed: int) -> None:
     """Give a network on the meta device memory and TensorFlow's initial weights.
 
     Dense layers start Glorot-uniform with zero bias. Only a generator of our own is drawn
@@ -103,7 +103,6 @@ def initialise(network: nn.Module, seed: int) -> nn.Module:
             nn.init.zeros_(module.bias)
         elif isinstance(module, BatchNorm):
             module.reset_parameters()
-    return network
 
 
 @torch.no_grad()

@@ -54,7 +54,7 @@ def train_classifier(
     """
     with torch.device("meta"):
         network = Classifier(rows.n_genes, n_classes)
-    network = initialise(network, seed)
+    initialise(network, seed)
     optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE, fused=True)
     model, optimizer = fabric.setup(network, optimizer)
     rng = torch.Generator(fabric.device).manual_seed(seed)
@@ -73,16 +73,12 @@ def train_classifier(
             "held_out_accuracy": _accuracy(model, *held_out, batch_size),
         }
 
-    history = run_epochs(
-        run_epoch, max_epochs, description="classifier", progress_bar=progress_bar
-    )
+    history = run_epochs(run_epoch, max_epochs, description="classifier", progress_bar=progress_bar)
     return network.eval(), history
 
 
 @torch.inference_mode()
-def _accuracy(
-    network: nn.Module, rows: ScaledRows, labels: torch.Tensor, batch_size: int
-) -> float:
+def _accuracy(network: nn.Module, rows: ScaledRows, labels: torch.Tensor, batch_size: int) -> float:
     """Share of the rows whose class is predicted; NaN without rows."""
     correct = [
         network(rows[index]).argmax(dim=1).cpu() == labels[index]

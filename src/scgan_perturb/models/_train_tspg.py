@@ -89,7 +89,7 @@ class TspgTrainer:
     def _set_up(
         self, network: nn.Module, seed: int, learning_rate: float
     ) -> tuple[nn.Module, torch.optim.Optimizer]:
-        network = initialise(network, seed)
+        initialise(network, seed)
         optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate, fused=True)
         return self.fabric.setup(network, optimizer)
 
@@ -110,8 +110,12 @@ class TspgTrainer:
             target_loss(perturbed, self.target.sample(len(x), self.rng)),
         )
         weights = self.options.weights
-        weighted = zip((weights.gan, weights.adv, weights.norm, weights.td), terms, strict=True)
-        loss_g = sum(weight * term for weight, term in weighted)
+        loss_g = (
+            weights.gan * terms[0]
+            + weights.adv * terms[1]
+            + weights.norm * terms[2]
+            + weights.td * terms[3]
+        )
         self.generator_optimizer.zero_grad()
         # D's own weights need no gradient here.
         self.fabric.backward(loss_g, inputs=list(self.network.parameters()))

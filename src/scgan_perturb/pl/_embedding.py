@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
 SIZE_INCHES = (6.2, 4.2)
 TITLES = {"tsne": "t-SNE", "umap": "UMAP", "pca": "PC"}
@@ -29,7 +29,7 @@ def tsne(
     ax: Axes | None = None,
     show: bool | None = None,
     return_fig: bool = False,
-) -> Axes | Figure | None:
+) -> Axes | Figure | SubFigure | None:
     """Draw the t-SNE of originals, coloured by class, and perturbed samples, black crosses.
 
     Colours are those of `adata.uns[f"{groupby}_colors"]`, else scanpy's.
@@ -74,7 +74,7 @@ def umap(
     ax: Axes | None = None,
     show: bool | None = None,
     return_fig: bool = False,
-) -> Axes | Figure | None:
+) -> Axes | Figure | SubFigure | None:
     """Draw the UMAP of originals and perturbed samples; see :func:`tsne`.
 
     Parameters
@@ -117,7 +117,7 @@ def pca(
     ax: Axes | None = None,
     show: bool | None = None,
     return_fig: bool = False,
-) -> Axes | Figure | None:
+) -> Axes | Figure | SubFigure | None:
     """Draw two principal components of originals and perturbed samples; see :func:`tsne`.
 
     Parameters
@@ -161,7 +161,7 @@ def _draw(
     ax: Axes | None,
     show: bool | None,
     return_fig: bool,
-) -> Axes | Figure | None:
+) -> Axes | Figure | SubFigure | None:
     table = get_embedding(adata, method, key=key)
     params = get_model(adata, key=key).params
     if ax is None:
@@ -193,7 +193,9 @@ def class_colors(adata: AnnData, groupby: str, labels: pd.Series) -> dict[str, s
     if own is not None and hasattr(adata.obs[groupby], "cat"):
         categories = [str(name) for name in adata.obs[groupby].cat.categories]
         if len(own) >= len(categories):
-            return {c: str(color) for c, color in zip(categories, own, strict=False) if c in classes}
+            return {
+                c: str(color) for c, color in zip(categories, own, strict=False) if c in classes
+            }
     palettes = sc.pl.palettes
     for palette in (palettes.default_20, palettes.default_28, palettes.default_102):
         if len(classes) <= len(palette):

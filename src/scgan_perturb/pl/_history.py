@@ -13,7 +13,7 @@ from ._show import finish
 if TYPE_CHECKING:
     import numpy as np
     from anndata import AnnData
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
 TITLES = {
     "loss_discriminator": "Discriminator",
@@ -31,7 +31,7 @@ PANEL_INCHES = (2.6, 2.1)
 
 def history(
     adata: AnnData, *, key: str = TSPG, show: bool | None = None, return_fig: bool = False
-) -> np.ndarray | Figure | None:
+) -> np.ndarray | Figure | SubFigure | None:
     """Draw the losses and held-out success of a fit, epoch by epoch, a panel each.
 
     Parameters

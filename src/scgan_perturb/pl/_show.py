@@ -8,14 +8,14 @@ import matplotlib.pyplot as plt
 import scanpy as sc
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
 Drawn = TypeVar("Drawn")
 
 
 def finish(
-    figure: Figure, drawn: Drawn, *, show: bool | None, return_fig: bool
-) -> Drawn | Figure | None:
+    figure: Figure | SubFigure, drawn: Drawn, *, show: bool | None, return_fig: bool
+) -> Drawn | Figure | SubFigure | None:
     """Return the figure if asked for, else show it (None: as scanpy is set) or return `drawn`."""
     if return_fig:
         return figure

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import sparse
 
-from ..data._expression import select_genes
+from ..data._expression import dense, select_genes
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -58,8 +57,8 @@ def apply_model(
     if chosen is matrix and rows.all():
         expression = x_adv
     else:
-        whole = matrix.toarray() if sparse.issparse(matrix) else matrix
-        expression = whole.astype(np.float32)
+        expression = dense(matrix)
+        expression = expression.copy() if expression is matrix else expression
         expression[np.ix_(rows, positions)] = x_adv
     predicted = pd.Categorical.from_codes(codes, model.classifier.classes)
     return Perturbed(expression, predicted, probability)

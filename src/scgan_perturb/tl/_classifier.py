@@ -109,7 +109,12 @@ def fit_classifier(
     adata = adata.copy() if copy else adata
     seed = resolve_seed(rng)
     data = read_training_data(
-        adata, groupby, layer=layer, mask_var=mask_var, held_out=held_out, seed=spawn_seeds(seed).split
+        adata,
+        groupby,
+        layer=layer,
+        mask_var=mask_var,
+        held_out=held_out,
+        seed=spawn_seeds(seed).split,
     )
     params = classifier_params(
         groupby=groupby,
@@ -138,8 +143,7 @@ def fit_on(
     """Train f on what was read; returns it with its history, a row an epoch."""
     fabric = open_fabric(accelerator)
     rows, held_out = (
-        np.flatnonzero(chosen)
-        for chosen in (data.is_train, ~data.is_train & (data.labels >= 0))
+        np.flatnonzero(chosen) for chosen in (data.is_train, ~data.is_train & (data.labels >= 0))
     )
     labels = torch.from_numpy(data.labels.astype(np.int64))
     network, history = train_classifier(

@@ -115,7 +115,10 @@ def embed(
         adata.obsm[name][rows] = part
     adata.uns[original_key] = {
         "params": {
-            "method": method, "n_perturbed": n_perturbed, "n_classes": n_classes, "seed": seed
+            "method": method,
+            "n_perturbed": n_perturbed,
+            "n_classes": n_classes,
+            "seed": seed,
         }
     }
     logger.info(

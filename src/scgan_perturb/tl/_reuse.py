@@ -52,7 +52,9 @@ def classifier_for(
         if reason is None:
             return fitted, None
         if named:
-            msg = f"adata.uns[{key!r}] does not fit: {reason}. Fit it anew with sp.tl.fit_classifier."
+            msg = (
+                f"adata.uns[{key!r}] does not fit: {reason}. Fit it anew with sp.tl.fit_classifier."
+            )
             raise ValueError(msg)
         warn(f"adata.uns[{key!r}] does not fit ({reason}): another one is fitted in its place.")
     elif named:
@@ -77,8 +79,6 @@ def _difference(
     if split not in adata.obs or not np.array_equal(adata.obs[split] == TRAIN, data.is_train):
         return "it was fitted with another split"
     was, now = fitted.scaler, data.scaler
-    if not (
-        np.array_equal(was.minimum, now.minimum) and np.array_equal(was.maximum, now.maximum)
-    ):
+    if not (np.array_equal(was.minimum, now.minimum) and np.array_equal(was.maximum, now.maximum)):
         return "it was fitted on samples of other values"
     return None

@@ -196,9 +196,7 @@ def fit_tspg(
         model, read_expression(adata, layer), data.positions, roles.perturbed, accelerator
     )
     if new_history is not None:
-        write_classifier(
-            adata, classifier_keys(classifier), frozen, data, new_history, accelerator
-        )
+        write_classifier(adata, classifier_keys(classifier), frozen, data, new_history, accelerator)
     keys = tspg_keys(key_added)
     write_perturbed(adata, keys, perturbed)
     adata.obs[keys.split] = split_column(data.is_train)
@@ -277,7 +275,9 @@ def fit_generator(
             max_epochs=params["max_epochs"],
             batch_size=params["batch_size"],
             kappa=params["kappa"],
-            weights=LossWeights(*(params[f"weight_{term}"] for term in ("gan", "adv", "norm", "td"))),
+            weights=LossWeights(
+                *(params[f"weight_{term}"] for term in ("gan", "adv", "norm", "td"))
+            ),
         ),
         seed=spawn_seeds(params["seed"]).tspg,
         fabric=fabric,
@@ -292,7 +292,9 @@ def fit_generator(
         progress_bar=settings.progress_bar,
     )
     target_mean = dense(data.expression[roles.target]).mean(axis=0)
-    return PerturbationModel(frozen, target_mean, to_arrays(network), params), history_frame(history)
+    return PerturbationModel(frozen, target_mean, to_arrays(network), params), history_frame(
+        history
+    )
 
 
 def log_fit(keys: TspgKeys, model: PerturbationModel, perturbed: Perturbed, roles: Roles) -> None:
@@ -302,7 +304,9 @@ def log_fit(keys: TspgKeys, model: PerturbationModel, perturbed: Perturbed, role
         "them real: compare them with real %s samples.\n"
         "    added: adata.layers[%r], adata.obs[%r], adata.obs[%r], adata.obs[%r], adata.uns[%r]",
         model.target,
-        share(perturbed.predicted[roles.held_out] == model.target, "held-out samples of other classes"),
+        share(
+            perturbed.predicted[roles.held_out] == model.target, "held-out samples of other classes"
+        ),
         model.target,
         model.target,
         keys.layer,
