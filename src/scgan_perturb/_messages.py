@@ -49,8 +49,9 @@ def unknown_name(
 ) -> KeyError:
     """The error for a name that is not there, with the nearest ones that are."""
     names = [str(candidate) for candidate in available]
-    if near := difflib.get_close_matches(str(name), names, n=3):
-        found = f"Nearest: {examples(near)}."
+    lowered = {candidate.lower(): candidate for candidate in names}
+    if near := difflib.get_close_matches(str(name).lower(), lowered, n=3):
+        found = f"Nearest: {examples(lowered[candidate] for candidate in near)}."
     else:
         found = f"There are: {examples(names)}." if names else "There are none."
     return KeyError(f"{what} {name!r} not found. {found} {remedy}".rstrip())

@@ -34,7 +34,7 @@ def fetch_files(
     ValueError
         If a downloaded file has another hash, as one that was cut off or changed.
     OSError
-        If the cache folder cannot be written.
+        If the cache folder cannot be read or written.
     """
     import pooch  # noqa: PLC0415 (slow, and not needed to use other data)
     import requests  # noqa: PLC0415
@@ -50,17 +50,19 @@ def fetch_files(
         except requests.exceptions.RequestException as error:
             msg = (
                 f"{name} could not be downloaded from {base_url} ({type(error).__name__}). Is there "
-                f"a network? You can put the file into {cache.path} yourself, or set "
-                f"sp.settings.dataset_dir or {DATASET_DIR_VARIABLE} to where it is."
+                f"a network? You can put the file (SHA-256 {sha256[name]}) into {cache.abspath} "
+                f"yourself, or set sp.settings.dataset_dir or {DATASET_DIR_VARIABLE} to the folder "
+                f"that holds {folder}/{name}."
             )
             raise ConnectionError(msg) from error
         except ValueError as error:
             msg = f"{name} from {base_url} is damaged or was changed; nothing was kept. {error}"
             raise ValueError(msg) from error
-        except PermissionError as error:
+        except OSError as error:
             msg = (
-                f"{cache.path} cannot be written. Set sp.settings.dataset_dir or "
-                f"{DATASET_DIR_VARIABLE} to a folder that can."
+                f"{cache.abspath} cannot be read or written "
+                f"({error.strerror or type(error).__name__}). Set "
+                f"sp.settings.dataset_dir or {DATASET_DIR_VARIABLE} to a folder that can."
             )
-            raise PermissionError(msg) from error
+            raise OSError(msg) from error
     return paths

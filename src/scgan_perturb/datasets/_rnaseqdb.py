@@ -53,7 +53,10 @@ def rnaseqdb(
     ConnectionError
         If a file is not in the cache and cannot be downloaded.
     ValueError
-        If a study is not offered, or a downloaded file does not have the expected hash.
+        If a study is not offered or none is named, or a downloaded file does not have the expected
+        hash.
+    OSError
+        If the cache folder cannot be read or written.
 
     Examples
     --------
@@ -101,6 +104,9 @@ def _choose_files(
                 )
                 raise ValueError(msg)
             chosen.append(by_kind[kind][study])
+    if not chosen:
+        msg = f"No study was named. There are: {', '.join(by_kind['normal'])}."
+        raise ValueError(msg)
     return list(dict.fromkeys(chosen))
 
 

@@ -117,12 +117,13 @@ def read_gmt(path: str | Path) -> dict[str, list[str]]:
     ValueError
         If a line has fewer than three fields or the file is not text.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     if not path.is_file():
         msg = f"There is no GMT file {str(path)!r}."
         raise FileNotFoundError(msg)
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # Not splitlines, which also breaks at characters that a description may hold.
+        lines = path.read_text(encoding="utf-8").split("\n")
     except UnicodeDecodeError as error:
         msg = f"{str(path)!r} is not a text file, so not a GMT file."
         raise ValueError(msg) from error

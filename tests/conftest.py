@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import anndata as ad
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy import sparse
+
+import scgan_perturb as sp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+mpl.use("Agg")
+torch.set_num_threads(1)  # the networks here are too small for more
+
+SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
+CLASS_SIZES = {"liver": 20, "lung": 15, "thyroid": 15}
+MATRIX_KINDS = {
+    "dense": np.asarray,
+    "csr": sparse.csr_matrix,
+    "csc": sparse.csc_matrix,
+    "csr_array": sparse.csr_array,
+    "float64": lambda x: np.asarray(x, dtype=np.float64),
+    "fortran": np.asfortranarray,
+}
+
+
+def make_adata(
+    class_sizes: dict[str, int] | None = None,
+    *,
+    n_genes: int = 12,
+    kind: str = "dense",
+    seed: int = 0,
+) -> ad.AnnData:
+    """Log-like expression whose class means differ, some of it zero."""
+    class_sizes = class_sizes or CLASS_SIZES
+    rng = np.random.default_rng(seed)
+    means = rng.uniform(1, 4, size=(len(class_sizes), n_genes))
+    labels = np.repeat(list(class_sizes), list(class_sizes.values()))
+    rows = np.repeat(np.arange(len(class_sizes)), list(class_sizes.values()))
+    x = (means[rows] + rng.normal(0, 0.5, size=(len(rows), n_genes))).clip(0).astype(np.float32)
+    x[rng.random(x.shape) < 0.1] = 0
+    return ad.AnnData(
+        MATRIX_KINDS[kind](x),
+        obs=pd.DataFrame(
+            {"tissue": pd.Categorical(labels)}, index=[f"sample{i}" for i in range(len(x))]
+        ),
+        var=pd.DataFrame(index=[f"gene{i}" for i in range(n_genes)]),
+    )
+
+
+def same_adata(a: ad.AnnData, b: ad.AnnData) -> bool:
+    """Whether two AnnData hold the same, down to uns."""
+    return _plain(a) == _plain(b)
+
+
+def _plain(adata: ad.AnnData) -> dict:
+    def text(value: object) -> object:
+        if isinstance(value, dict):
+            return {name: text(inner) for name, inner in value.items()}
+        if sparse.issparse(value):
+            return value.toarray().tobytes()
+        if isinstance(value, (pd.DataFrame, pd.Series)):
+            return value.to_csv()
+        return np.asarray(value).tobytes() if isinstance(value, np.ndarray) else repr(value)
+
+    parts = {"X": adata.X, "obs": adata.obs, "var": adata.var, "uns": dict(adata.uns)}
+    parts |= {f"layer {name}": adata.layers[name] for name in adata.layers if name is not None}
+    parts |= {f"obsm {name}": adata.obsm[name] for name in adata.obsm}
+    return {name: text(value) for name, value in parts.items()}
+
+
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sp.settings, "progress_bar", False)
+
+
+@pytest.fixture
+def adata() -> ad.AnnData:
+    return make_adata()
+
+
+@pytest.fixture(scope="session")
+def _fitted() -> ad.AnnData:
+    bar, sp.settings.progress_bar = sp.settings.progress_bar, False
+    adata = make_adata()
+    sp.tl.fit_classifier(adata, "tissue", max_epochs=20)
+    sp.tl.fit_tspg(adata, "tissue", "lung", max_epochs=3)
+    sp.settings.progress_bar = bar
+    return adata
+
+
+@pytest.fixture
+def fitted(_fitted: ad.AnnData) -> ad.AnnData:
+    """A small AnnData with a fit towards lung."""
+    return _fitted.copy()
+
+
+@pytest.fixture
+def build() -> Callable[..., ad.AnnData]:
+    """The function that makes an AnnData of given classes, genes, kind and seed."""
+    return make_adata
+
+
+@pytest.fixture
+def shared_data() -> Path:
+    """The folder of real data, where there is one."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip("the real data are not at hand")
+    return SHARED_DATA

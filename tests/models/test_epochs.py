@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from scgan_perturb.models._epochs import run_epochs, shuffled_batches
+
+
+def batches(n_rows: int, batch_size: int) -> list[list[int]]:
+    rng = torch.Generator().manual_seed(0)
+    return [batch.tolist() for batch in shuffled_batches(n_rows, batch_size, rng)]
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "batch_size", "n_batches", "size"),
+    [(682, 128, 6, 113), (256, 128, 2, 128), (129, 128, 2, 64), (5, 128, 1, 5), (7, 3, 3, 2)],
+)
+def test_batches_are_of_one_size_and_at_most_the_one_asked_for(n_rows, batch_size, n_batches, size):
+    assert [len(batch) for batch in batches(n_rows, batch_size)] == [size] * n_batches
+
+
+def test_no_row_comes_twice_in_an_epoch():
+    rows = [row for batch in batches(682, 128) for row in batch]
+    assert len(set(rows)) == len(rows)
+    assert set(rows) <= set(range(682))
+
+
+def test_the_order_changes_from_epoch_to_epoch():
+    rng = torch.Generator().manual_seed(0)
+    first, second = (torch.cat(list(shuffled_batches(64, 16, rng))) for _ in range(2))
+    assert not torch.equal(first, second)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_broken_loss_stops_with_its_epoch_and_a_remedy(value):
+    losses = iter([1.0, value])
+    with pytest.raises(FloatingPointError, match=r"loss_td became NaN .* in epoch 2.*log-normalise"):
+        run_epochs(lambda: {"loss_td": next(losses)}, 5, description="", progress_bar=False)
+
+
+def test_a_missing_held_out_measure_is_no_error():
+    record = {"loss": 1.0, "held_out_success": float("nan")}
+    history = run_epochs(lambda: record, 2, description="", progress_bar=False)
+    assert len(history) == 2
+
+
+def test_the_progress_bar_shows_the_losses(capsys):
+    run_epochs(lambda: {"loss_td": 12.5}, 1, description="to lung", progress_bar=True)
+    shown = capsys.readouterr().err
+    assert "to lung" in shown
+    assert "td=12.5" in shown

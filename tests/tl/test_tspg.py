@@ -1,0 +1,298 @@
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+from tests.conftest import MATRIX_KINDS, same_adata
+
+import scgan_perturb as sp
+from scgan_perturb.models import _epochs
+from scgan_perturb.tl import _reuse
+
+
+@pytest.fixture(autouse=True)
+def short_classifier(monkeypatch):
+    """Classifiers that a fit needs train for a few epochs only."""
+    monkeypatch.setattr(_reuse, "MAX_EPOCHS", 5)
+
+
+def fit(adata, target="lung", **kwargs):
+    return sp.tl.fit_tspg(adata, "tissue", target, **{"max_epochs": 2, **kwargs})
+
+
+def test_one_call_perturbs_every_sample_towards_the_target(build):
+    adata = build(seed=1)
+    fit(adata, max_epochs=250)
+    assert adata.layers["xadv"].shape == adata.shape
+    assert adata.layers["xadv"].dtype == np.float32
+    held_out = (adata.obs["tspg_split"] == "test") & (adata.obs["tissue"] != "lung")
+    assert (adata.obs["tspg_predicted"] == "lung")[held_out].mean() > 0.9
+    mean = adata.X[(adata.obs["tissue"] == "lung").to_numpy()].mean(axis=0)
+    others = held_out.to_numpy()
+
+    def distance(x):
+        return np.abs(x[others] - mean).mean()
+
+    assert distance(adata.layers["xadv"]) < 0.7 * distance(adata.X)
+
+
+def test_it_writes_what_it_says(adata):
+    fit(adata)
+    written = adata.uns["tspg"]
+    assert set(written) == {
+        "params", "genes", "classes", "scale_min", "scale_max", "target_mean", "weights", "history",
+    }  # fmt: skip
+    assert {weight.dtype for weight in written["weights"].values()} == {np.dtype(np.float32)}
+    assert len(written["history"]) == 2
+    assert {"tspg_split", "tspg_predicted", "tspg_target_probability"} <= set(adata.obs)
+    assert None not in written["params"].values()
+
+
+def test_target_mean_is_that_of_its_training_samples_in_input_units(adata):
+    fit(adata)
+    train = (adata.obs["tspg_split"] == "train") & (adata.obs["tissue"] == "lung")
+    np.testing.assert_allclose(
+        adata.uns["tspg"]["target_mean"], adata.X[train.to_numpy()].mean(axis=0), rtol=1e-5
+    )
+
+
+def test_perturbed_samples_stay_within_the_training_range(adata):
+    fit(adata)
+    written = adata.uns["tspg"]
+    assert (adata.layers["xadv"] >= written["scale_min"]).all()
+    assert (adata.layers["xadv"] <= written["scale_max"]).all()
+
+
+def test_probability_and_class_are_what_f_says_of_the_perturbed_sample(adata):
+    fit(adata)
+    said = sp.get.model(adata).classifier.predict_proba(adata.layers["xadv"])
+    np.testing.assert_allclose(adata.obs["tspg_target_probability"], said[:, 1], atol=1e-6)
+    classes = np.array(["liver", "lung", "thyroid"])
+    assert (adata.obs["tspg_predicted"] == classes[said.argmax(axis=1)]).all()
+
+
+def test_genes_outside_the_mask_are_unchanged(adata):
+    adata.var["mine"] = np.arange(adata.n_vars) % 3 == 0
+    fit(adata, mask_var="mine")
+    outside = ~adata.var["mine"].to_numpy()
+    np.testing.assert_array_equal(adata.layers["xadv"][:, outside], adata.X[:, outside])
+    assert (adata.layers["xadv"] != adata.X)[:, ~outside].any(axis=0).all()
+    assert list(adata.uns["tspg"]["genes"]) == list(adata.var_names[~outside])
+
+
+def test_samples_outside_the_source_are_unchanged(adata):
+    fit(adata, source="liver")
+    liver = (adata.obs["tissue"] == "liver").to_numpy()
+    np.testing.assert_array_equal(adata.layers["xadv"][~liver], adata.X[~liver])
+    assert (adata.layers["xadv"] != adata.X)[liver].any()
+    assert adata.obs["tspg_predicted"].isna().to_numpy().tolist() == (~liver).tolist()
+    assert list(adata.uns["tspg"]["params"]["source"]) == ["liver"]
+
+
+def test_several_sources_may_be_named(adata):
+    fit(adata, source=["liver", "thyroid"])
+    assert adata.obs["tspg_predicted"].notna().sum() == 35
+
+
+def test_a_layer_is_read_and_the_result_has_its_units(adata):
+    other = adata.copy()
+    adata.layers["eightfold"] = 8 * adata.X  # a power of two, exact in float32
+    fit(adata, layer="eightfold")
+    fit(other)
+    np.testing.assert_array_equal(adata.layers["xadv"], 8 * other.layers["xadv"])
+
+
+def test_key_added_names_the_results(adata):
+    fit(adata, key_added="k")
+    assert "k" in adata.uns
+    assert "k" in adata.layers
+    assert {"k_split", "k_predicted", "k_target_probability"} <= set(adata.obs)
+    assert "xadv" not in adata.layers
+
+
+def test_two_fits_stand_side_by_side(adata):
+    fit(adata)
+    first = adata.layers["xadv"].copy()
+    fit(adata, "liver", key_added="to_liver")
+    np.testing.assert_array_equal(adata.layers["xadv"], first)
+    assert sp.get.model(adata, key="to_liver").target == "liver"
+
+
+def test_copy_leaves_the_original_alone(adata):
+    before = adata.copy()
+    result = fit(adata, copy=True)
+    assert same_adata(adata, before)
+    assert "xadv" in result.layers
+
+
+def test_numbers_serve_as_labels(adata):
+    adata.obs["tissue"] = adata.obs["tissue"].cat.codes.to_numpy()
+    fit(adata, 1)
+    assert adata.uns["tspg"]["params"]["target"] == "1"
+
+
+@pytest.mark.parametrize("kind", MATRIX_KINDS)
+def test_every_kind_of_matrix_gives_the_same(build, kind):
+    adata, reference = build(kind=kind), build()
+    before = adata.copy()
+    fit(adata)
+    fit(reference)
+    np.testing.assert_allclose(adata.layers["xadv"], reference.layers["xadv"], atol=1e-4)
+    assert type(adata.X) is type(before.X)
+
+
+def test_integers_work(adata):
+    adata.X = np.rint(adata.X * 3).astype(np.int64)
+    with pytest.warns(UserWarning, match="like raw counts"):
+        fit(adata)
+    assert adata.layers["xadv"].dtype == np.float32
+
+
+def test_the_same_seed_gives_the_same_bits(build):
+    first, same, other = build(), build(), build()
+    for adata, rng in ((first, 0), (same, 0), (other, 1)):
+        fit(adata, rng=rng)
+    np.testing.assert_array_equal(first.layers["xadv"], same.layers["xadv"])
+    assert not np.array_equal(first.layers["xadv"], other.layers["xadv"])
+
+
+def test_the_same_generator_gives_the_same_bits(build):
+    first, same = build(), build()
+    for adata in (first, same):
+        fit(adata, rng=np.random.default_rng(7))
+    np.testing.assert_array_equal(first.layers["xadv"], same.layers["xadv"])
+
+
+def test_without_a_seed_each_fit_differs_and_its_seed_is_kept(build):
+    first, other, again = build(), build(), build()
+    fit(first, rng=None)
+    fit(other, rng=None)
+    fit(again, rng=first.uns["tspg"]["params"]["seed"])
+    assert not np.array_equal(first.layers["xadv"], other.layers["xadv"])
+    np.testing.assert_array_equal(first.layers["xadv"], again.layers["xadv"])
+
+
+def test_a_second_fit_on_the_same_classifier_gives_the_same_bits(adata):
+    fit(adata)
+    first = adata.layers["xadv"].copy()
+    fit(adata)
+    np.testing.assert_array_equal(adata.layers["xadv"], first)
+
+
+def test_a_fitting_classifier_is_reused(adata):
+    sp.tl.fit_classifier(adata, "tissue", max_epochs=2, rng=5)
+    weights = adata.uns["classifier"]["weights"]
+    fit(adata, rng=0)
+    assert adata.uns["classifier"]["weights"] is weights
+    np.testing.assert_array_equal(
+        adata.uns["tspg"]["weights"]["classifier.0.weight"], weights["classifier.0.weight"]
+    )
+    assert (adata.obs["tspg_split"] == adata.obs["classifier_split"]).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda a: a.layers.__setitem__("log", np.asarray(a.X)) or {"layer": "log"}, "layer None"),
+        (lambda a: a.var.__setitem__("m", np.arange(12) > 3) or {"mask_var": "m"}, "other genes"),
+        (lambda a: {"held_out": 0.4}, "another split"),
+        (lambda a: a.X.__imul__(2) is None or {}, "other values"),
+    ],
+    ids=["layer", "genes", "split", "values"],
+)
+def test_a_classifier_that_does_not_fit_is_replaced_with_a_warning(adata, change, reason):
+    sp.tl.fit_classifier(adata, "tissue", max_epochs=2)
+    old = adata.uns["classifier"]["weights"]
+    kwargs = change(adata)
+    with pytest.warns(UserWarning, match=reason):
+        fit(adata, **kwargs)
+    assert adata.uns["classifier"]["weights"] is not old
+
+
+def test_a_named_classifier_that_does_not_fit_is_an_error(adata):
+    sp.tl.fit_classifier(adata, "tissue", max_epochs=2, key_added="mine")
+    adata.X *= 2
+    before = adata.copy()
+    with pytest.raises(ValueError, match="'mine'.*other values.*sp.tl.fit_classifier"):
+        fit(adata, classifier="mine")
+    assert same_adata(adata, before)
+
+
+def test_a_source_class_without_training_samples_is_perturbed_all_the_same(adata):
+    adata.obs["mine"] = np.where(adata.obs["tissue"] == "liver", "test", "train")
+    fit(adata, held_out="mine")
+    liver = (adata.obs["tissue"] == "liver").to_numpy()
+    assert (adata.layers["xadv"] != adata.X)[liver].any()
+    assert adata.obs["tspg_predicted"][liver].notna().all()
+
+
+def test_history_success_is_that_of_the_held_out_samples(adata):
+    fit(adata, max_epochs=20)
+    held_out = (adata.obs["tspg_split"] == "test") & (adata.obs["tissue"] != "lung")
+    success = (adata.obs["tspg_predicted"] == "lung")[held_out].mean()
+    assert sp.get.history(adata)["held_out_success"].iloc[-1] == pytest.approx(success)
+
+
+def test_the_log_says_how_often_f_is_convinced_and_what_was_written(adata, caplog):
+    fit(adata)
+    held_out = (adata.obs["tspg_split"] == "test") & (adata.obs["tissue"] != "lung")
+    success = 100 * (adata.obs["tspg_predicted"] == "lung")[held_out].mean()
+    assert f"calls {success:.1f} % of 7 held-out samples" in caplog.text
+    for name in ("layers['xadv']", "obs['tspg_split']", "uns['tspg']", "uns['classifier']"):
+        assert f"adata.{name}" in caplog.text
+
+
+def test_a_fit_speaks_to_the_user_who_has_no_logging_set_up(adata, capsys, monkeypatch):
+    import logging
+
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    fit(adata)
+    assert "adata.layers['xadv']" in capsys.readouterr().err
+
+
+def test_shrinkage_reaches_the_draws(build):
+    plain, shrunk = build(), build()
+    fit(plain)
+    fit(shrunk, shrinkage="ledoit-wolf")
+    assert not np.array_equal(plain.layers["xadv"], shrunk.layers["xadv"])
+
+
+@pytest.mark.parametrize("weight", ["weight_gan", "weight_adv", "weight_norm", "weight_td"])
+def test_each_weight_reaches_the_training(build, weight):
+    plain, heavier = build(), build()
+    fit(plain)
+    fit(heavier, **{weight: 50.0})
+    assert not np.array_equal(plain.layers["xadv"], heavier.layers["xadv"])
+
+
+def test_an_interrupted_fit_leaves_no_trace(adata, monkeypatch):
+    before = adata.copy()
+    check, epochs = _epochs._check_losses, []
+
+    def interrupt(record, epoch):
+        epochs.append(epoch)
+        if "loss_td" in record and epoch == 2:
+            raise KeyboardInterrupt
+        check(record, epoch)
+
+    monkeypatch.setattr(_epochs, "_check_losses", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        fit(adata)
+    assert len(epochs) > 2
+    assert same_adata(adata, before)
+
+
+def test_a_view_is_made_actual_with_a_warning(adata):
+    view = adata[adata.obs["tissue"] != "thyroid"]
+    with pytest.warns(UserWarning, match="[Vv]iew"):
+        fit(view)
+    assert not view.is_view
+    assert "xadv" in view.layers
+    assert "xadv" not in adata.layers
+
+
+def test_a_quiet_fit_warns_of_nothing(adata):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit(adata)
