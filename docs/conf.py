@@ -1,4 +1,4 @@
-"""Sphinx configuration. Builds without a network."""
+"""Sphinx configuration. The build needs no network."""
 
 from importlib.metadata import version as installed_version
 
@@ -17,24 +17,34 @@ extensions = [
 ]
 templates_path = ["_templates"]
 exclude_patterns = ["_build", "_templates"]
-
 html_theme = "sphinx_book_theme"
-html_title = project
+html_title = f"{project} {version}"
 
-myst_enable_extensions = ["dollarmath"]
-myst_heading_anchors = 3
+myst_enable_extensions = ["colon_fence", "dollarmath"]
+myst_heading_anchors = 2
 nb_execution_mode = "off"
 
-# Docstrings mark code with single backticks.
-default_role = "code"
-
+default_role = "code"  # docstrings mark code with single backticks
 autosummary_generate = True
-autosummary_imported_members = False
+# The value of sp.settings holds a folder of the machine that builds.
+autodoc_default_options = {"no-value": True}
 autodoc_member_order = "bysource"
-
+# The alias is written as text, which cannot be resolved outside its own module.
+autodoc_type_aliases = {"Matrix": "numpy.ndarray | scipy.sparse.csr_matrix"}
 napoleon_google_docstring = False
 napoleon_use_ivar = True
-# "Returns" is prose and a list of the fields that are set, not a type and its description.
+# "Returns" is prose and a list of the fields that are set, not a type with its description.
 napoleon_custom_sections = ["Returns"]
-typehints_document_rtype = False
 typehints_defaults = "comma"
+typehints_document_rtype = False
+
+
+def drop_colon(*event):
+    """Take out the colon that sphinx_autodoc_typehints puts below "Returns" for napoleon."""
+    lines = event[-1]
+    lines[:] = [line for line in lines if line != ":"]
+
+
+def setup(app):
+    """Run after sphinx_autodoc_typehints (499, connected earlier) and before napoleon (500)."""
+    app.connect("autodoc-process-docstring", drop_colon, priority=499)

@@ -25,7 +25,7 @@ class Settings:
     ----------
     dataset_dir
         Folder in which downloaded data are kept. Starts as the environment variable
-        `SCGAN_PERTURB_DATASET_DIR`, else as `~/.cache/scgan_perturb`.
+        `SCGAN_PERTURB_DATASET_DIR`, else as `scgan_perturb` in `XDG_CACHE_HOME` or `~/.cache`.
     progress_bar
         Whether fits and downloads show their progress.
 

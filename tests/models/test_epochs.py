@@ -13,7 +13,14 @@ def batches(n_rows: int, batch_size: int) -> list[list[int]]:
 
 @pytest.mark.parametrize(
     ("n_rows", "batch_size", "n_batches", "size"),
-    [(682, 128, 6, 113), (256, 128, 2, 128), (129, 128, 2, 64), (5, 128, 1, 5), (7, 3, 3, 2)],
+    [
+        (682, 128, 6, 113),
+        (256, 128, 2, 128),
+        (129, 128, 2, 64),
+        (5, 128, 1, 5),
+        (7, 3, 3, 2),
+        (5, 2, 2, 2),
+    ],
 )
 def test_batches_are_of_one_size_and_at_most_the_one_asked_for(n_rows, batch_size, n_batches, size):
     assert [len(batch) for batch in batches(n_rows, batch_size)] == [size] * n_batches
@@ -34,7 +41,9 @@ def test_the_order_changes_from_epoch_to_epoch():
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_broken_loss_stops_with_its_epoch_and_a_remedy(value):
     losses = iter([1.0, value])
-    with pytest.raises(FloatingPointError, match=r"loss_td became NaN .* in epoch 2.*log-normalise"):
+    with pytest.raises(
+        FloatingPointError, match=r"loss_td became NaN .* in epoch 2.*log-normalise"
+    ):
         run_epochs(lambda: {"loss_td": next(losses)}, 5, description="", progress_bar=False)
 
 

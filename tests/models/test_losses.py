@@ -12,9 +12,7 @@ VALUES, OTHER = RNG.normal(size=(2, 7, 5))
 
 
 def test_adversarial_loss_is_the_lead_of_the_best_other_class():
-    expected = np.mean(
-        [max(max(z[i] for i in range(4) if i != 2) - z[2], -0.5) for z in LOGITS]
-    )
+    expected = np.mean([max(max(z[i] for i in range(4) if i != 2) - z[2], -0.5) for z in LOGITS])
     found = _losses.adversarial_loss(torch.tensor(LOGITS), target=2, kappa=0.5)
     assert found.item() == pytest.approx(expected)
 

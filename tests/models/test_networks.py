@@ -50,7 +50,9 @@ def test_dense_layers_have_the_paper_widths(name, widths):
     assert found == widths
 
 
-@pytest.mark.parametrize(("name", "n_norms"), [("classifier", 0), ("generator", 11), ("discriminator", 3)])
+@pytest.mark.parametrize(
+    ("name", "n_norms"), [("classifier", 0), ("generator", 11), ("discriminator", 3)]
+)
 def test_each_hidden_dense_layer_but_the_classifier_has_batch_norm(name, n_norms):
     norms = [m for m in network(name).modules() if isinstance(m, nn.BatchNorm1d)]
     assert [m.eps for m in norms] == [1e-3] * n_norms

@@ -56,6 +56,10 @@ def test_a_step_measures_the_terms_of_the_paper(make_trainer, x):
         "loss_discriminator": ((d(real) - 1) ** 2).mean() + (d(xadv) ** 2).mean(),
         "loss_adv": torch.clip(others.max(dim=1).values - logits[:, TARGET], min=0).mean(),
         "loss_norm": p.norm(dim=1).mean(),
+        "loss_generator": found["loss_gan"]
+        + found["loss_adv"]
+        + found["loss_norm"]
+        + torch.tensor(found["loss_td"]),
         "loss_td": (xadv - drawn).abs().sum(dim=1).mean(),
     }
     for name, value in expected.items():

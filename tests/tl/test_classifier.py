@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from tests.conftest import MATRIX_KINDS, same_adata
 
 import scgan_perturb as sp
+from tests.conftest import MATRIX_KINDS, same_adata
 
 
 def fit(adata, **kwargs):

@@ -4,11 +4,11 @@ import warnings
 
 import numpy as np
 import pytest
-from tests.conftest import MATRIX_KINDS, same_adata
 
 import scgan_perturb as sp
 from scgan_perturb.models import _epochs
 from scgan_perturb.tl import _reuse
+from tests.conftest import MATRIX_KINDS, same_adata
 
 
 @pytest.fixture(autouse=True)
@@ -22,19 +22,18 @@ def fit(adata, target="lung", **kwargs):
 
 
 def test_one_call_perturbs_every_sample_towards_the_target(build):
-    adata = build(seed=1)
-    fit(adata, max_epochs=250)
+    adata = build({"liver": 80, "lung": 80, "thyroid": 80}, n_genes=60)
+    fit(adata, max_epochs=100)
     assert adata.layers["xadv"].shape == adata.shape
     assert adata.layers["xadv"].dtype == np.float32
     held_out = (adata.obs["tspg_split"] == "test") & (adata.obs["tissue"] != "lung")
-    assert (adata.obs["tspg_predicted"] == "lung")[held_out].mean() > 0.9
-    mean = adata.X[(adata.obs["tissue"] == "lung").to_numpy()].mean(axis=0)
-    others = held_out.to_numpy()
+    assert (adata.obs["tspg_predicted"] == "lung")[held_out].mean() > 0.8
+    target = adata.X[(adata.obs["tissue"] == "lung").to_numpy()].mean(axis=0)
 
     def distance(x):
-        return np.abs(x[others] - mean).mean()
+        return np.linalg.norm(x[held_out.to_numpy()].mean(axis=0) - target)
 
-    assert distance(adata.layers["xadv"]) < 0.7 * distance(adata.X)
+    assert distance(adata.layers["xadv"]) < 0.5 * distance(adata.X)
 
 
 def test_it_writes_what_it_says(adata):

@@ -25,8 +25,8 @@ def history(adata: AnnData, *, key: str = TSPG) -> pd.DataFrame:
     Returns
     -------
     DataFrame, a row an epoch. For a generator: the mean over the epoch of
-    `loss_discriminator`, `loss_gan`, `loss_adv`, `loss_norm` and `loss_td` (equations 1 to 4,
-    unweighted), and `held_out_success` after it. For a classifier: `loss`, `held_out_accuracy`.
+    `loss_discriminator`, of `loss_gan`, `loss_adv`, `loss_norm` and `loss_td` (equations 1 to 4)
+    and of their weighted sum `loss_generator` (equation 5), and `held_out_success` after it. For a classifier: `loss`, `held_out_accuracy`.
 
     Raises
     ------

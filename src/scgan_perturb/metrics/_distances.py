@@ -21,6 +21,10 @@ def energy_distance(a: np.ndarray, b: np.ndarray) -> float:
     a, b
         Samples × genes, at least two samples each.
 
+    Returns
+    -------
+    The distance, in the units of the input.
+
     Raises
     ------
     ValueError

@@ -21,7 +21,8 @@ def shuffled_batches(n_rows: int, batch_size: int, rng: torch.Generator) -> Iter
     A short last batch would upset batch normalisation and the compiled shape; fewer rows than
     there are batches are left out of an epoch, others in the next.
     """
-    n_batches = math.ceil(n_rows / batch_size)
+    # Batch normalisation needs two rows.
+    n_batches = max(1, min(math.ceil(n_rows / batch_size), n_rows // 2))
     size = n_rows // n_batches
     order = torch.randperm(n_rows, generator=rng, device=rng.device)
     yield from order[: n_batches * size].split(size)

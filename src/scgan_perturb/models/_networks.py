@@ -145,5 +145,5 @@ def from_arrays(network: nn.Module, arrays: Mapping[str, np.ndarray]) -> nn.Modu
 
 
 def _weight_names(network: nn.Module) -> list[str]:
-    # Batch-norm's count of batches has no use where the momentum is fixed.
+    # Batch-norm's count of batches has no use outside training.
     return [name for name in network.state_dict() if not name.endswith("num_batches_tracked")]

@@ -29,7 +29,14 @@ if TYPE_CHECKING:
 GENERATOR_LEARNING_RATE = 2e-4  # paper, section 2.2
 DISCRIMINATOR_LEARNING_RATE = 1e-4  # paper, section 2.2
 CALIBRATION_BATCHES = 20  # some 2,500 samples give means and variances to a few per cent
-LOSS_NAMES = ("loss_discriminator", "loss_gan", "loss_adv", "loss_norm", "loss_td")
+LOSS_NAMES = (
+    "loss_discriminator",
+    "loss_generator",
+    "loss_gan",
+    "loss_adv",
+    "loss_norm",
+    "loss_td",
+)
 
 
 @dataclass(frozen=True)
@@ -120,7 +127,7 @@ class TspgTrainer:
         # D's own weights need no gradient here.
         self.fabric.backward(loss_g, inputs=list(self.network.parameters()))
         self.generator_optimizer.step()
-        return torch.stack([loss_d, *terms]).detach()
+        return torch.stack([loss_d, loss_g, *terms]).detach()
 
     def calibrate(self, rows: ScaledRows) -> None:
         """Make the generator's batch-norm statistics those of its present weights."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 TITLES = {
     "loss_discriminator": "Discriminator",
+    "loss_generator": "Generator, all terms",
     "loss_gan": "Realism (GAN)",
     "loss_adv": "Target class (adversarial)",
     "loss_norm": "Size of perturbation (L2)",
@@ -25,7 +26,7 @@ TITLES = {
     "loss": "Cross-entropy",
     "held_out_accuracy": "Held-out accuracy",
 }
-N_COLUMNS = 3
+N_COLUMNS = 4
 PANEL_INCHES = (2.6, 2.1)
 
 
@@ -79,6 +80,7 @@ def history(
         ax.spines[["top", "right"]].set_visible(False)
         if str(name).startswith("held_out"):
             ax.set_ylim(-0.03, 1.03)
-    for ax in axes[-1]:
         ax.set_xlabel("epoch", fontsize=8)
+    for ax in axes.flat[table.shape[1] :]:
+        ax.remove()
     return finish(figure, axes, show=show, return_fig=return_fig)

@@ -133,7 +133,7 @@ def fit_classifier(
 def classifier_params(**params: Any) -> dict[str, Any]:
     """The parameters of a fit as they are stored: without those that are None."""
     check_count("max_epochs", params["max_epochs"])
-    check_count("batch_size", params["batch_size"])
+    check_count("batch_size", params["batch_size"], least=2)
     return {name: value for name, value in params.items() if value is not None}
 
 

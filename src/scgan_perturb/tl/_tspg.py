@@ -211,7 +211,7 @@ def fit_params(*, target: object, source: object, recipe: str, **params: Any) ->
         msg = f"recipe must be one of {', '.join(map(repr, RECIPES))}, not {recipe!r}."
         raise ValueError(msg)
     check_count("max_epochs", params["max_epochs"])
-    check_count("batch_size", params["batch_size"])
+    check_count("batch_size", params["batch_size"], least=2)
     stored = {"target": str(target), "recipe": recipe, **params}
     if source is not None:
         stored["source"] = np.array([str(label) for label in several(source)], dtype=object)

@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import json
+import pickle
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+import scgan_perturb as sp
+from scgan_perturb.data import _expression
+from scgan_perturb.models._networks import Generator, from_arrays
+from tests.conftest import make_adata
+
+
+@pytest.fixture
+def model(fitted):
+    return sp.get.model(fitted)
+
+
+@pytest.fixture
+def folder(model, tmp_path):
+    model.save(tmp_path / "model")
+    return tmp_path / "model"
+
+
+def test_perturb_is_clip_of_x_plus_g(model, fitted):
+    import torch
+
+    low, high = model.scaler.minimum, model.scaler.maximum
+    scaled = ((fitted.X - low) / (high - low)).clip(0, 1)
+    with torch.device("meta"):
+        generator = Generator(12)
+    change = from_arrays(generator, model.weights)(torch.from_numpy(scaled)).numpy()
+    expected = (scaled + change).clip(0, 1) * (high - low) + low
+    np.testing.assert_allclose(model.perturb(fitted.X), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [sparse.csr_matrix, np.float64])
+def test_any_kind_of_matrix_gives_the_same(model, fitted, kind):
+    np.testing.assert_allclose(model.perturb(kind(fitted.X)), model.perturb(fitted.X), atol=1e-6)
+
+
+def test_blocks_do_not_change_the_result(model, fitted, monkeypatch):
+    expected = model.perturb(fitted.X)
+    monkeypatch.setattr(_expression.blocks, "__defaults__", (7,))
+    np.testing.assert_allclose(model.perturb(fitted.X), expected, atol=1e-6)
+
+
+def test_no_samples_give_no_samples(model):
+    assert model.perturb(np.empty((0, 12), dtype=np.float32)).shape == (0, 12)
+
+
+@pytest.mark.parametrize("shape", [(3, 11), (12,)])
+def test_another_number_of_genes_is_refused(model, shape):
+    with pytest.raises(ValueError, match="must be samples × 12 genes, not of shape"):
+        model.perturb(np.zeros(shape, dtype=np.float32))
+
+
+def test_broken_values_are_refused(model):
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        model.perturb(np.full((1, 12), np.nan))
+
+
+def test_probabilities_sum_to_one(model, fitted):
+    said = model.classifier.predict_proba(fitted.X)
+    np.testing.assert_allclose(said.sum(axis=1), 1, atol=1e-5)
+
+
+def test_a_saved_model_gives_the_same(model, folder, fitted):
+    back = sp.get.PerturbationModel.load(folder)
+    np.testing.assert_array_equal(back.perturb(fitted.X), model.perturb(fitted.X))
+    assert back.params == model.params
+    assert back.target == "lung"
+    assert list(back.genes) == list(model.genes)
+    np.testing.assert_array_equal(back.target_mean, model.target_mean)
+
+
+def test_a_model_with_several_sources_can_be_saved(tmp_path):
+    adata = make_adata()
+    sp.tl.fit_classifier(adata, "tissue", max_epochs=1)
+    sp.tl.fit_tspg(adata, "tissue", "lung", source=["liver", "thyroid"], max_epochs=1)
+    sp.get.model(adata).save(tmp_path)
+    assert sp.get.PerturbationModel.load(tmp_path).params["source"] == ["liver", "thyroid"]
+
+
+def test_nothing_in_the_folder_is_pickled(folder):
+    assert sorted(path.name for path in folder.iterdir()) == ["model.json", "weights.safetensors"]
+    json.loads((folder / "model.json").read_text())
+
+
+def cut_off(folder):
+    path = folder / "weights.safetensors"
+    path.write_bytes(path.read_bytes()[:1000])
+
+
+def pickle_instead(folder):
+    (folder / "weights.safetensors").write_bytes(pickle.dumps({"weights": [1]}))
+
+
+def change_json(**changes):
+    def change(folder):
+        path = folder / "model.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        cut_off,
+        pickle_instead,
+        lambda folder: (folder / "model.json").write_text("{"),
+        lambda folder: (folder / "model.json").write_bytes(b"\xff\xfe"),
+        change_json(format=99),
+        change_json(genes=["gene0"]),
+        change_json(classes=["a", "b"]),
+        change_json(params={}),
+        change_json(params=3),
+    ],
+    ids=[
+        "cut off",
+        "pickled",
+        "half JSON",
+        "no text",
+        "newer",
+        "genes",
+        "classes",
+        "no parameters",
+        "odd parameters",
+    ],
+)
+def test_a_damaged_folder_is_a_clear_error(folder, damage):
+    damage(folder)
+    with pytest.raises(ValueError, match="The model in .* cannot be read"):
+        sp.get.PerturbationModel.load(folder)
+
+
+def test_a_folder_without_a_model_is_a_clear_error(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"holds no model\.json"):
+        sp.get.PerturbationModel.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda fit: fit.pop("genes"),
+        lambda fit: fit.update(genes=fit["genes"][:3]),
+        lambda fit: fit.update(weights=None),
+        lambda fit: fit["params"].update(target="heart"),
+        lambda fit: fit.pop("target_mean"),
+    ],
+)
+def test_a_damaged_fit_in_uns_is_a_clear_error(fitted, damage):
+    damage(fitted.uns["tspg"])
+    with pytest.raises(ValueError, match=r"uns\['tspg'\] does not hold a fit"):
+        sp.get.model(fitted)

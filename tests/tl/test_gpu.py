@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import scgan_perturb as sp
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+]
+
+
+def test_one_model_gives_the_same_on_cpu_and_gpu(fitted):
+    model = sp.get.model(fitted)
+    on_cpu, on_gpu = (model.perturb(fitted.X, accelerator=name) for name in ("cpu", "cuda"))
+    np.testing.assert_allclose(on_gpu, on_cpu, atol=1e-4)
+
+
+def test_a_fit_runs_on_the_gpu(adata):
+    sp.tl.fit_tspg(adata, "tissue", "lung", max_epochs=2, accelerator="cuda")
+    assert np.isfinite(adata.layers["xadv"]).all()
