@@ -43,7 +43,7 @@ def class_mean_shift(
     for label in {*labels, target}:
         members = train[train_labels == label]
         if len(members) == 0:
-            msg = f"{label!r} has no training sample to take a mean from."
+            msg = f"{str(label)!r} has no training sample to take a mean from."
             raise ValueError(msg)
         means[label] = members.mean(axis=0)
     own = np.stack([means[label] for label in labels])

@@ -26,6 +26,14 @@ COLUMNS = ("x", "perturbation", "xadv", "target_mean")
 HEIGHT_INCHES = 6.5
 PANEL_INCHES = 3.1
 GENES_PER_INCH = 8  # names of 6.5 points, one below the other
+LABEL_LINE = {
+    "arrowstyle": "-",
+    "linewidth": 0.4,
+    "color": "grey",
+    "shrinkA": 0,
+    "shrinkB": 0,
+    "relpos": (1, 0.5),  # from the end of the name
+}
 N_STRONGEST = 12  # genes labelled at each end where not all can be
 
 
@@ -140,16 +148,10 @@ def _label_genes(ax: Axes, genes: pd.Index) -> None:
                 genes[row],
                 xy=(0, 1 - (row + 0.5) / len(genes)),
                 xycoords="axes fraction",
-                xytext=(-0.08, place),
+                xytext=(-0.1, place),
                 textcoords="axes fraction",
                 ha="right",
                 va="center",
                 fontsize=6.5,
-                arrowprops={
-                    "arrowstyle": "-",
-                    "linewidth": 0.4,
-                    "color": "grey",
-                    "shrinkA": 0,
-                    "shrinkB": 0,
-                },
+                arrowprops=LABEL_LINE,
             )
