@@ -8,6 +8,8 @@ CLASSIFIER = "classifier"
 TSPG = "tspg"
 GENE_SET = "gene_set"
 
+METHODS = ("tsne", "umap", "pca")  # of embedding
+
 TRAIN = "train"
 TEST = "test"
 

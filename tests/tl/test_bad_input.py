@@ -69,6 +69,7 @@ BAD = {
     "one class": (lambda a: relabel(a, "lung"), {}, ValueError, "at least two classes.*'lung'"),
     "target too small": (one_target_sample, {"held_out": 0.0}, ValueError, "target 'lung' has 1 training samples; at least 2"),
     "NaN": (lambda a: set_values(a, np.nan, [(3, 4), (9, 0)]), {}, ValueError, "2 values are NaN or infinite, first in sample 'sample3', gene 'gene4'"),
+    "too large for float32": (lambda a: a.__setattr__("X", a.X.astype(float)) or set_values(a, 1e39), {}, ValueError, "1 values are NaN or infinite, first in sample 'sample3', gene 'gene4'"),
     "infinite": (lambda a: set_values(a, np.inf), {}, ValueError, "1 values are NaN or infinite"),
     "repeated genes": (repeat_genes, {}, ValueError, "'gene0'.*var_names_make_unique"),
     "no genes marked": (no_genes_marked, {"mask_var": "none"}, ValueError, "No genes left.*False for all 12"),
@@ -82,8 +83,20 @@ BAD = {
     "batches of one": (None, {"batch_size": 1}, ValueError, "batch_size must be a whole number of at least 2"),
     "unknown recipe": (None, {"recipe": "mine"}, ValueError, "recipe must be one of 'paper'"),
     "negative weight": (None, {"weight_td": -1}, ValueError, "weight_td must be a finite number"),
+    "kappa NaN": (None, {"kappa": float("nan")}, ValueError, "kappa must be a finite number of at least 0"),
+    "weight as text": (None, {"weight_td": "1"}, ValueError, "weight_td must be a finite number"),
+    "held_out None": (None, {"held_out": None}, ValueError, r"share in \[0, 1\)"),
+    "odd seed": (None, {"rng": 1.5}, ValueError, "rng must be a whole number, a numpy Generator or None"),
+    "seed too large": (None, {"rng": 2**63}, ValueError, "below 2"),
+    "several groupbys": (None, {"groupby": ["tissue"]}, ValueError, "groupby must be the name of a column"),
+    "slash in the key": (None, {"key_added": "a/b"}, ValueError, "key_added must be a name without '/'"),
+    "key of the classifier": (None, {"key_added": "classifier"}, ValueError, "is the name of the classifier"),
+    "layer of the result": (lambda a: a.layers.__setitem__("log", a.X.copy()), {"layer": "log", "key_added": "log"}, ValueError, "the result is written there"),
+    "layer called X": (lambda a: a.layers.__setitem__("X", a.X.copy()), {"layer": "X"}, ValueError, "leave layer out to read"),
+    "labels that the result overwrites": (lambda a: a.obs.insert(0, "tspg_predicted", a.obs["tissue"]), {"groupby": "tspg_predicted"}, ValueError, "would be overwritten"),
+    "another classifier in uns": (lambda a: a.uns.__setitem__("classifier", "celltypist"), {}, ValueError, r"uns\['classifier'\] is not a classifier of sp.tl.fit_classifier"),
     "negative seed": (None, {"rng": -1}, ValueError, "rng must be at least 0"),
-    "odd shrinkage": (None, {"shrinkage": 2}, ValueError, "shrinkage must be a number"),
+    "odd shrinkage": (None, {"shrinkage": 2}, ValueError, "shrinkage must be a finite number of at least 0 and at most 1"),
     "unknown accelerator": (None, {"accelerator": "abacus"}, ValueError, "accelerator='abacus' cannot be used"),
     "text as expression": (no_numbers, {"layer": "text"}, ValueError, "not real numbers"),
     "a loss that breaks": (None, {"weight_td": 1e38}, FloatingPointError, "in epoch 1; nothing was written"),
@@ -184,3 +197,25 @@ def test_results_asked_for_before_a_fit_name_the_call_to_make(adata, read):
 def test_an_unknown_sample_is_named_with_the_nearest(fitted):
     with pytest.raises(KeyError, match="Sample 'sampl3' not found. Nearest: 'sample3'"):
         sp.get.perturbation(fitted, ["sample0", "sampl3"])
+
+
+def test_a_classifier_whose_loss_breaks_is_not_written(adata):
+    adata.X[:4, 0] = [3e38, -3e38, 3e38, -3e38]
+    before = adata.copy()
+    with (
+        np.errstate(all="ignore"),
+        pytest.raises(FloatingPointError, match="loss became NaN or infinite in epoch 1"),
+    ):
+        sp.tl.fit_classifier(adata, "tissue", max_epochs=1)
+    assert same_adata(adata, before)
+
+
+@pytest.mark.parametrize("kind", [list, tuple, np.array, pd.Index, pd.Series, pd.array])
+def test_samples_can_be_named_by_any_kind_of_list(fitted, kind):
+    found = sp.get.perturbation(fitted, kind(["sample3", "sample1"]))
+    assert list(found.index) == ["sample3", "sample1"]
+
+
+def test_a_transition_is_of_one_sample(fitted):
+    with pytest.raises(ValueError, match="must be the name of one sample"):
+        sp.get.transition(fitted, ["sample0", "sample1"])

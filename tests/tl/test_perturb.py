@@ -89,6 +89,23 @@ def test_lacking_genes_are_counted_and_named(fitted, new):
     assert same_adata(less, before)
 
 
+def test_reading_the_result_as_the_input_is_refused(fitted):
+    with pytest.raises(ValueError, match="layer='xadv' is where the result is written"):
+        sp.tl.perturb(fitted, layer="xadv")
+
+
+def test_a_lacking_layer_names_the_way_out(fitted, new):
+    fitted.uns["tspg"]["params"]["layer"] = "log"
+    with pytest.raises(KeyError, match="fitted on layer 'log'; layer='X' means adata.X"):
+        sp.tl.perturb(new, reference=fitted)
+
+
+def test_a_split_of_another_fit_goes(fitted, new):
+    new.obs["tspg_split"] = "test"
+    sp.tl.perturb(new, reference=fitted)
+    assert "tspg_split" not in new.obs
+
+
 def test_another_target_is_refused(fitted, new):
     with pytest.raises(ValueError, match="fitted for target 'lung', not 'liver'"):
         sp.tl.perturb(new, "liver", reference=fitted)

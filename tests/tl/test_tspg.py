@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 import scgan_perturb as sp
+from scgan_perturb.data._training_data import read_training_data
 from scgan_perturb.models import _epochs
-from scgan_perturb.tl import _reuse
+from scgan_perturb.models._train_tspg import TspgTrainer
+from scgan_perturb.tl import _reuse, _roles
 from tests.conftest import MATRIX_KINDS, same_adata
 
 
@@ -284,8 +286,9 @@ def test_an_interrupted_fit_leaves_no_trace(adata, monkeypatch):
 
 def test_a_view_is_made_actual_with_a_warning(adata):
     view = adata[adata.obs["tissue"] != "thyroid"]
-    with pytest.warns(UserWarning, match="[Vv]iew"):
+    with pytest.warns(UserWarning, match="is a view of another AnnData") as warned:
         fit(view)
+    assert [w.filename for w in warned] == [__file__]
     assert not view.is_view
     assert "xadv" in view.layers
     assert "xadv" not in adata.layers
@@ -295,3 +298,104 @@ def test_a_quiet_fit_warns_of_nothing(adata):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         fit(adata)
+
+
+def test_held_out_samples_leave_no_trace_in_the_model(adata):
+    """Replacing what is held out by other values changes no weight, range or mean."""
+    adata.obs["mine"] = np.where(np.arange(adata.n_obs) % 4 == 0, "test", "train")
+    other = adata.copy()
+    held_out = (adata.obs["mine"] == "test").to_numpy()
+    other.X[held_out] = other.X[~held_out][: held_out.sum()]
+    for data in (adata, other):
+        fit(data, held_out="mine", source=["liver", "thyroid"])
+    for name, weight in adata.uns["tspg"]["weights"].items():
+        np.testing.assert_array_equal(weight, other.uns["tspg"]["weights"][name])
+    for name in ("scale_min", "scale_max", "target_mean"):
+        np.testing.assert_array_equal(adata.uns["tspg"][name], other.uns["tspg"][name])
+
+
+@pytest.mark.parametrize(
+    "argument", [{"kappa": 5.0}, {"batch_size": 8}], ids=["kappa", "batch size"]
+)
+def test_each_option_reaches_the_training(build, argument):
+    plain, changed = build(), build()
+    fit(plain)
+    fit(changed, **argument)
+    assert not np.array_equal(plain.layers["xadv"], changed.layers["xadv"])
+
+
+def test_the_discriminator_sees_the_target_as_real(adata):
+    data = read_training_data(adata, "tissue", layer=None, mask_var=None, held_out=0.2, seed=0)
+    roles = _roles.assign_roles(data, "lung", "liver")
+    train = np.flatnonzero(data.is_train)
+    of = adata.obs["tissue"].to_numpy()
+    assert set(roles.train) == {i for i in train if of[i] == "liver"}
+    assert set(roles.real) == {i for i in train if of[i] in ("liver", "lung")}
+    assert set(roles.target) == {i for i in train if of[i] == "lung"}
+    assert set(roles.held_out) == {i for i in np.flatnonzero(~data.is_train) if of[i] == "liver"}
+
+
+def test_statistics_are_those_of_the_final_weights(adata, monkeypatch):
+    """Without the calibration after the last step the running means would be other ones."""
+    calls = []
+    calibrate = TspgTrainer.calibrate
+    monkeypatch.setattr(
+        TspgTrainer, "calibrate", lambda self, rows: calls.append(1) or calibrate(self, rows)
+    )
+    fit(adata, max_epochs=3)
+    assert len(calls) == 3
+
+
+def test_new_labels_on_the_same_samples_ask_for_a_new_classifier(adata):
+    fit(adata)
+    swapped = {"liver": "lung", "lung": "liver", "thyroid": "thyroid"}
+    adata.obs["tissue"] = adata.obs["tissue"].astype(str).map(swapped).astype("category")
+    with pytest.warns(UserWarning, match="does not fit"):
+        fit(adata)
+
+
+def test_a_split_is_not_lent_to_other_labels(adata):
+    fit(adata)
+    held_out = adata.obs_names[adata.obs["classifier_split"] == "test"]
+    adata.obs["tissue"] = adata.obs["tissue"].astype(str)
+    adata.obs.loc[held_out[:6], "tissue"] = "rare"
+    with pytest.warns(UserWarning, match="other classes"):
+        fit(adata, "rare")
+    assert adata.uns["tspg"]["params"]["target"] == "rare"
+
+
+def test_values_that_keep_their_range_are_still_other_values(adata):
+    fit(adata)
+    train = np.flatnonzero(adata.obs["tspg_split"] == "train")
+    adata.X[train] = adata.X[np.roll(train, 7)]
+    with pytest.warns(UserWarning, match="other values"):
+        fit(adata)
+
+
+def test_an_embedding_of_an_earlier_fit_goes(fitted):
+    sp.tl.embed(fitted, method="pca")
+    fit(fitted, "liver")
+    assert "tspg_pca" not in fitted.obsm
+    with pytest.raises(KeyError, match=r"sp\.tl\.embed"):
+        sp.pl.pca(fitted)
+
+
+def test_classes_without_training_samples_are_named(adata, caplog):
+    adata.obs["mine"] = np.where(adata.obs["tissue"] == "liver", "test", "train")
+    fit(adata, held_out="mine")
+    assert "No training samples, so no class of the classifier: 'liver'" in caplog.text
+
+
+def test_labels_with_odd_characters_survive_a_file(build, tmp_path):
+    import anndata as ad
+
+    adata = build({"a/b": 12, "": 12, "_ü $x$": 12})
+    fit(adata, "_ü $x$", source=["a/b", ""])
+    sp.tl.embed(adata, method="pca")
+    sp.pl.pca(adata, return_fig=True).savefig(tmp_path / "pca.png")
+    sp.pl.perturbation_heatmap(adata, "sample0", return_fig=True).savefig(tmp_path / "heat.png")
+    adata.write_h5ad(tmp_path / "a.h5ad")
+    back = ad.read_h5ad(tmp_path / "a.h5ad")
+    sp.tl.perturb(back)
+    rows = adata.obs["tspg_predicted"].notna().to_numpy()
+    np.testing.assert_array_equal(back.layers["xadv"][rows], adata.layers["xadv"][rows])

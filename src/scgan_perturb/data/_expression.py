@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,7 @@ Matrix: TypeAlias = "np.ndarray | sparse.csr_matrix | sparse.csr_array"
 
 BLOCK_ROWS = 1024
 RAW_CHECK_ROWS = 200
+LARGEST = np.finfo(np.float32).max
 
 
 def blocks(n_rows: int, size: int = BLOCK_ROWS) -> Iterator[slice]:
@@ -27,13 +28,15 @@ def blocks(n_rows: int, size: int = BLOCK_ROWS) -> Iterator[slice]:
         yield slice(start, min(start + size, n_rows))
 
 
-def dense(block: Matrix) -> np.ndarray:
+def dense(block: Matrix, dtype: type[np.floating[Any]] = np.float32) -> np.ndarray:
     """A block as a dense float32 array; a dense float32 one is returned as it is."""
     array = np.asarray(block) if isinstance(block, np.ndarray) else block.toarray()
-    return array.astype(np.float32, copy=False)
+    return array.astype(dtype, copy=False)
 
 
-def read_expression(adata: AnnData, layer: str | None) -> Matrix:
+def read_expression(
+    adata: AnnData, layer: str | None, *, remedy: str = "layer=None means adata.X."
+) -> Matrix:
     """X or a layer, as a NumPy array or a CSR matrix of numbers.
 
     Raises
@@ -51,7 +54,7 @@ def read_expression(adata: AnnData, layer: str | None) -> Matrix:
         )
         raise ValueError(msg)
     if layer is not None and layer not in adata.layers:
-        raise unknown_name("Layer", layer, adata.layers.keys(), "layer=None means adata.X.")
+        raise unknown_name("Layer", layer, layer_names(adata), remedy)
     where = "adata.X" if layer is None else f"adata.layers[{layer!r}]"
     matrix = adata.X if layer is None else adata.layers[layer]
     if matrix is None or 0 in adata.shape:
@@ -68,6 +71,11 @@ def read_expression(adata: AnnData, layer: str | None) -> Matrix:
         msg = f"{where} holds values of type {matrix.dtype}, not real numbers."
         raise ValueError(msg)
     return matrix
+
+
+def layer_names(adata: AnnData) -> list[str]:
+    """Names of the layers; anndata 0.13 lists X among them, as None."""
+    return [name for name in adata.layers if name is not None]
 
 
 def read_gene_mask(adata: AnnData, mask_var: str | None) -> np.ndarray:
@@ -128,10 +136,11 @@ def check_finite(adata: AnnData, matrix: Matrix, genes: np.ndarray) -> None:
     bad, first = 0, None
     for rows in blocks(matrix.shape[0]):
         block = matrix[rows]
-        values = block.data if sparse.issparse(block) else block
-        if np.isfinite(values).all():
+        values = np.asarray(block.data if sparse.issparse(block) else block)
+        # What float32 cannot hold is infinite to the networks.
+        if (np.abs(values) <= LARGEST).all():
             continue
-        sample, gene = np.nonzero(~np.isfinite(dense(block)))
+        sample, gene = np.nonzero(~(np.abs(dense(block, np.float64)) <= LARGEST))
         bad += len(sample)
         first = first or (rows.start + sample[0], gene[0])
     if first is not None:

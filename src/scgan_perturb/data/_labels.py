@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -63,6 +64,6 @@ def resolve_classes(labels: object, classes: np.ndarray, *, what: str) -> np.nda
 
 def several(labels: object) -> Sequence[object]:
     """One label or several, as a sequence."""
-    if isinstance(labels, (list, tuple, set, np.ndarray, pd.Index, pd.Series)):
+    if isinstance(labels, Iterable) and not isinstance(labels, str):
         return list(labels)
     return [labels]

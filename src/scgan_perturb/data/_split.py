@@ -37,7 +37,7 @@ def read_split(
     """
     if isinstance(held_out, str):
         return _split_of_column(adata, held_out)
-    if not 0 <= held_out < 1:
+    if not isinstance(held_out, (int, float, np.integer, np.floating)) or not 0 <= held_out < 1:
         msg = f"held_out must be a share in [0, 1) or a column of adata.obs, not {held_out!r}."
         raise ValueError(msg)
     return stratified_split(labels, held_out, seed=seed)

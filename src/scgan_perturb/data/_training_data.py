@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .._messages import examples, warn
-from ._expression import check_finite, read_expression, read_gene_mask, select_genes, warn_if_raw
+from .._messages import examples, logger, warn
+from ._expression import (
+    blocks,
+    check_finite,
+    dense,
+    read_expression,
+    read_gene_mask,
+    select_genes,
+    warn_if_raw,
+)
 from ._labels import read_labels
 from ._scaling import GeneScaler
 from ._split import read_split
 
 if TYPE_CHECKING:
+    import pandas as pd
     from anndata import AnnData
 
     from ._expression import Matrix
@@ -49,6 +59,20 @@ class TrainingData:
     is_train: np.ndarray
     scaler: GeneScaler
 
+    def expression_digest(self) -> str:
+        """A hash of the training samples' expression, as float32, in order."""
+        rows = np.flatnonzero(self.is_train)
+        digest = hashlib.blake2b(digest_size=16)
+        for block in blocks(len(rows)):
+            digest.update(np.ascontiguousarray(dense(self.expression[rows[block]])).data)
+        return digest.hexdigest()
+
+
+def labels_digest(adata: AnnData, groupby: str) -> str:
+    """A hash of all samples' labels, in order."""
+    text = "\0".join(read_labels(adata, groupby).astype(str))
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
 
 def read_training_data(
     adata: AnnData,
@@ -69,6 +93,7 @@ def read_training_data(
     is_train = read_split(adata, labels, held_out, seed=seed)
     scaler = GeneScaler.fit(expression, np.flatnonzero(is_train))
     _check_varying(scaler)
+    _warn_of_untrained(labels, is_train)
     trained = labels[is_train].cat.remove_unused_categories().cat.categories
     if len(trained) < 2:
         msg = (
@@ -85,6 +110,14 @@ def read_training_data(
         is_train=is_train,
         scaler=scaler,
     )
+
+
+def _warn_of_untrained(labels: pd.Series, is_train: np.ndarray) -> None:
+    untrained = set(labels) - set(labels[is_train])
+    if untrained:
+        logger.info(
+            "No training samples, so no class of the classifier: %s.", examples(sorted(untrained))
+        )
 
 
 def _check_varying(scaler: GeneScaler) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from .._keys import TSPG
@@ -41,8 +42,9 @@ def history(adata: AnnData, *, key: str = TSPG) -> pd.DataFrame:
     >>> len(sp.get.history(adata))
     2
     """
-    if key not in adata.uns or "history" not in adata.uns[key]:
+    fit = adata.uns.get(key)
+    if not isinstance(fit, Mapping) or "history" not in fit:
         raise unknown_name(
             "Fit", key, adata.uns, "Call sp.tl.fit_tspg(adata, groupby, target) first."
         )
-    return adata.uns[key]["history"].copy()
+    return fit["history"].copy()

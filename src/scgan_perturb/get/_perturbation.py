@@ -11,7 +11,7 @@ from scipy import sparse
 
 from .._keys import TSPG, tspg_keys
 from .._messages import unknown_name
-from ..data._expression import dense, match_genes, read_expression
+from ..data._expression import dense, layer_names, match_genes, read_expression
 from ..data._labels import several
 from ._model import model as get_model
 
@@ -53,7 +53,7 @@ def read_layer(adata: AnnData, key: str) -> np.ndarray:
     layer = tspg_keys(key).layer
     if layer not in adata.layers:
         remedy = "Call sp.tl.perturb(adata) to write it."
-        raise unknown_name("Layer", layer, adata.layers.keys(), remedy)
+        raise unknown_name("Layer", layer, layer_names(adata), remedy)
     return adata.layers[layer]
 
 
@@ -152,6 +152,8 @@ def transition(adata: AnnData, obs_name: str, *, key: str = TSPG) -> pd.DataFram
     ------
     KeyError
         If there is no such fit, layer or sample.
+    ValueError
+        If several samples are named, or sample names repeat.
 
     Examples
     --------
@@ -162,6 +164,9 @@ def transition(adata: AnnData, obs_name: str, *, key: str = TSPG) -> pd.DataFram
     ['x', 'perturbation', 'xadv', 'target_mean']
     """
     model = get_model(adata, key=key)
+    if not isinstance(obs_name, str):
+        msg = f"obs_name must be the name of one sample, not {obs_name!r}."
+        raise ValueError(msg)
     samples = read_samples(adata, model, find_rows(adata, obs_name), key)
     x, xadv, mean = model.scaler.scale(
         np.vstack([samples.before, samples.after, model.target_mean])

@@ -15,7 +15,7 @@ def open_fabric(accelerator: str) -> Fabric:
     """
     try:
         fabric = Fabric(accelerator=accelerator, devices=1, precision="32-true")
-    except (ValueError, RuntimeError) as error:
+    except (ValueError, RuntimeError, ImportError) as error:
         msg = f"accelerator={accelerator!r} cannot be used: {error}"
         raise ValueError(msg) from error
     fabric.launch()

@@ -53,7 +53,7 @@ def run_epochs(
 
 
 def _check_losses(record: Record, epoch: int) -> None:
-    broken = [n for n, v in record.items() if n.startswith(LOSS_PREFIX) and not math.isfinite(v)]
+    broken = [n for n, v in record.items() if n.startswith("loss") and not math.isfinite(v)]
     if broken:
         msg = (
             f"{', '.join(broken)} became NaN or infinite in epoch {epoch}; nothing was written. "

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy import sparse
 
 from ..data._expression import blocks, dense
 
@@ -203,6 +204,8 @@ def _apply(
     from ._device import open_fabric  # noqa: PLC0415
 
     n_genes = len(classifier.genes)
+    is_sparse = sparse.issparse(expression)
+    expression = sparse.csr_matrix(expression) if is_sparse else np.asarray(expression)
     if np.ndim(expression) != 2 or expression.shape[1] != n_genes:
         msg = (
             f"The expression must be samples × {n_genes:,} genes, not of shape {expression.shape}."

@@ -54,7 +54,7 @@ def _shrinkage(centred: torch.Tensor, shrinkage: float | Literal["ledoit-wolf"])
         from sklearn.covariance import ledoit_wolf_shrinkage  # noqa: PLC0415 (slow, rarely used)
 
         return float(ledoit_wolf_shrinkage(centred.cpu().numpy(), assume_centered=True))
-    if not isinstance(shrinkage, (int, float)) or not 0 <= shrinkage <= 1:
+    if isinstance(shrinkage, str) or not 0 <= shrinkage <= 1:
         msg = f"shrinkage must be a number in [0, 1] or 'ledoit-wolf', not {shrinkage!r}."
         raise ValueError(msg)
     return float(shrinkage)

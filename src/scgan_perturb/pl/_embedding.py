@@ -10,7 +10,7 @@ import scanpy as sc
 from .._keys import TSPG
 from ..get import embedding as get_embedding
 from ..get import model as get_model
-from ._show import finish
+from ._show import finish, plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -170,7 +170,9 @@ def _draw(
     for label, color in class_colors(adata, params["groupby"], table["label"]).items():
         points = originals[originals["label"] == label]
         if len(points):
-            ax.scatter(points["x"], points["y"], s=12, color=color, linewidths=0, label=label)
+            ax.scatter(
+                points["x"], points["y"], s=12, color=color, linewidths=0, label=plain(label)
+            )
     perturbed = table[table["state"] == "perturbed"]
     ax.scatter(
         perturbed["x"],
@@ -179,7 +181,7 @@ def _draw(
         color="black",
         marker="x",
         linewidths=0.8,
-        label=f"perturbed to\n{params['target']}",
+        label=f"perturbed to\n{plain(params['target'])}",
     )
     ax.set(xlabel=f"{TITLES[method]} 1", ylabel=f"{TITLES[method]} 2", xticks=[], yticks=[])
     ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=8)

@@ -11,7 +11,7 @@ from .._keys import TSPG
 from ..data._labels import several
 from ..get import model as get_model
 from ..get import transition
-from ._show import finish
+from ._show import finish, plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -107,7 +107,7 @@ def perturbation_heatmap(
     for panel, name, table in zip(axes, names, tables, strict=True):
         image = _draw_panel(panel, table)
         label = adata.obs[params["groupby"]].get(name, "") if params["groupby"] in adata.obs else ""
-        panel.set_title(f"{label} → {params['target']}\n{name}", fontsize=9)
+        panel.set_title(plain(f"{label} → {params['target']}\n{name}"), fontsize=9)
     bar = figure.colorbar(image, ax=axes, shrink=0.5, aspect=25, pad=0.02)
     bar.set_label("share of the gene's range in training", fontsize=8)
     bar.ax.tick_params(labelsize=8)

@@ -23,3 +23,9 @@ def finish(
         plt.show()
         return None
     return drawn
+
+
+def plain(text: object) -> str:
+    """Text that is drawn as it is: no formula at `$`, and not hidden from a legend by `_`."""
+    escaped = str(text).replace("$", r"\$")
+    return "\N{ZERO WIDTH SPACE}" + escaped if escaped.startswith("_") else escaped

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pandas as pd
 
+from .._keys import METHODS
 from ..data._expression import dense, select_genes
+from ._arguments import leave_view
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -65,7 +67,12 @@ def apply_model(
 
 
 def write_perturbed(adata: AnnData, keys: TspgKeys, perturbed: Perturbed) -> None:
-    """Write the layer and what f says of it."""
+    """Write the layer and what f says of it; what was drawn from an earlier one goes."""
+    leave_view(adata)
+    for method in METHODS:
+        original, changed = keys.embedding(method)
+        for name, part in ((original, adata.obsm), (changed, adata.obsm), (original, adata.uns)):
+            part.pop(name, None)
     adata.layers[keys.layer] = perturbed.expression
     adata.obs[keys.predicted] = perturbed.predicted
     adata.obs[keys.probability] = perturbed.probability

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from typing import TYPE_CHECKING
+
 import numpy as np
+
+from .._messages import warn
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from anndata import AnnData
 
 
 def check_count(name: str, value: object, *, least: int = 1) -> None:
@@ -10,3 +20,41 @@ def check_count(name: str, value: object, *, least: int = 1) -> None:
     if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < least:
         msg = f"{name} must be a whole number of at least {least}, not {value!r}."
         raise ValueError(msg)
+
+
+def check_number(name: str, value: object, *, least: float, most: float = math.inf) -> None:
+    """Raise ValueError unless `value` is a finite number from `least` to `most`."""
+    number = isinstance(value, (int, float, np.integer, np.floating)) and float(value)
+    if number is False or not least <= number <= most or not math.isfinite(number):
+        upper = "" if most == math.inf else f" and at most {most}"
+        msg = f"{name} must be a finite number of at least {least}{upper}, not {value!r}."
+        raise ValueError(msg)
+
+
+def check_names(
+    key: str, groupby: object, *, written: Sequence[str], layer: str | None, output: str = ""
+) -> None:
+    """Raise ValueError where what is to be written would overwrite what is read, or cannot be kept."""
+    if not isinstance(key, str) or not key or "/" in key:
+        msg = f"key_added must be a name without '/', which files cannot hold, not {key!r}."
+        raise ValueError(msg)
+    if not isinstance(groupby, str):
+        msg = f"groupby must be the name of a column of adata.obs, not {groupby!r}."
+        raise ValueError(msg)
+    if groupby in written:
+        msg = f"groupby={groupby!r} would be overwritten by the result. Copy it to another column."
+        raise ValueError(msg)
+    if layer is not None and layer in ("X", output):
+        msg = f"layer={layer!r} cannot be read here: " + (
+            "leave layer out to read adata.X, or rename the layer."
+            if layer == "X"
+            else "the result is written there. Choose another key_added or layer."
+        )
+        raise ValueError(msg)
+
+
+def leave_view(adata: AnnData) -> None:
+    """Make a view an AnnData of its own, with a warning at the user's line."""
+    if adata.is_view:
+        warn("adata is a view of another AnnData: it is made one of its own to be written to.")
+        adata.obs = adata.obs.copy()

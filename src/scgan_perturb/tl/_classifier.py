@@ -12,13 +12,13 @@ from .._keys import CLASSIFIER, TEST, TRAIN, classifier_keys
 from .._messages import logger
 from .._settings import settings
 from ..data._rows import ScaledRows
-from ..data._training_data import read_training_data
+from ..data._training_data import labels_digest, read_training_data
 from ..models._device import open_fabric
 from ..models._fitted import FittedClassifier
 from ..models._networks import to_arrays
 from ..models._parts import classifier_to_parts
 from ..models._train_classifier import train_classifier
-from ._arguments import check_count
+from ._arguments import check_count, check_names, leave_view
 from ._seeds import Rng, resolve_seed, spawn_seeds
 
 if TYPE_CHECKING:
@@ -84,7 +84,8 @@ def fit_classifier(
 
     `adata.uns['classifier' | key_added]` : :class:`dict`
         `params`, `genes`, `classes`, `scale_min` and `scale_max` (range of each gene, input
-        units), `weights`, and `history`, a row an epoch.
+        units), `weights`, `history`, a row an epoch, and digests of the labels and values that
+        it was fitted on.
     `adata.obs['classifier_split' | f'{key_added}_split']` : :class:`pandas.Series` (category)
         Whether a sample trained (`train`) or was held out (`test`).
     `adata.obs['classifier_predicted' | f'{key_added}_predicted']` : :class:`pandas.Series` (category)
@@ -97,6 +98,8 @@ def fit_classifier(
     ValueError
         If labels are missing or all the same, values are NaN or infinite, gene names repeat,
         or no genes are left.
+    FloatingPointError
+        If the loss becomes NaN or infinite.
 
     Examples
     --------
@@ -106,6 +109,8 @@ def fit_classifier(
     >>> adata.uns["classifier"]["history"].shape
     (5, 2)
     """
+    keys = classifier_keys(key_added)
+    check_names(key_added, groupby, written=(keys.split, keys.predicted), layer=layer)
     adata = adata.copy() if copy else adata
     seed = resolve_seed(rng)
     data = read_training_data(
@@ -126,7 +131,7 @@ def fit_classifier(
         seed=seed,
     )
     classifier, history = fit_on(data, params, accelerator=accelerator)
-    write_classifier(adata, classifier_keys(key_added), classifier, data, history, accelerator)
+    write_classifier(adata, keys, classifier, data, history, accelerator)
     return adata if copy else None
 
 
@@ -184,7 +189,13 @@ def write_classifier(
 ) -> None:
     """Write a classifier and what it predicts, and say so."""
     predicted = classifier.predict_proba(data.expression, accelerator=accelerator).argmax(axis=1)
-    adata.uns[keys.uns] = {**classifier_to_parts(classifier), "history": history}
+    leave_view(adata)
+    adata.uns[keys.uns] = {
+        **classifier_to_parts(classifier),
+        "history": history,
+        "labels_digest": labels_digest(adata, classifier.params["groupby"]),
+        "expression_digest": data.expression_digest(),
+    }
     adata.obs[keys.split] = split_column(data.is_train)
     adata.obs[keys.predicted] = pd.Categorical.from_codes(predicted, data.classes)
     held_out = ~data.is_train & (data.labels >= 0)

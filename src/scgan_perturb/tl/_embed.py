@@ -6,19 +6,18 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from .._keys import TEST, TSPG, tspg_keys
+from .._keys import METHODS, TEST, TSPG, tspg_keys
 from .._messages import logger
 from ..data._labels import read_labels
 from ..get import model as get_model
 from ..get._perturbation import read_layer, read_samples
-from ._arguments import check_count
+from ._arguments import check_count, leave_view
 from ._seeds import Rng, resolve_seed, spawn_seeds
 
 if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
-METHODS = ("tsne", "umap", "pca")
 N_COMPONENTS = 50  # principal components before t-SNE and UMAP, as scanpy takes
 PERPLEXITY = 30.0
 
@@ -71,7 +70,7 @@ def embed(
     KeyError
         If there is no such fit, layer or label column.
     ValueError
-        If the method is none of the three.
+        If the method is none of the three, or there are fewer than two samples or genes.
 
     Examples
     --------
@@ -106,6 +105,7 @@ def embed(
         method,
         spawn_seeds(seed).embed,
     )
+    leave_view(adata)
     original_key, perturbed_key = keys.embedding(method)
     for name, rows, part in (
         (original_key, shown, coordinates[: len(shown)]),
@@ -156,6 +156,11 @@ def _project(x: np.ndarray, method: str, seed: int) -> np.ndarray:
     """Samples × genes to samples × 2."""
     from sklearn.decomposition import PCA  # noqa: PLC0415 (slow to import)
 
+    if min(x.shape) < 2:
+        msg = (
+            f"An embedding needs at least two genes and two samples, not {x.shape[1]} and {len(x)}."
+        )
+        raise ValueError(msg)
     n_components = 2 if method == "pca" else min(N_COMPONENTS, *x.shape)
     components = PCA(n_components, random_state=seed).fit_transform(x)
     if method == "pca":

@@ -63,7 +63,7 @@ def perturb(
     `adata.obs['tspg_target_probability' | f'{key}_target_probability']` : :class:`pandas.Series` (dtype float32)
         The probability that f gives the target for the perturbed sample.
     `adata.uns['tspg' | key]` : :class:`dict`
-        The fit, taken from `reference`.
+        The fit, taken from `reference`, its arrays shared and not copied.
 
     Raises
     ------
@@ -83,8 +83,8 @@ def perturb(
     >>> new.layers["xadv"].shape
     (100, 765)
     """
-    reference = adata if reference is None else reference
-    model = get_model(reference, key=key)
+    source = adata if reference is None else reference
+    model = get_model(source, key=key)
     if target is not None and str(target) != model.target:
         msg = (
             f"adata.uns[{key!r}] was fitted for target {model.target!r}, not {str(target)!r}. "
@@ -93,16 +93,25 @@ def perturb(
         raise ValueError(msg)
     adata = adata.copy() if copy else adata
     layer = model.params.get("layer", "X") if layer is None else layer
-    matrix = read_expression(adata, None if layer == "X" else layer)
+    keys = tspg_keys(key)
+    if layer == keys.layer:
+        msg = f"layer={layer!r} is where the result is written. Name the layer with the originals."
+        raise ValueError(msg)
+    matrix = read_expression(
+        adata,
+        None if layer == "X" else layer,
+        remedy=f"The model was fitted on layer {layer!r}; layer='X' means adata.X.",
+    )
     positions = match_genes(adata, model.genes)
     chosen = select_genes(matrix, positions)
     check_finite(adata, chosen, positions)
     warn_if_raw(chosen)
     everyone = np.ones(adata.n_obs, dtype=bool)
     perturbed = apply_model(model, matrix, positions, everyone, accelerator)
-    keys = tspg_keys(key)
     write_perturbed(adata, keys, perturbed)
-    adata.uns[key] = {**reference.uns[key], "params": _params_with_layer(model.params, layer)}
+    if reference is not None and keys.split in adata.obs:
+        del adata.obs[keys.split]  # of another fit
+    adata.uns[key] = {**source.uns[key], "params": _params_with_layer(model.params, layer)}
     logger.info(
         "Perturbation to %s: the classifier calls %s %s once perturbed.\n"
         "    added: adata.layers[%r], adata.obs[%r], adata.obs[%r], adata.uns[%r]",

@@ -8,6 +8,7 @@ import numpy as np
 
 from .._keys import CLASSIFIER, TEST, TRAIN, classifier_keys
 from .._messages import unknown_name, warn
+from ..data._training_data import labels_digest
 from ..models._parts import classifier_from_parts
 from ._classifier import BATCH_SIZE, MAX_EPOCHS, classifier_params, fit_on
 
@@ -25,12 +26,28 @@ def held_out_to_use(adata: AnnData, key: str, groupby: str, held_out: float | st
     One split for all fits of a data set keeps samples that the classifier has seen from being
     reported as held out.
     """
-    split = classifier_keys(key).split
-    if isinstance(held_out, str) or key not in adata.uns or split not in adata.obs:
+    if isinstance(held_out, str) or key not in adata.uns:
         return held_out
-    params = classifier_from_parts(adata.uns[key]).params
-    same = params.get("groupby") == groupby and params.get("held_out") == held_out
-    return split if same and adata.obs[split].isin([TRAIN, TEST]).all() else held_out
+    split = classifier_keys(key).split
+    params = _read(adata, key).params
+    same = (
+        params.get("groupby") == groupby
+        and params.get("held_out") == held_out
+        and adata.uns[key].get("labels_digest") == labels_digest(adata, groupby)
+    )
+    whole = split in adata.obs and adata.obs[split].isin([TRAIN, TEST]).all()
+    return split if same and whole else held_out
+
+
+def _read(adata: AnnData, key: str) -> FittedClassifier:
+    try:
+        return classifier_from_parts(adata.uns[key])
+    except ValueError as error:
+        msg = (
+            f"adata.uns[{key!r}] is not a classifier of sp.tl.fit_classifier. Rename it, or fit one "
+            f"with another key_added and name it in classifier=. {error}"
+        )
+        raise ValueError(msg) from error
 
 
 def classifier_for(
@@ -47,7 +64,7 @@ def classifier_for(
     """
     named = key != CLASSIFIER
     if key in adata.uns:
-        fitted = classifier_from_parts(adata.uns[key])
+        fitted = _read(adata, key)
         reason = _difference(adata, key, fitted, data, params)
         if reason is None:
             return fitted, None
@@ -76,9 +93,11 @@ def _difference(
     if not np.array_equal(fitted.genes, data.genes):
         return f"it was fitted on other genes ({len(fitted.genes):,}, not {len(data.genes):,})"
     split = classifier_keys(key).split
-    if split not in adata.obs or not np.array_equal(adata.obs[split] == TRAIN, data.is_train):
-        return "it was fitted with another split"
-    was, now = fitted.scaler, data.scaler
-    if not (np.array_equal(was.minimum, now.minimum) and np.array_equal(was.maximum, now.maximum)):
-        return "it was fitted on samples of other values"
-    return None
+    same_split = split in adata.obs and np.array_equal(adata.obs[split] == TRAIN, data.is_train)
+    stored = adata.uns[key]
+    checks = {
+        "with another split": same_split,
+        "on other labels": stored.get("labels_digest") == labels_digest(adata, params["groupby"]),
+        "on samples of other values": stored.get("expression_digest") == data.expression_digest(),
+    }
+    return next((f"it was fitted {what}" for what, holds in checks.items() if not holds), None)

@@ -24,13 +24,16 @@ def resolve_seed(rng: Rng) -> int:
     Raises
     ------
     ValueError
-        If an int is negative.
+        If it is none of these, or an int that is negative or too large to be stored.
     """
     if isinstance(rng, (int, np.integer)):
-        if rng < 0:
-            msg = f"rng must be at least 0, not {rng}."
+        if not 0 <= rng < 2**63:
+            msg = f"rng must be at least 0 and below 2**63, not {rng}."
             raise ValueError(msg)
         return int(rng)
+    if rng is not None and not isinstance(rng, np.random.Generator):
+        msg = f"rng must be a whole number, a numpy Generator or None, not {rng!r}."
+        raise ValueError(msg)
     return int(np.random.default_rng(rng).integers(2**63))
 
 

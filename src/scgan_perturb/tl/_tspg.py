@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from .._keys import CLASSIFIER, classifier_keys, tspg_keys
 from .._messages import logger
 from .._settings import settings
 from ..data._expression import dense, read_expression
-from ..data._labels import resolve_class, resolve_classes, several
+from ..data._labels import several
 from ..data._rows import ScaledRows
 from ..data._training_data import read_training_data
 from ..models._device import open_fabric
@@ -21,9 +21,10 @@ from ..models._parts import model_to_parts
 from ..models._target import TargetDistribution
 from ..models._train_tspg import TspgOptions, TspgTrainer, train_tspg
 from ._apply import apply_model, write_perturbed
-from ._arguments import check_count
+from ._arguments import check_count, check_names, check_number
 from ._classifier import history_frame, share, split_column, write_classifier
 from ._reuse import classifier_for, held_out_to_use
+from ._roles import assign_roles
 from ._seeds import Rng, resolve_seed, spawn_seeds
 
 if TYPE_CHECKING:
@@ -37,21 +38,11 @@ if TYPE_CHECKING:
     from ..data._training_data import TrainingData
     from ..models._fitted import FittedClassifier
     from ._apply import Perturbed
+    from ._roles import Roles
 
 MAX_EPOCHS = 150
 BATCH_SIZE = 128
 RECIPES = ("paper",)
-
-
-class Roles(NamedTuple):
-    """Samples by the part they take in a fit: positions, and a mask of those to perturb."""
-
-    target_class: int
-    target: np.ndarray
-    train: np.ndarray
-    real: np.ndarray
-    held_out: np.ndarray
-    perturbed: np.ndarray
 
 
 def fit_tspg(
@@ -121,7 +112,8 @@ def fit_tspg(
     accelerator
         Device as Lightning Fabric names them: `"auto"`, `"cpu"`, `"cuda"`, `"mps"`.
     rng
-        Seed or generator; None for another result each time.
+        Seed or generator; None for another result each time. A split that a classifier lends
+        stays that of the classifier.
     key_added
         Name of the result; None for `"tspg"` with the layer `"xadv"`.
     copy
@@ -144,6 +136,8 @@ def fit_tspg(
         `params`, `genes`, `classes`, `scale_min`, `scale_max` and `target_mean` (input units),
         `weights` of generator and classifier, and `history`, a row an epoch.
 
+    Where a classifier was fitted, also the fields that :func:`fit_classifier` sets.
+
     Raises
     ------
     KeyError
@@ -162,6 +156,17 @@ def fit_tspg(
     >>> adata.layers["xadv"].shape
     (700, 765)
     """
+    keys = tspg_keys(key_added)
+    check_names(
+        keys.uns,
+        groupby,
+        written=(keys.split, keys.predicted, keys.probability),
+        layer=layer,
+        output=keys.layer,
+    )
+    if keys.uns == classifier:
+        msg = f"key_added={key_added!r} is the name of the classifier. Choose another one."
+        raise ValueError(msg)
     params = fit_params(
         groupby=groupby,
         target=target,
@@ -197,7 +202,6 @@ def fit_tspg(
     )
     if new_history is not None:
         write_classifier(adata, classifier_keys(classifier), frozen, data, new_history, accelerator)
-    keys = tspg_keys(key_added)
     write_perturbed(adata, keys, perturbed)
     adata.obs[keys.split] = split_column(data.is_train)
     adata.uns[keys.uns] = {**model_to_parts(model), "history": history}
@@ -212,44 +216,14 @@ def fit_params(*, target: object, source: object, recipe: str, **params: Any) ->
         raise ValueError(msg)
     check_count("max_epochs", params["max_epochs"])
     check_count("batch_size", params["batch_size"], least=2)
+    for name in ("weight_gan", "weight_adv", "weight_norm", "weight_td", "kappa"):
+        check_number(name, params[name], least=0)
+    if params["shrinkage"] != "ledoit-wolf":
+        check_number("shrinkage", params["shrinkage"], least=0, most=1)
     stored = {"target": str(target), "recipe": recipe, **params}
     if source is not None:
         stored["source"] = np.array([str(label) for label in several(source)], dtype=object)
     return {name: value for name, value in stored.items() if value is not None}
-
-
-def assign_roles(data: TrainingData, target: object, source: object) -> Roles:
-    """Who trains, who is real, who is the target, who is measured, who is perturbed.
-
-    Raises
-    ------
-    ValueError
-        If target or source is not a class, both are the same, or either has fewer than two
-        training samples.
-    """
-    target_class = resolve_class(target, data.classes)
-    is_target = data.labels == target_class
-    is_source = np.ones(len(data.labels), dtype=bool)
-    if source is not None:
-        is_source = np.isin(data.labels, resolve_classes(source, data.classes, what="source"))
-        if (is_source == is_target).all():
-            msg = f"source and target are the same class, {str(target)!r}."
-            raise ValueError(msg)
-    roles = Roles(
-        target_class=target_class,
-        target=np.flatnonzero(is_target & data.is_train),
-        train=np.flatnonzero(is_source & data.is_train),
-        # D sees the data the fit is about: what is perturbed and what it is to become.
-        real=np.flatnonzero((is_source | is_target) & data.is_train),
-        held_out=np.flatnonzero(is_source & ~is_target & ~data.is_train),
-        perturbed=is_source,
-    )
-    for what, members in (("target", roles.target), ("source", roles.train)):
-        if len(members) < 2:
-            label = target if what == "target" else source
-            msg = f"{what} {label!r} has {len(members)} training samples; at least 2 are needed."
-            raise ValueError(msg)
-    return roles
 
 
 def fit_generator(
