@@ -5,6 +5,8 @@ from ._embedding import embedding
 from ._history import history
 from ._model import model
 from ._perturbation import perturbation, perturbed_adata, transition
+from ._rank_genes import rank_genes_df
+from ._transition_genes import transition_genes
 
 __all__ = [
     "PerturbationModel",
@@ -13,5 +15,7 @@ __all__ = [
     "model",
     "perturbation",
     "perturbed_adata",
+    "rank_genes_df",
     "transition",
+    "transition_genes",
 ]
