@@ -2,6 +2,7 @@
 
 from ..models._fitted import PerturbationModel
 from ._embedding import embedding
+from ._enrichment import enrichment_df
 from ._history import history
 from ._model import model
 from ._perturbation import perturbation, perturbed_adata, transition
@@ -11,6 +12,7 @@ from ._transition_genes import transition_genes
 __all__ = [
     "PerturbationModel",
     "embedding",
+    "enrichment_df",
     "history",
     "model",
     "perturbation",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from .._keys import GENE_SET
 from .._messages import examples, logger, unknown_name
+from ..data._gene_sets import read_gmt
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -105,42 +106,3 @@ def _resolve_genes(name_or_genes: str | Sequence[str], gmt: str | Path | None) -
     else:
         chosen = [[str(gene) for gene in name_or_genes]]
     return list(dict.fromkeys(gene for genes in chosen for gene in genes))
-
-
-def read_gmt(path: str | Path) -> dict[str, list[str]]:
-    """The gene sets of a GMT file, by name.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If a line has fewer than three fields or the file is not text.
-    """
-    path = Path(path).expanduser()
-    if not path.is_file():
-        msg = f"There is no GMT file {str(path)!r}."
-        raise FileNotFoundError(msg)
-    try:
-        # Not splitlines, which also breaks at characters that a description may hold.
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except UnicodeDecodeError as error:
-        msg = f"{str(path)!r} is not a text file, so not a GMT file."
-        raise ValueError(msg) from error
-    sets = {}
-    for number, line in enumerate(lines, start=1):
-        name, *rest = line.rstrip("\t").split("\t")
-        if not line.strip():
-            continue
-        if len(rest) < 2:
-            msg = (
-                f"Line {number} of {str(path)!r} is not of a GMT file: name, description and "
-                f"genes, tab-separated, are expected, not {line[:60]!r}."
-            )
-            raise ValueError(msg)
-        # Enrichr's files can carry a weight behind a comma.
-        sets[name] = [gene.split(",")[0].strip() for gene in rest[1:] if gene.strip()]
-    if not sets:
-        msg = f"{str(path)!r} holds no gene set."
-        raise ValueError(msg)
-    return sets
