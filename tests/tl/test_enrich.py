@@ -168,16 +168,14 @@ def test_prerank_depends_on_the_seed_only(adata, genes):
 
 @pytest.mark.parametrize("method", ["ora", "prerank"])
 def test_nothing_found_is_an_empty_table_and_a_warning(adata, method):
-    with pytest.warns(UserWarning, match="The table is empty") as caught:
+    with pytest.warns(UserWarning, match="empty: none of the 1 gene sets has 5 genes"):
         sp.tl.enrich(adata, {"s": ["x", "y"]}, method=method)
-    assert "None of the 1 gene sets has 5 genes" in str(caught[0].message)
     table = sp.get.enrichment_df(adata)
     assert len(table) == 0
     statistic = "odds_ratio" if method == "ora" else "nes"
     assert list(table.columns) == [*COLUMNS, statistic, "genes"]
 
 
-@pytest.mark.filterwarnings("ignore:.*The table is empty")
 def test_ids_against_symbols_are_recognised():
     adata = ranked_adata([f"ENSG{i:011d}" for i in range(20)])
     with pytest.warns(UserWarning, match="of adata look like Ensembl ids"):
@@ -188,7 +186,6 @@ def test_ids_against_symbols_are_recognised():
 @pytest.mark.parametrize("kind", ["h5ad", "zarr"])
 @pytest.mark.filterwarnings("ignore:Writing zarr v2")
 @pytest.mark.filterwarnings("ignore:.*The table is empty")
-@pytest.mark.filterwarnings("ignore:None of the")
 def test_the_result_survives_a_file(tmp_path, adata, genes, kind, full):
     sp.tl.enrich(adata, {"a/b": genes[:9], "µ": genes[5:30]} if full else {"a": ["b"]})
     stored = ad.AnnData(adata.X, uns={"tspg_enrichment": adata.uns["tspg_enrichment"]})

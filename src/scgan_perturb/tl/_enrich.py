@@ -134,7 +134,8 @@ def enrich(
     ranking = rank_genes_df(adata, group, key=key).set_index("gene")["mean"]
     seed = resolve_seed(rng) % SEED_LIMIT
     universe = list(ranking.index) if background is None else _unique(background)
-    sets = _cut(_read_sets(gene_sets), universe, min_size)
+    given = _read_sets(gene_sets)
+    sets = _cut(given, universe, min_size)
     params: dict[str, Any] = {"group": group, "method": method, "gene_sets": _name(gene_sets)}
     params |= {"min_size": min_size, "n_background": len(universe), "n_tested": len(sets)}
     if method == "ora":
@@ -145,7 +146,7 @@ def enrich(
         table = preranked(ranking, sets, n_permutations=n_permutations, seed=seed)
         params |= {"n_permutations": n_permutations, "seed": seed}
     if table.empty:
-        warn(f"No gene set was found: {len(sets):,} were tested. The table is empty.")
+        warn(f"The table is empty: {_why_empty(given, sets, universe, min_size)}")
         table = empty_table(method)
     adata = adata.copy() if copy else adata
     name = tspg_keys(key).enrichment if key_added is None else key_added
@@ -219,13 +220,17 @@ def _cut(sets: GeneSets, background: Sequence[str], min_size: int) -> GeneSets:
         f"{len(everything):,}",
         f"; {repeated:,} repeated genes were dropped" if repeated else "",
     )
-    if not kept:
-        hint = name_kind_hint(everything, background)
-        warn(
-            f"None of the {len(sets):,} gene sets has {min_size} genes in the background "
-            f"({examples(list(background)[:3])}). {hint}".rstrip()
-        )
     return kept
+
+
+def _why_empty(given: GeneSets, sets: GeneSets, background: Sequence[str], min_size: int) -> str:
+    if sets:
+        return f"none of the {len(sets):,} gene sets tested shares a gene with the list."
+    hint = name_kind_hint({gene for genes in given.values() for gene in genes}, background)
+    return (
+        f"none of the {len(given):,} gene sets has {min_size} genes in the background "
+        f"({examples(list(background)[:3])}). {hint}"
+    )
 
 
 def _select(
