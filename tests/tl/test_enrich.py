@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import false_discovery_control, hypergeom
 
 import scgan_perturb as sp
-from scgan_perturb.data._gene_sets import read_gmt
+from scgan_perturb.data._gene_sets import read_gmt, write_gmt
 from tests.conftest import same_adata
 
 COLUMNS = ["term", "overlap", "set_size", "p_value", "q_value"]
@@ -228,6 +228,14 @@ def test_an_enrichr_library_is_downloaded_once(adata, genes, monkeypatch, tmp_pa
         sp.tl.enrich(adata, "KEGG_2016")
         check_against_scipy(adata, genes[:20], random_sets(genes), genes)
     assert calls == ["KEGG_2016"]
+
+
+def test_a_collection_of_msigdb_is_taken_from_the_cache(adata, genes, monkeypatch, tmp_path):
+    write_gmt(tmp_path / "msigdb" / "h.all.v7.0.symbols.gmt", random_sets(genes))
+    monkeypatch.setattr(sp.settings, "dataset_dir", tmp_path)
+    sp.tl.enrich(adata, "h.all", version="7.0")
+    check_against_scipy(adata, genes[:20], random_sets(genes), genes)
+    assert adata.uns["tspg_enrichment"]["params"]["version"] == "7.0"
 
 
 def test_no_network_is_said_clearly(adata, monkeypatch, tmp_path):

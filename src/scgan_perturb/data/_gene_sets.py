@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 GeneSets = dict[str, list[str]]
 
-ENSEMBL = re.compile(r"ENS[A-Z]*G\d{11}(\.\d+)?(_PAR_Y)?$")
+MSIGDB_NAMES = "Collections are named like 'h.all' or 'c5.go.bp', versions like '2023.1.Hs'."
+ENRICHR_NAMES = "gseapy.get_library_name() lists the libraries."
+ENSEMBL = re.compile(r"ENS[A-Z]*G\d+(\.\d+)?(_PAR_Y)?$")
 
 
 def read_gmt(path: str | Path) -> GeneSets:
@@ -55,6 +57,34 @@ def read_gmt(path: str | Path) -> GeneSets:
     return sets
 
 
+def msigdb_collection(name: str, version: str) -> GeneSets:
+    """The gene sets of a collection of MSigDB, downloaded once and kept in the cache folder.
+
+    Parameters
+    ----------
+    name
+        As MSigDB's files are named: `"h.all"`, `"c2.cp.reactome"`.
+    version
+        As MSigDB's releases are named: `"2023.1.Hs"`, `"7.0"`.
+
+    Raises
+    ------
+    ConnectionError
+        If the collection is not in the cache and cannot be downloaded.
+    ValueError
+        If MSigDB has no such collection or version.
+    """
+
+    def download() -> GeneSets | None:
+        from gseapy import Msigdb  # noqa: PLC0415 (slow, and not needed for files)
+
+        return Msigdb.get_gmt(category=name, dbver=version)
+
+    file = f"{_file_name(name)}.v{_file_name(version)}.symbols.gmt"
+    what = f"MSigDB's collection {name!r} of version {version!r}"
+    return _cached(Path(settings.dataset_dir) / "msigdb" / file, download, what, MSIGDB_NAMES)
+
+
 def enrichr_library(name: str) -> GeneSets:
     """The gene sets of an Enrichr library, downloaded once and kept in the cache folder.
 
@@ -72,7 +102,7 @@ def enrichr_library(name: str) -> GeneSets:
         return gseapy.get_library(name, organism="Human", max_size=10**9)
 
     path = Path(settings.dataset_dir) / "enrichr" / f"{_file_name(name)}.gmt"
-    return _cached(path, download, f"Enrichr's library {name!r}", "a dict")
+    return _cached(path, download, f"Enrichr's library {name!r}", ENRICHR_NAMES)
 
 
 def _file_name(name: str) -> str:
@@ -80,7 +110,7 @@ def _file_name(name: str) -> str:
     return name.replace("/", "_").replace("\\", "_")
 
 
-def _cached(path: Path, download: Callable[[], GeneSets | None], what: str, other: str) -> GeneSets:
+def _cached(path: Path, download: Callable[[], GeneSets | None], what: str, names: str) -> GeneSets:
     """The gene sets of a file in the cache, made by `download` where it is not there yet."""
     path = path.expanduser()
     if path.is_file():
@@ -88,15 +118,20 @@ def _cached(path: Path, download: Callable[[], GeneSets | None], what: str, othe
     import requests  # noqa: PLC0415 (not needed for files)
 
     try:
-        sets = download()
-    except (requests.exceptions.RequestException, OSError) as error:
+        sets = download() or {}
+    except requests.exceptions.RequestException as error:
         msg = (
             f"{what} could not be downloaded ({type(error).__name__}). Is there a network? Without "
-            f"one, give the path of a .gmt file or {other} of gene sets, or put the file at {path}."
+            f"one, give the path of a .gmt file that you have, or put it at {path}."
         )
         raise ConnectionError(msg) from error
+    except ValueError as error:  # how gseapy says that there is no such library
+        msg = f"{what} is not there. {names}"
+        raise ValueError(msg) from error
+    sets = {term: [gene for gene in genes if gene] for term, genes in sets.items()}
+    sets = {term: genes for term, genes in sets.items() if genes}
     if not sets:
-        msg = f"{what} is not there, or is empty."
+        msg = f"{what} is not there, or its server sent no gene sets. {names}"
         raise ValueError(msg)
     write_gmt(path, sets)
     return sets

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from .._keys import ALL, TSPG, tspg_keys
 from .._messages import examples, logger, warn
-from ..data._gene_sets import enrichr_library, name_kind_hint, read_gmt
+from ..data._gene_sets import enrichr_library, msigdb_collection, name_kind_hint, read_gmt
 from ..get import rank_genes_df
 from ._arguments import check_count
 from ._enrich_methods import empty_table, over_represented, preranked
@@ -38,6 +38,7 @@ def enrich(
     n_genes: int = 20,
     background: Sequence[str] | None = None,
     min_size: int = 5,
+    version: str | None = None,
     n_permutations: int = 1000,
     rng: Rng = 0,
     key_added: str | None = None,
@@ -55,7 +56,8 @@ def enrich(
         AnnData with ranked genes.
     gene_sets
         Path of a GMT file; or genes of each set by its name; or the name of an Enrichr library,
-        which is downloaded once and kept in `sp.settings.dataset_dir`.
+        or, with `version`, of a collection of MSigDB. These are downloaded once and kept in
+        `sp.settings.dataset_dir`.
     group
         Source class, or `"all"` for all samples together.
     direction
@@ -71,6 +73,8 @@ def enrich(
         perturb; wider ones make p-values too small, as genes outside had no chance.
     min_size
         Sets with fewer genes in the background are not tested.
+    version
+        Version of MSigDB, such as `"2023.1.Hs"`, for a collection such as `"h.all"`.
     n_permutations
         For `"prerank"`: number of random sets.
     rng
@@ -114,7 +118,7 @@ def enrich(
     FileNotFoundError
         If there is no such file.
     ConnectionError
-        If an Enrichr library cannot be downloaded.
+        If a library or collection cannot be downloaded.
 
     Examples
     --------
@@ -134,9 +138,10 @@ def enrich(
     ranking = rank_genes_df(adata, group, key=key).set_index("gene")["mean"]
     seed = resolve_seed(rng) % SEED_LIMIT
     universe = list(ranking.index) if background is None else _unique(background)
-    given = _read_sets(gene_sets)
+    given = _read_sets(gene_sets, version)
     sets = _cut(given, universe, min_size)
     params: dict[str, Any] = {"group": group, "method": method, "gene_sets": _name(gene_sets)}
+    params |= {"version": version} if version else {}
     params |= {"min_size": min_size, "n_background": len(universe), "n_tested": len(sets)}
     if method == "ora":
         genes = _select(ranking, direction, n_genes, universe)
@@ -178,7 +183,9 @@ def _check(method: str, direction: str, background: Sequence[str] | None) -> Non
         raise ValueError(msg)
 
 
-def _read_sets(gene_sets: str | Path | Mapping[str, Sequence[str]]) -> GeneSets:
+def _read_sets(
+    gene_sets: str | Path | Mapping[str, Sequence[str]], version: str | None
+) -> GeneSets:
     """Gene sets as they were given."""
     if isinstance(gene_sets, Mapping):
         for term, genes in gene_sets.items():
@@ -191,6 +198,8 @@ def _read_sets(gene_sets: str | Path | Mapping[str, Sequence[str]]) -> GeneSets:
     if not isinstance(gene_sets, str):
         msg = f"gene_sets must be a path, a dict or a name, not {type(gene_sets).__name__}."
         raise TypeError(msg)
+    if version is not None:
+        return msigdb_collection(gene_sets, version)
     return enrichr_library(gene_sets)
 
 
