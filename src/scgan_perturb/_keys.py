@@ -7,6 +7,7 @@ from dataclasses import dataclass
 CLASSIFIER = "classifier"
 TSPG = "tspg"
 GENE_SET = "gene_set"
+ALL = "all"  # the group of all ranked samples together
 
 METHODS = ("tsne", "umap", "pca")  # of embedding
 
@@ -33,6 +34,8 @@ class TspgKeys:
     predicted: str
     probability: str
     state: str
+    rank_genes: str
+    enrichment: str
 
     def embedding(self, method: str) -> tuple[str, str]:
         """Names in `obsm` of the originals' and of the perturbed samples' coordinates."""
@@ -56,4 +59,6 @@ def tspg_keys(key_added: str | None = None) -> TspgKeys:
         predicted=f"{key}_predicted",
         probability=f"{key}_target_probability",
         state=f"{key}_state",
+        rank_genes=f"{key}_rank_genes",
+        enrichment=f"{key}_enrichment",
     )

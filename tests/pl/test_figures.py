@@ -15,6 +15,8 @@ PLOTS = {
     "umap": sp.pl.umap,
     "pca": sp.pl.pca,
     "history": sp.pl.history,
+    "rank_genes": sp.pl.rank_genes,
+    "enrichment": sp.pl.enrichment,
 }
 
 
@@ -32,6 +34,8 @@ def embedded(fitted):
         fitted.obsm[f"tspg_{method}"] = rng.normal(size=(50, 2)).astype(np.float32)
         fitted.obsm[f"tspg_{method}_xadv"] = np.full((50, 2), np.nan, dtype=np.float32)
         fitted.obsm[f"tspg_{method}_xadv"][:5] = rng.normal(size=(5, 2))
+    sp.tl.rank_genes(fitted)
+    sp.tl.enrich(fitted, {"SET": list(fitted.var_names[:6])}, n_genes=12)
     return fitted
 
 

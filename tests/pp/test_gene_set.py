@@ -166,7 +166,7 @@ def test_the_log_names_a_few_of_many_lacking_genes(adata, caplog):
             False,
             ValueError,
             r"None of the 2 genes \('ENSG01', 'ENSG02'\) is in adata.var_names "
-            r"\('g0', 'g1', 'g2'\). Are both symbols, or both Ensembl ids",
+            r"\('g0', 'g1', 'g2'\). The gene set looks like Ensembl ids",
             id="no gene found",
         ),
         pytest.param([], False, ValueError, "None of the 0 genes", id="no gene given"),
@@ -247,3 +247,33 @@ def test_real_hallmark_sets_by_name_are_united(hallmark):
     sp.pp.gene_set(adata, names, gmt=hallmark)
     expected = sets[names[0]] | sets[names[1]]
     assert set(adata.var_names[adata.var["gene_set"]]) == expected
+
+
+@pytest.fixture
+def msigdb(monkeypatch, tmp_path):
+    """A cache that holds a collection already."""
+    folder = tmp_path / "msigdb"
+    folder.mkdir()
+    write_gmt(folder / "c.all.v1.Hs.symbols.gmt")
+    monkeypatch.setattr(sp.settings, "dataset_dir", tmp_path)
+
+
+def test_all_sets_of_a_collection_are_united(adata, msigdb):
+    sp.pp.gene_set(adata, "c.all", version="1.Hs")
+    assert list(adata.var_names[adata.var["gene_set"]]) == ["g1", "g2", "g3", "g5"]
+
+
+def test_sets_are_taken_from_a_collection_by_name(adata, msigdb):
+    sp.pp.gene_set(adata, ["RED", "GREY"], gmt="c.all", version="1.Hs")
+    assert list(adata.var_names[adata.var["gene_set"]]) == ["g1", "g2", "g5"]
+
+
+def test_a_version_without_a_collection_is_an_error(adata):
+    with pytest.raises(ValueError, match="needs the name of a collection"):
+        sp.pp.gene_set(adata, ["RED"], version="1.Hs")
+
+
+def test_ensembl_ids_against_symbols_are_recognised():
+    adata = genes_adata([f"ENSG{i:011d}" for i in range(4)])
+    with pytest.raises(ValueError, match="genes of adata look like Ensembl ids"):
+        sp.pp.gene_set(adata, ["TP53", "LYZ"])

@@ -2,16 +2,22 @@
 
 from ..models._fitted import PerturbationModel
 from ._embedding import embedding
+from ._enrichment import enrichment_df
 from ._history import history
 from ._model import model
 from ._perturbation import perturbation, perturbed_adata, transition
+from ._rank_genes import rank_genes_df
+from ._transition_genes import transition_genes
 
 __all__ = [
     "PerturbationModel",
     "embedding",
+    "enrichment_df",
     "history",
     "model",
     "perturbation",
     "perturbed_adata",
+    "rank_genes_df",
     "transition",
+    "transition_genes",
 ]

@@ -1,7 +1,9 @@
 """Plotting: draws what `get` hands it."""
 
 from ._embedding import pca, tsne, umap
+from ._enrichment import enrichment
 from ._heatmap import perturbation_heatmap
 from ._history import history
+from ._rank_genes import rank_genes
 
-__all__ = ["history", "pca", "perturbation_heatmap", "tsne", "umap"]
+__all__ = ["enrichment", "history", "pca", "perturbation_heatmap", "rank_genes", "tsne", "umap"]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from .._keys import GENE_SET
 from .._messages import examples, logger, unknown_name
+from ..data._gene_sets import msigdb_collection, name_kind_hint, read_gmt
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +20,7 @@ def gene_set(
     name_or_genes: str | Sequence[str],
     *,
     gmt: str | Path | None = None,
+    version: str | None = None,
     key_added: str = GENE_SET,
     copy: bool = False,
 ) -> AnnData | None:
@@ -34,6 +36,10 @@ def gene_set(
     gmt
         Path of a GMT file, as MSigDB and Enrichr offer them: a set a line, tab-separated: name,
         description, genes.
+    version
+        Version of MSigDB, such as `"2023.1.Hs"`. A collection's name, such as `"h.all"`, then
+        stands where else the path of a GMT file does. It is downloaded once and kept in
+        `sp.settings.dataset_dir`.
     key_added
         Name of the column.
     copy
@@ -51,9 +57,12 @@ def gene_set(
     FileNotFoundError
         If there is no such file.
     KeyError
-        If the file has no set of that name.
+        If the file or collection has no set of that name.
     ValueError
-        If the file is not a GMT file, or none of the genes is in `adata.var_names`.
+        If the file is not a GMT file, there is no such collection or version, or none of the
+        genes is in `adata.var_names`.
+    ConnectionError
+        If a collection cannot be downloaded.
 
     Examples
     --------
@@ -62,15 +71,22 @@ def gene_set(
     >>> sp.pp.gene_set(adata, ["CD79A", "MS4A1", "LYZ"])
     >>> int(adata.var["gene_set"].sum())
     3
+
+    All Hallmark sets of MSigDB, and one of them:
+
+    >>> sp.pp.gene_set(adata, "h.all", version="2023.1.Hs")  # doctest: +SKIP
+    >>> sp.pp.gene_set(
+    ...     adata, "HALLMARK_HYPOXIA", gmt="h.all", version="2023.1.Hs"
+    ... )  # doctest: +SKIP
     """
-    genes = _resolve_genes(name_or_genes, gmt)
+    genes = _resolve_genes(name_or_genes, gmt, version)
     marked = adata.var_names.isin(genes)
     found = set(adata.var_names[marked])
     lacking = [gene for gene in genes if gene not in found]
     if not found:
         msg = (
             f"None of the {len(genes):,} genes ({examples(genes)}) is in adata.var_names "
-            f"({examples(adata.var_names[:3])}). Are both symbols, or both Ensembl ids?"
+            f"({examples(adata.var_names[:3])}). {name_kind_hint(genes, adata.var_names)}"
         )
         raise ValueError(msg)
     adata = adata.copy() if copy else adata
@@ -85,62 +101,34 @@ def gene_set(
     return adata if copy else None
 
 
-def _resolve_genes(name_or_genes: str | Sequence[str], gmt: str | Path | None) -> list[str]:
+def _resolve_genes(
+    name_or_genes: str | Sequence[str], gmt: str | Path | None, version: str | None
+) -> list[str]:
     """The genes that the arguments mean, each once."""
     if gmt is not None:
-        sets = read_gmt(gmt)
+        sets = _read_sets(gmt, version)
         names = [name_or_genes] if isinstance(name_or_genes, str) else list(name_or_genes)
         for name in names:
             if name not in sets:
                 raise unknown_name("Gene set", name, sets)
         chosen = [sets[name] for name in names]
     elif isinstance(name_or_genes, (str, Path)):
-        if not str(name_or_genes).endswith(".gmt"):
+        if version is None and not str(name_or_genes).endswith(".gmt"):
             msg = (
                 f"{str(name_or_genes)!r} is neither a list of genes nor the path of a .gmt file; "
-                "for a set by its name also give gmt=, the path of its file."
+                "for a set by its name also give gmt=, the path of its file, and for a collection "
+                "of MSigDB version=."
             )
             raise ValueError(msg)
-        chosen = list(read_gmt(name_or_genes).values())
+        chosen = list(_read_sets(name_or_genes, version).values())
+    elif version is not None:
+        msg = f"version={version!r} needs the name of a collection: gmt='h.all'."
+        raise ValueError(msg)
     else:
         chosen = [[str(gene) for gene in name_or_genes]]
     return list(dict.fromkeys(gene for genes in chosen for gene in genes))
 
 
-def read_gmt(path: str | Path) -> dict[str, list[str]]:
-    """The gene sets of a GMT file, by name.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If a line has fewer than three fields or the file is not text.
-    """
-    path = Path(path).expanduser()
-    if not path.is_file():
-        msg = f"There is no GMT file {str(path)!r}."
-        raise FileNotFoundError(msg)
-    try:
-        # Not splitlines, which also breaks at characters that a description may hold.
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except UnicodeDecodeError as error:
-        msg = f"{str(path)!r} is not a text file, so not a GMT file."
-        raise ValueError(msg) from error
-    sets = {}
-    for number, line in enumerate(lines, start=1):
-        name, *rest = line.rstrip("\t").split("\t")
-        if not line.strip():
-            continue
-        if len(rest) < 2:
-            msg = (
-                f"Line {number} of {str(path)!r} is not of a GMT file: name, description and "
-                f"genes, tab-separated, are expected, not {line[:60]!r}."
-            )
-            raise ValueError(msg)
-        # Enrichr's files can carry a weight behind a comma.
-        sets[name] = [gene.split(",")[0].strip() for gene in rest[1:] if gene.strip()]
-    if not sets:
-        msg = f"{str(path)!r} holds no gene set."
-        raise ValueError(msg)
-    return sets
+def _read_sets(source: str | Path, version: str | None) -> dict[str, list[str]]:
+    """The sets of a GMT file, or of a collection of MSigDB."""
+    return read_gmt(source) if version is None else msigdb_collection(str(source), version)

@@ -1,8 +1,10 @@
-"""Tools: fit, perturb, embed. The only room that writes results into an AnnData."""
+"""Tools: fit, perturb, embed, rank genes, test gene sets. The only room that writes results into an AnnData."""
 
 from ._classifier import fit_classifier
 from ._embed import embed
+from ._enrich import enrich
 from ._perturb import perturb
+from ._rank_genes import rank_genes
 from ._tspg import fit_tspg
 
-__all__ = ["embed", "fit_classifier", "fit_tspg", "perturb"]
+__all__ = ["embed", "enrich", "fit_classifier", "fit_tspg", "perturb", "rank_genes"]

@@ -1,0 +1,77 @@
+"""Ranked genes, as a table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from .._keys import TSPG, tspg_keys
+from .._messages import unknown_name
+from ..data._labels import several
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from anndata import AnnData
+
+COLUMNS = {
+    "names": "gene",
+    "scores": "mean",
+    "sds": "sd",
+    "shares": "share",
+    "logfoldchanges": "logfoldchange",
+}
+
+
+def rank_genes_df(
+    adata: AnnData, group: str | Sequence[str] | None = None, *, key: str = TSPG
+) -> pd.DataFrame:
+    """Genes ranked by :func:`~scgan_perturb.tl.rank_genes`, with spread and agreement.
+
+    Parameters
+    ----------
+    adata
+        AnnData with ranked genes.
+    group
+        Source class or several, or `"all"` for all samples together; None for all of these.
+    key
+        Name of the fit.
+
+    Returns
+    -------
+    DataFrame, a row a gene of a group, from the most increased to the most decreased. Columns:
+    `group`, `gene`; `mean` and `sd` over the samples of the perturbation, as a share of the
+    gene's range over the training samples; `share` of samples in which the gene moves the way
+    it moves on average; `logfoldchange`, the mean change in input units.
+
+    Raises
+    ------
+    KeyError
+        If genes were not ranked, or there is no such group.
+
+    Examples
+    --------
+    >>> import scgan_perturb as sp
+    >>> adata = sp.datasets.pbmc68k()
+    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", max_epochs=2)
+    >>> sp.tl.rank_genes(adata)
+    >>> list(sp.get.rank_genes_df(adata, "all").columns)
+    ['group', 'gene', 'mean', 'sd', 'share', 'logfoldchange']
+    """
+    name = tspg_keys(key).rank_genes
+    if name not in adata.uns:
+        raise unknown_name("Ranking", name, adata.uns, "Call sp.tl.rank_genes(adata) first.")
+    ranking = adata.uns[name]
+    groups = list(ranking["names"].dtype.names)
+    wanted = groups if group is None else [str(one) for one in several(group)]
+    for one in wanted:
+        if one not in groups:
+            raise unknown_name("Group", one, groups)
+    tables = [
+        pd.DataFrame({column: ranking[field][one] for field, column in COLUMNS.items()})
+        for one in wanted
+    ]
+    table = pd.concat(tables, keys=wanted, names=["group"]).reset_index("group")
+    table["group"] = pd.Categorical(table["group"], categories=wanted)
+    return table.reset_index(drop=True)

@@ -1,0 +1,123 @@
+"""The genes that move most on single samples' ways to the target."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from .._keys import TEST, TSPG, tspg_keys
+from ..data._labels import read_labels
+from ._model import model as get_model
+from ._perturbation import find_rows, perturbation, read_layer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from anndata import AnnData
+
+
+def transition_genes(
+    adata: AnnData,
+    n_genes: int = 20,
+    *,
+    obs_names: str | Sequence[str] | None = None,
+    rng: int | np.random.Generator | None = 0,
+    key: str = TSPG,
+) -> pd.DataFrame:
+    """List the genes that move most in one sample of each source class (paper, section 3).
+
+    Parameters
+    ----------
+    adata
+        AnnData with a fit, its perturbed layer and its labels.
+    n_genes
+        Number of genes in each direction, at most: a gene that does not move the way of its
+        list is not in it.
+    obs_names
+        Samples to take; None for one random perturbed sample of each class but the target, a
+        held-out one where the class has any.
+    rng
+        Seed or generator of that choice; None for another choice each time.
+    key
+        Name of the fit.
+
+    Returns
+    -------
+    DataFrame, a row a gene of a sample. Columns: `sample`, `label`, `direction` (`up`, `down`),
+    `rank` (from 1, the strongest), `gene`, `perturbation` (as a share of the gene's range over
+    the training samples). Count distinct genes over all transitions as in the example.
+
+    Raises
+    ------
+    KeyError
+        If there is no such fit, layer, label column or sample.
+    ValueError
+        If `n_genes` is not at least 1, or no sample was perturbed.
+
+    Examples
+    --------
+    >>> import scgan_perturb as sp
+    >>> adata = sp.datasets.pbmc68k()
+    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", max_epochs=2)
+    >>> table = sp.get.transition_genes(adata, 5)
+    >>> table.groupby(["label", "direction"], observed=True).size().unique()
+    array([5])
+    >>> distinct = table.groupby("direction", observed=True)["gene"].nunique()
+    >>> list(distinct.index)
+    ['up', 'down']
+    """
+    if n_genes < 1:
+        msg = f"n_genes must be at least 1, not {n_genes!r}."
+        raise ValueError(msg)
+    model = get_model(adata, key=key)
+    labels = read_labels(adata, model.params["groupby"])
+    read_layer(adata, key)  # raises where there is nothing to list
+    if obs_names is None:
+        rows = _choose_samples(adata, labels, model.target, np.random.default_rng(rng), key)
+    else:
+        rows = find_rows(adata, obs_names)
+    changes = perturbation(adata, adata.obs_names[rows], units="scaled", key=key)
+    tables = [
+        _strongest(changes.iloc[i], n_genes).assign(sample=changes.index[i], label=labels.iloc[row])
+        for i, row in enumerate(rows)
+    ]
+    table = pd.concat(tables, ignore_index=True)
+    table["direction"] = pd.Categorical(table["direction"], ["up", "down"])
+    return table[["sample", "label", "direction", "rank", "gene", "perturbation"]]
+
+
+def _choose_samples(
+    adata: AnnData, labels: pd.Series, target: str, rng: np.random.Generator, key: str
+) -> np.ndarray:
+    """Position of one perturbed sample of each class but the target."""
+    keys = tspg_keys(key)
+    perturbed = adata.obs[keys.predicted].notna().to_numpy() & (labels != target).to_numpy()
+    if not perturbed.any():
+        msg = f"No sample of another label than the target {target!r} was perturbed."
+        raise ValueError(msg)
+    held_out = np.zeros(adata.n_obs, dtype=bool)
+    if keys.split in adata.obs:
+        held_out = perturbed & (adata.obs[keys.split] == TEST).to_numpy()
+    rows = []
+    for label in labels[perturbed].unique():
+        own = (labels == label).to_numpy()
+        best = own & held_out
+        rows.append(rng.choice(np.flatnonzero(best if best.any() else own & perturbed)))
+    return np.array(rows)
+
+
+def _strongest(change: pd.Series, n_genes: int) -> pd.DataFrame:
+    """The genes of one sample that rise and that fall the most."""
+    ordered = change.sort_values(ascending=False, kind="stable")
+    up, down = ordered[ordered > 0][:n_genes], ordered[ordered < 0][::-1][:n_genes]
+    chosen = pd.concat([up, down])
+    return pd.DataFrame(
+        {
+            "direction": ["up"] * len(up) + ["down"] * len(down),
+            "rank": [*range(1, len(up) + 1), *range(1, len(down) + 1)],
+            "gene": chosen.index,
+            "perturbation": chosen.to_numpy(),
+        }
+    )

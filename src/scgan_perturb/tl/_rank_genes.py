@@ -1,0 +1,209 @@
+"""Which genes a perturbation moves, class by class."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from .._keys import ALL, TEST, TRAIN, TSPG, tspg_keys
+from .._messages import logger
+from ..data._expression import blocks
+from ..data._labels import read_labels
+from ..get import model as get_model
+from ..get._perturbation import ORIGINAL, read_layer, read_samples
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from anndata import AnnData
+
+    from ..models._fitted import PerturbationModel
+
+FIELDS = ("scores", "sds", "shares", "logfoldchanges", "pvals", "pvals_adj")
+
+
+def rank_genes(
+    adata: AnnData,
+    *,
+    split: Literal["train", "test"] | None = None,
+    key: str = TSPG,
+    copy: bool = False,
+) -> AnnData | None:
+    """Rank genes by their mean perturbation, for each source class and for all together.
+
+    Taken are the perturbed samples of other labels than the target. Genes that were constant
+    in training cannot be perturbed and are left out. The result has the format of
+    :func:`scanpy.tl.rank_genes_groups`: give `key="tspg_rank_genes"` to
+    :func:`scanpy.get.rank_genes_groups_df` and :func:`scanpy.pl.rank_genes_groups`.
+
+    Parameters
+    ----------
+    adata
+        AnnData with a fit, its perturbed layer and its labels.
+    split
+        `"test"` for held-out samples only, `"train"` for training samples only; None for all.
+    key
+        Name of the fit.
+    copy
+        Return a copy instead of writing to `adata`.
+
+    Returns
+    -------
+    Returns `None` if `copy=False`, else an `AnnData`. Sets the following fields:
+
+    `adata.uns['tspg_rank_genes' | f'{key}_rank_genes']` : :class:`dict`
+        `params`, and structured arrays with a field for each group: `"all"`, the samples of all
+        groups together, and each source class. A row a gene, by falling score:
+
+        `names`
+            The genes.
+        `scores`
+            Mean perturbation x_adv − x, as a share of the gene's range over the training
+            samples, in [-1, 1] (after clipping).
+        `sds`
+            Standard deviation of the same over the samples; NaN for one sample.
+        `shares`
+            Share of samples in which the gene moves the way it moves on average.
+        `logfoldchanges`
+            Difference of means, perturbed − original, in input units: the base of the
+            logarithm is that of the input.
+        `pvals`, `pvals_adj`
+            NaN. scanpy's readers expect them, but samples that a generator was trained to move
+            are no evidence against their not moving.
+
+    Raises
+    ------
+    KeyError
+        If there is no such fit, layer, split or label column.
+    ValueError
+        If `split` is none of the above, no sample is left, or a label is called `"all"`.
+
+    Examples
+    --------
+    >>> import scanpy as sc
+    >>> import scgan_perturb as sp
+    >>> adata = sp.datasets.pbmc68k()
+    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", max_epochs=2)
+    >>> sp.tl.rank_genes(adata)
+    >>> table = sc.get.rank_genes_groups_df(adata, "CD14+ Monocyte", key="tspg_rank_genes")
+    >>> list(table.columns)
+    ['names', 'scores', 'logfoldchanges', 'pvals', 'pvals_adj']
+    """
+    adata = adata.copy() if copy else adata
+    model, keys = get_model(adata, key=key), tspg_keys(key)
+    read_layer(adata, key)  # raises where there is nothing to rank
+    labels = read_labels(adata, model.params["groupby"])
+    chosen = _choose_samples(adata, labels, model.target, split, key)
+    sums = _sum_perturbations(adata, model, labels, np.flatnonzero(chosen), key)
+    params = {
+        "groupby": model.params["groupby"],
+        "target": model.target,
+        "reference": ORIGINAL,
+        "method": "mean_perturbation",
+        "use_raw": False,
+    }
+    params |= {"layer": model.params["layer"]} if "layer" in model.params else {}
+    params |= {"split": split} if split else {}
+    genes = np.flatnonzero(model.scaler.varying)
+    adata.uns[keys.rank_genes] = {
+        "params": params,
+        **_rank(model.genes[genes].astype(object), {g: s.table(genes) for g, s in sums.items()}),
+    }
+    logger.info(
+        "Ranked %s genes over %s perturbed samples of %d classes.\n    added: adata.uns[%r]",
+        f"{len(genes):,}",
+        f"{chosen.sum():,}",
+        len(sums) - 1,
+        keys.rank_genes,
+    )
+    return adata if copy else None
+
+
+class _Sums:
+    """Running sums over samples, a number a gene, of the scaled and the unscaled change."""
+
+    def __init__(self, n_genes: int) -> None:
+        self.n = 0
+        self.scaled, self.squares, self.up, self.down, self.change = np.zeros((5, n_genes))
+
+    def add(self, scaled: np.ndarray, change: np.ndarray) -> None:
+        """Count in samples × genes."""
+        self.n += len(scaled)
+        self.scaled += scaled.sum(axis=0, dtype=np.float64)
+        self.squares += np.square(scaled, dtype=np.float64).sum(axis=0)
+        self.up += (scaled > 0).sum(axis=0)
+        self.down += (scaled < 0).sum(axis=0)
+        self.change += change.sum(axis=0, dtype=np.float64)
+
+    def table(self, genes: np.ndarray) -> dict[str, np.ndarray]:
+        """What is ranked, for the genes at these positions."""
+        mean = self.scaled / self.n
+        with np.errstate(invalid="ignore"):  # one sample has no spread: 0 / 0
+            variance = (self.squares - self.n * mean**2).clip(0) / np.float64(self.n - 1)
+        share = np.where(mean > 0, self.up, np.where(mean < 0, self.down, 0)) / self.n
+        none = np.full(len(mean), np.nan)
+        columns = (mean, np.sqrt(variance), share, self.change / self.n, none, none)
+        return {name: column[genes] for name, column in zip(FIELDS, columns, strict=True)}
+
+
+def _choose_samples(
+    adata: AnnData, labels: pd.Series, target: str, split: str | None, key: str
+) -> np.ndarray:
+    """Which samples to rank over, as a boolean array."""
+    if split not in (None, TRAIN, TEST):
+        msg = f"split must be {TRAIN!r}, {TEST!r} or None, not {split!r}."
+        raise ValueError(msg)
+    keys = tspg_keys(key)
+    chosen = (labels != target).to_numpy() & adata.obs[keys.predicted].notna().to_numpy()
+    if split is not None:
+        if keys.split not in adata.obs:
+            msg = (
+                f"adata.obs[{keys.split!r}] is not there: these samples were not part of the fit. "
+                "Use split=None."
+            )
+            raise KeyError(msg)
+        chosen &= (adata.obs[keys.split] == split).to_numpy()
+    if not chosen.any():
+        msg = f"No perturbed {split or ''} sample has another label than the target {target!r}."
+        raise ValueError(msg.replace("  ", " "))
+    if (labels[chosen] == ALL).any():
+        msg = (
+            f"A label is called {ALL!r}, which is the group of all samples together. "
+            "Rename it with adata.obs[groupby].cat.rename_categories, and fit again."
+        )
+        raise ValueError(msg)
+    return chosen
+
+
+def _sum_perturbations(
+    adata: AnnData, model: PerturbationModel, labels: pd.Series, rows: np.ndarray, key: str
+) -> dict[str, _Sums]:
+    """Sums of each group, of all first, then in the order of the labels."""
+    present = labels.iloc[rows].cat.remove_unused_categories().cat.categories
+    sums = {group: _Sums(len(model.genes)) for group in (ALL, *present)}
+    for block in blocks(len(rows)):
+        samples = read_samples(adata, model, rows[block], key)
+        scaled = model.scaler.scale(samples.after) - model.scaler.scale(samples.before)
+        change = samples.after - samples.before
+        own = labels.iloc[rows[block]].to_numpy()
+        sums[ALL].add(scaled, change)
+        for group in np.unique(own):
+            sums[group].add(scaled[own == group], change[own == group])
+    return sums
+
+
+def _rank(genes: np.ndarray, tables: dict[str, dict[str, np.ndarray]]) -> dict[str, np.recarray]:
+    """Genes and columns as structured arrays, a field a group, each by falling score."""
+    order = {group: np.argsort(-table["scores"], kind="stable") for group, table in tables.items()}
+    ranked = {"names": _structured({group: genes[order[group]] for group in tables}, object)}
+    for name in FIELDS:
+        dtype = np.float64 if name.startswith("pvals") else np.float32
+        columns = {group: table[name][order[group]] for group, table in tables.items()}
+        ranked[name] = _structured(columns, dtype)
+    return ranked
+
+
+def _structured(columns: dict[str, np.ndarray], dtype: type) -> np.recarray:
+    # Labels are names of fields, as scanpy has it; these may hold any character, "/" too.
+    dtypes = [(group, dtype) for group in columns]
+    return np.rec.fromarrays(list(columns.values()), dtype=dtypes)

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import scgan_perturb as sp
+
+
+def test_lists_hold_the_strongest_genes_of_a_sample(fitted):
+    table = sp.get.transition_genes(fitted, 3, obs_names="sample0")
+    change = sp.get.perturbation(fitted, "sample0", units="scaled").iloc[0]
+    up, down = change.nlargest(3), change.nsmallest(3)
+    for direction, expected in (("up", up[up > 0]), ("down", down[down < 0])):
+        own = table[table["direction"] == direction]
+        assert list(own["gene"]) == list(expected.index)
+        assert list(own["perturbation"]) == list(expected)
+        assert list(own["rank"]) == list(range(1, len(expected) + 1))
+    assert set(table["label"]) == {"liver"}
+
+
+def test_one_held_out_sample_of_each_source_class_is_taken(fitted):
+    samples = sp.get.transition_genes(fitted)["sample"].unique()
+    chosen = fitted.obs.loc[samples]
+    assert sorted(chosen["tissue"]) == ["liver", "thyroid"]
+    assert set(chosen["tspg_split"]) == {"test"}
+
+
+def test_the_seed_decides_the_samples(fitted):
+    draws = [tuple(sp.get.transition_genes(fitted, rng=i)["sample"].unique()) for i in range(8)]
+    again = tuple(sp.get.transition_genes(fitted, rng=np.random.default_rng(3))["sample"].unique())
+    assert len(set(draws)) > 1
+    assert again == draws[3]
+
+
+def test_new_samples_without_a_split_are_drawn_from_all(fitted):
+    del fitted.obs["tspg_split"]
+    assert sp.get.transition_genes(fitted)["sample"].nunique() == 2
+
+
+def test_a_gene_that_does_not_move_is_in_no_list(fitted):
+    fitted.layers["xadv"][0] = fitted.X[0]
+    fitted.layers["xadv"][0, 4] = fitted.uns["tspg"]["scale_max"][4]
+    table = sp.get.transition_genes(fitted, obs_names="sample0")
+    assert list(table["gene"]) == ["gene4"]
+    assert isinstance(table["direction"].dtype, pd.CategoricalDtype)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "match"),
+    [
+        pytest.param({"n_genes": 0}, ValueError, "at least 1, not 0", id="no genes"),
+        pytest.param({"obs_names": "nobody"}, KeyError, "'nobody' not found", id="sample"),
+        pytest.param({"key": "other"}, KeyError, "fit_tspg", id="no fit"),
+    ],
+)
+def test_bad_input_is_named(fitted, arguments, error, match):
+    with pytest.raises(error, match=match):
+        sp.get.transition_genes(fitted, **arguments)

@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+import scanpy as sc
+
+import scgan_perturb as sp
+from tests.conftest import make_adata, same_adata
+
+KEY = "tspg_rank_genes"
+
+# What scanpy's reader itself does with pandas 3.
+pytestmark = pytest.mark.filterwarnings("ignore:The inplace keyword")
+
+
+@pytest.fixture
+def ranked(fitted):
+    sp.tl.rank_genes(fitted)
+    return fitted
+
+
+def changes(adata: ad.AnnData, rows: np.ndarray) -> tuple[pd.DataFrame, pd.DataFrame]:
+    names = adata.obs_names[rows]
+    return tuple(sp.get.perturbation(adata, names, units=unit) for unit in ("scaled", "input"))
+
+
+@pytest.mark.parametrize("group", ["liver", "thyroid", "all"])
+def test_columns_agree_with_pandas(ranked, group):
+    tissue = ranked.obs["tissue"]
+    scaled, change = changes(ranked, tissue != "lung" if group == "all" else tissue == group)
+    table = sp.get.rank_genes_df(ranked, group).set_index("gene")
+    mean = scaled.mean()
+    expected = pd.DataFrame(
+        {
+            "mean": mean,
+            "sd": scaled.std(),
+            "share": (np.sign(scaled) == np.sign(mean)).mean(),
+            "logfoldchange": change.mean(),
+        }
+    )
+    np.testing.assert_allclose(table[list(expected)].loc[expected.index], expected, atol=1e-6)
+
+
+def test_genes_come_by_falling_mean(ranked):
+    for _, table in sp.get.rank_genes_df(ranked).groupby("group", observed=True):
+        assert table["mean"].is_monotonic_decreasing
+
+
+def test_groups_are_all_and_each_source_class(ranked):
+    assert ranked.uns[KEY]["names"].dtype.names == ("all", "liver", "thyroid")
+
+
+def test_scanpy_reads_the_table(ranked):
+    theirs = sc.get.rank_genes_groups_df(ranked, group="liver", key=KEY)
+    ours = sp.get.rank_genes_df(ranked, "liver")
+    assert list(theirs["names"]) == list(ours["gene"])
+    assert list(theirs["scores"]) == list(ours["mean"])
+    assert list(theirs["logfoldchanges"]) == list(ours["logfoldchange"])
+    assert theirs["pvals"].isna().all()
+
+
+def test_scanpy_reads_all_groups_and_filters_by_fold_change(ranked):
+    table = sc.get.rank_genes_groups_df(ranked, group=None, key=KEY, log2fc_min=0)
+    assert set(table["group"]) == {"all", "liver", "thyroid"}
+    assert (table["logfoldchanges"] > 0).all()
+
+
+def test_scanpy_draws_it(ranked):
+    axes = sc.pl.rank_genes_groups(ranked, key=KEY, show=False)
+    assert axes[0].get_title() == "all vs. original"
+
+
+def test_held_out_samples_can_be_taken_alone(fitted):
+    sp.tl.rank_genes(fitted, split="test")
+    rows = (fitted.obs["tissue"] != "lung") & (fitted.obs["tspg_split"] == "test")
+    table = sp.get.rank_genes_df(fitted, "all").set_index("gene")
+    scaled, _ = changes(fitted, rows)
+    np.testing.assert_allclose(table["mean"].loc[scaled.columns], scaled.mean(), atol=1e-6)
+    assert fitted.uns[KEY]["params"]["split"] == "test"
+
+
+@pytest.mark.parametrize("kind", ["h5ad", "zarr"])
+@pytest.mark.filterwarnings("ignore:Writing zarr v2")
+@pytest.mark.filterwarnings("ignore::zarr.errors.ZarrUserWarning")
+@pytest.mark.filterwarnings("ignore:The data type:FutureWarning")
+def test_labels_with_any_character_survive_a_file(tmp_path, kind):
+    adata = make_adata({"CD4+/CD45RO+ T": 10, "µ, 'x' (y)": 10, "1": 10, "lung": 10})
+    sp.tl.fit_tspg(adata, "tissue", "lung", max_epochs=1)
+    sp.tl.rank_genes(adata)
+    path = tmp_path / f"ranked.{kind}"
+    stored = ad.AnnData(adata.X, var=adata.var, uns={KEY: adata.uns[KEY]})
+    getattr(stored, f"write_{kind}")(path)
+    read = getattr(ad, f"read_{kind}")(path)
+    pd.testing.assert_frame_equal(sp.get.rank_genes_df(read), sp.get.rank_genes_df(adata))
+    table = sc.get.rank_genes_groups_df(read, group="CD4+/CD45RO+ T", key=KEY)
+    assert len(table) == adata.n_vars
+    getattr(read, f"write_{kind}")(tmp_path / f"again.{kind}")
+
+
+@pytest.mark.parametrize("kind", ["csr", "csc", "float64"])
+def test_the_kind_of_matrix_does_not_matter(ranked, build, kind):
+    other = build(kind=kind)
+    other.uns["tspg"] = ranked.uns["tspg"]
+    sp.tl.perturb(other)
+    sp.tl.rank_genes(other)
+    pd.testing.assert_frame_equal(
+        sp.get.rank_genes_df(other), sp.get.rank_genes_df(ranked), atol=1e-4
+    )
+
+
+@pytest.mark.filterwarnings("ignore:.*constant")
+@pytest.mark.filterwarnings("ignore:.*never var")
+def test_genes_constant_in_training_are_left_out():
+    adata = make_adata()
+    adata.X[:, 3] = 2
+    sp.tl.fit_tspg(adata, "tissue", "lung", max_epochs=1)
+    sp.tl.rank_genes(adata)
+    assert "gene3" not in set(sp.get.rank_genes_df(adata)["gene"])
+    assert len(sp.get.rank_genes_df(adata, "all")) == 11
+
+
+def test_one_sample_has_no_spread(fitted):
+    one = fitted[fitted.obs_names[:1]].copy()
+    sp.tl.rank_genes(one)
+    assert sp.get.rank_genes_df(one, "liver")["sd"].isna().all()
+
+
+def test_a_copy_is_returned_and_the_original_left_alone(fitted):
+    before = fitted.copy()
+    copied = sp.tl.rank_genes(fitted, copy=True)
+    assert KEY in copied.uns
+    assert same_adata(fitted, before)
+
+
+def test_another_fit_has_a_ranking_of_its_own(fitted):
+    fitted.uns["k"], fitted.layers["k"] = fitted.uns["tspg"], fitted.layers["xadv"]
+    fitted.obs["k_predicted"] = fitted.obs["tspg_predicted"]
+    sp.tl.rank_genes(fitted, key="k")
+    assert "k_rank_genes" in fitted.uns
+    assert KEY not in fitted.uns
+    assert len(sp.get.rank_genes_df(fitted, "all", key="k")) == 12
+
+
+def rename(adata):
+    adata.obs["tissue"] = adata.obs["tissue"].cat.rename_categories({"liver": "all"})
+
+
+def only_lung(adata):
+    adata._inplace_subset_obs(adata.obs["tissue"] == "lung")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "arguments", "error", "match"),
+    [
+        pytest.param(lambda a: a.uns.pop("tspg"), {}, KeyError, "fit_tspg", id="no fit"),
+        pytest.param(lambda a: a.layers.pop("xadv"), {}, KeyError, "tl.perturb", id="no layer"),
+        pytest.param(lambda a: None, {"split": "tset"}, ValueError, "'tset'", id="split"),
+        pytest.param(
+            lambda a: a.obs.pop("tspg_split"), {"split": "test"}, KeyError, "None", id="no split"
+        ),
+        pytest.param(rename, {}, ValueError, "called 'all'", id="label called all"),
+        pytest.param(only_lung, {}, ValueError, "than the target 'lung'", id="no source"),
+    ],
+)
+def test_bad_input_is_named_and_nothing_written(fitted, spoil, arguments, error, match):
+    spoil(fitted)
+    before = fitted.copy()
+    with pytest.raises(error, match=match):
+        sp.tl.rank_genes(fitted, **arguments)
+    assert same_adata(fitted, before)
