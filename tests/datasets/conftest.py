@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 import scgan_perturb as sp
-from scgan_perturb.datasets import _gtex, _rnaseqdb
+from scgan_perturb.datasets import _gtex, _rnaseqdb, _tcga
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -174,6 +174,7 @@ def store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Store]:
     monkeypatch.setattr(sp.settings, "dataset_dir", tmp_path / "data")
     monkeypatch.setattr(_gtex, "PORTAL", store.address + "portal/")
     monkeypatch.setattr(_gtex, "FORMER", store.address + "former_{version}/")
+    monkeypatch.setattr(_tcga, "HUBS", (store.address + "hub/", store.address + "second/"))
     with _running(server):
         yield store
 

@@ -4,5 +4,6 @@ from ._gct import read_gct
 from ._gtex import gtex
 from ._pbmc68k import pbmc68k
 from ._rnaseqdb import rnaseqdb
+from ._tcga import tcga, tcga_kidney
 
-__all__ = ["gtex", "pbmc68k", "read_gct", "rnaseqdb"]
+__all__ = ["gtex", "pbmc68k", "read_gct", "rnaseqdb", "tcga", "tcga_kidney"]
