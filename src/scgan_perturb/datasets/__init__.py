@@ -5,5 +5,6 @@ from ._gtex import gtex
 from ._pbmc68k import pbmc68k
 from ._rnaseqdb import rnaseqdb
 from ._tcga import tcga, tcga_kidney
+from ._tspg import read_tspg
 
-__all__ = ["gtex", "pbmc68k", "read_gct", "rnaseqdb", "tcga", "tcga_kidney"]
+__all__ = ["gtex", "pbmc68k", "read_gct", "read_tspg", "rnaseqdb", "tcga", "tcga_kidney"]

@@ -100,16 +100,7 @@ class GeneTable:
 
     def _numbers(self, names: list[list[str]], values: list[bytes]) -> np.ndarray:
         try:
-            # As one long column: many columns are what pandas' reader is slow at.
-            column = pd.read_csv(
-                io.BytesIO(b"\n".join(values).replace(b"\t", b"\n")),
-                header=None,
-                dtype=np.float32,
-                na_filter=False,
-                skip_blank_lines=False,
-                quoting=csv.QUOTE_NONE,
-            )
-            numbers = column.to_numpy().reshape(len(names), len(self.samples))
+            numbers = read_numbers(values, len(self.samples))
             wrong = ~np.isfinite(numbers).all(axis=1)
         except ValueError:
             wrong = np.array([not _all_numbers(line) for line in values])
@@ -118,6 +109,30 @@ class GeneTable:
             msg = f"{self.path}: not every value of {which} is a finite number."
             raise DamagedError(msg)
         return numbers
+
+
+def read_numbers(
+    lines: list[bytes], n_values: int, *, gaps: tuple[str, ...] | None = None
+) -> np.ndarray:
+    """Float32 values of lines that each hold so many, with NaN for what stands for a gap.
+
+    Raises
+    ------
+    ValueError
+        If something else is no number.
+    """
+    # As one long column: many columns are what pandas' reader is slow at.
+    column = pd.read_csv(
+        io.BytesIO(b"\n".join([*lines, b""]).replace(b"\t", b"\n")),
+        header=None,
+        dtype=np.float32,
+        keep_default_na=False,
+        na_values=gaps,
+        na_filter=gaps is not None,
+        skip_blank_lines=False,
+        quoting=csv.QUOTE_NONE,
+    )
+    return column.to_numpy().reshape(len(lines), n_values)
 
 
 def _all_numbers(line: bytes) -> bool:
