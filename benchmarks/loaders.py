@@ -1,0 +1,140 @@
+"""What does turning a full GTEx release into an h5ad file need?
+
+    python benchmarks/loaders.py                                # the size of GTEx v7
+    python benchmarks/loaders.py --samples 2000 --genes 10000
+
+Makes a GCT file of that size, decompresses it (the floor for time), and converts it with
+`sp.datasets.gtex` as if it had been downloaded. Each step runs in a process of its own, so that its
+peak memory is its own; what decompressing shows is that of the imports, which all have.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import anndata as ad
+import numpy as np
+
+import scgan_perturb as sp
+from scgan_perturb.datasets._gtex import ATTRIBUTES, EXPRESSION
+
+RESULTS = Path(__file__).parent / "results"
+V7_SAMPLES, V7_GENES = 11_688, 56_202
+GENES_AT_ONCE = 500
+# The share of zeros in GTEx's TPM is about a half; the values repeat, as rounded ones do.
+SHARE_OF_ZEROS = 0.5
+N_DISTINCT = 20_000
+
+
+def make(folder: Path, n_samples: int, n_genes: int) -> None:
+    """Write the two files of a release into the cache folder, a block of genes at a time."""
+    rng = np.random.default_rng(0)
+    samples = [f"GTEX-{i // 20:05d}-{i:05d}-SM-XXXXX" for i in range(n_samples)]
+    words = np.array([f"{tpm:.4g}" for tpm in rng.lognormal(0, 2.5, N_DISTINCT)], dtype=object)
+    n_zeros = int(N_DISTINCT * SHARE_OF_ZEROS / (1 - SHARE_OF_ZEROS))
+    words = np.concatenate([words, np.full(n_zeros, "0", dtype=object)])
+    with gzip.open(folder / EXPRESSION["v7"], "wt", compresslevel=1) as file:
+        file.write(f"#1.2\n{n_genes}\t{n_samples}\n")
+        file.write("\t".join(["Name", "Description", *samples]) + "\n")
+        for start in range(0, n_genes, GENES_AT_ONCE):
+            n = min(GENES_AT_ONCE, n_genes - start)
+            drawn = words[rng.integers(len(words), size=(n, n_samples))]
+            for gene, row in enumerate(drawn, start):
+                file.write(f"ENSG{gene:011d}.1\tG{gene}\t" + "\t".join(row) + "\n")
+    lines = [f"{sample}\tLung\tLung\n" for sample in samples]
+    (folder / ATTRIBUTES["v7"]).write_text("".join(["SAMPID\tSMTS\tSMTSD\n", *lines]))
+
+
+def decompress(path: Path) -> None:
+    with gzip.open(path) as file:
+        while file.read(1 << 20):
+            pass
+
+
+def convert(folder: Path) -> None:
+    sp.settings.dataset_dir = folder.parent
+    sp.settings.progress_bar = False
+    sp.datasets.gtex("v7", backed=True)
+
+
+def step(name: str, folder: Path) -> None:
+    """One step, in this process; prints what it took."""
+    begin = time.perf_counter()
+    if name == "decompress":
+        decompress(folder / EXPRESSION["v7"])
+    elif name == "read into memory":
+        ad.read_h5ad(folder / "v7.h5ad")
+    else:
+        convert(folder)
+    took = {"seconds": time.perf_counter() - begin}
+    # Linux counts in kB, macOS in bytes.
+    unit = 1 if sys.platform == "darwin" else 1024
+    took["peak MB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+    print(json.dumps(took))
+
+
+def measure(name: str, folder: Path) -> dict[str, float]:
+    command = [sys.executable, __file__, "--step", name, "--folder", str(folder)]
+    run = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return json.loads(run.stdout)
+
+
+def report(n_samples: int, n_genes: int, took: dict[str, dict[str, float]], sizes) -> str:
+    floor = took["decompress"]["seconds"]
+    lines = [
+        "# Loading a GTEx release",
+        "",
+        f"`python benchmarks/loaders.py --samples {n_samples} --genes {n_genes}`: a made GCT file of "
+        f"{n_genes:,} genes × {n_samples:,} samples"
+        f"{' (the size of GTEx v7)' if (n_samples, n_genes) == (V7_SAMPLES, V7_GENES) else ''}, "
+        f"{sizes['gct'] / 1e6:,.0f} MB compressed; its h5ad file has {sizes['h5ad'] / 1e6:,.0f} MB, "
+        f"the matrix {n_samples * n_genes * 4 / 1e6:,.0f} MB in memory.",
+        "",
+        "| step | seconds | of decompressing | peak memory, MB |",
+        "|---|---|---|---|",
+    ]
+    lines += [
+        f"| {name} | {row['seconds']:.1f} | {row['seconds'] / floor:.1f} | {row['peak MB']:.0f} |"
+        for name, row in took.items()
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--samples", type=int, default=V7_SAMPLES)
+    parser.add_argument("--genes", type=int, default=V7_GENES)
+    parser.add_argument("--step", help="for the benchmark's own use")
+    parser.add_argument("--folder", type=Path, help="where to work; a temporary folder by default")
+    arguments = parser.parse_args()
+    if arguments.step:
+        step(arguments.step, arguments.folder)
+        return
+    base = Path(tempfile.mkdtemp(dir=arguments.folder))
+    folder = base / "gtex"
+    folder.mkdir()
+    try:
+        make(folder, arguments.samples, arguments.genes)
+        names = ["decompress", "convert", "read into memory"]
+        took = {name: measure(name, folder) for name in names}
+        gct = next(folder.glob("*.gct.gz"))
+        sizes = {"gct": gct.stat().st_size, "h5ad": (folder / "v7.h5ad").stat().st_size}
+        table = report(arguments.samples, arguments.genes, took, sizes)
+    finally:
+        shutil.rmtree(base)
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "loaders.md").write_text(table, encoding="utf-8")
+    print(table)
+
+
+if __name__ == "__main__":
+    main()
