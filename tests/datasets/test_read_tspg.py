@@ -34,6 +34,7 @@ def test_text_and_npy_files_are_read_alike(folder, table, matrix):
     adata = sp.datasets.read_tspg(folder / matrix, folder / "labels.txt")
     pd.testing.assert_frame_equal(adata.to_df(), table)
     assert adata.X.dtype == np.float32
+    assert adata.X.flags.writeable
     assert list(adata.obs["label"]) == LABELS
 
 

@@ -106,7 +106,7 @@ def open_gct(path: Path) -> Iterator[GeneTable]:
 
 def describe_genes(path: Path, names: list[list[str]]) -> pd.DataFrame:
     """Ids and symbols, as columns, by id."""
-    var = pd.DataFrame(names, columns=["gene_id", "symbol"], dtype=object)
-    var.index = pd.Index(var["gene_id"].to_numpy(), dtype=object)
+    var = pd.DataFrame(names, columns=["gene_id", "symbol"])
+    var.index = pd.Index(var["gene_id"].to_numpy())
     refuse_duplicates(path, "genes", var.index)
     return var

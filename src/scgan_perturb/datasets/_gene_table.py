@@ -219,4 +219,4 @@ def name_genes(var: pd.DataFrame, var_names: str) -> pd.DataFrame:
     ids, symbols = var["gene_id"].astype(str), var["symbol"].astype(str)
     unusable = (symbols == "") | symbols.duplicated() | symbols.isin(ids)
     names = ids if var_names == "gene_id" else symbols.mask(unusable, ids)
-    return var.set_axis(pd.Index(names.to_numpy(), dtype=object), axis=0)
+    return var.set_axis(pd.Index(names.to_numpy()), axis=0)

@@ -230,13 +230,13 @@ def describe_samples(barcodes: Sequence[str], project: str) -> pd.DataFrame:
             "condition": [NORMAL if code in NORMAL_CODES else project for code in codes],
             "patient": ["-".join(barcode.split("-")[:3]) for barcode in barcodes],
         },
-        index=pd.Index(barcodes, dtype=object),
+        index=pd.Index(barcodes),
     )
     return obs.astype("category")
 
 
 def _describe_genes(path: Path, names: list[list[str]], symbols: pd.Series) -> pd.DataFrame:
-    ids = pd.Index([name for (name,) in names], dtype=object)
+    ids = pd.Index([name for (name,) in names])
     refuse_duplicates(path, "genes", ids)
     found = symbols.reindex(ids).fillna("").to_numpy()
     return pd.DataFrame({"gene_id": ids.to_numpy(), "symbol": found}, index=ids)

@@ -83,11 +83,12 @@ def _read_text(path: Path) -> tuple[np.ndarray, pd.Index, pd.Index]:
             msg = f"{path} names {len(genes):,} genes in its first line; {sample!r} has {found:,} values."
             raise ValueError(msg)
     try:
-        x = read_numbers([row[1] for row in rows], len(genes), gaps=GAPS)
+        # A copy: what pandas 3 gives out is read-only.
+        x = read_numbers([row[1] for row in rows], len(genes), gaps=GAPS).copy()
     except ValueError as error:
         msg = f"{path} is not a tab-separated table of numbers: {error}."
         raise ValueError(msg) from error
-    return x, pd.Index(samples, dtype=object), pd.Index(genes, dtype=object)
+    return x, pd.Index(samples), pd.Index(genes)
 
 
 def _read_npy(path: Path) -> tuple[np.ndarray, pd.Index, pd.Index]:
@@ -107,7 +108,7 @@ def _read_npy(path: Path) -> tuple[np.ndarray, pd.Index, pd.Index]:
             )
             raise FileNotFoundError(msg)
         lines = found.read_text(encoding="utf-8").splitlines()
-        names.append(pd.Index([line.strip() for line in lines if line.strip()], dtype=object))
+        names.append(pd.Index([line.strip() for line in lines if line.strip()]))
     if x.shape != (len(names[0]), len(names[1])):
         msg = (
             f"{path} has the shape {x.shape}, its files of names have {len(names[0]):,} rows "
@@ -148,7 +149,7 @@ def _mark_gene_sets(adata: ad.AnnData, path: Path) -> None:
     """A boolean column for each set."""
     lines = path.read_text(encoding="utf-8").splitlines()
     sets = [re.split(r"[\s,]+", line.strip()) for line in lines if line.strip()]
-    refuse_duplicates(path, "gene sets", pd.Index([name for name, *_ in sets], dtype=object))
+    refuse_duplicates(path, "gene sets", pd.Index([name for name, *_ in sets]))
     lacking: dict[str, None] = {}
     columns = {}
     for name, *genes in sets:
