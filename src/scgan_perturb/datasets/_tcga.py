@@ -83,7 +83,7 @@ def tcga(
     projects
         Project or projects, as `"KIRC"` or `"TCGA-KIRC"`; `"all"` for all 33.
     unit
-        Transcripts per million, as in :func:`gtex`, or fragments per kilobase and million, as in
+        Transcripts per million, as in :func:`scgan_perturb.datasets.gtex`, or fragments per kilobase and million, as in
         the paper.
     var_names
         Whether genes go by their symbol or by their Ensembl id. A symbol that several genes share
@@ -132,18 +132,18 @@ def tcga_kidney(
     """Healthy kidney and its three carcinomas, as in the paper's figure 5.
 
     The primary tumours of clear-cell (KIRC), papillary (KIRP) and chromophobe (KICH) renal cell
-    carcinoma, and the healthy tissue beside them, by :func:`tcga`.
+    carcinoma, and the healthy tissue beside them, by :func:`scgan_perturb.datasets.tcga`.
 
     Parameters
     ----------
     unit
-        See :func:`tcga`.
+        See :func:`scgan_perturb.datasets.tcga`.
     var_names
-        See :func:`tcga`.
+        See :func:`scgan_perturb.datasets.tcga`.
 
     Returns
     -------
-    AnnData as of :func:`tcga`, whose `obs["condition"]` is `normal`, `KIRC`, `KIRP` or `KICH`.
+    AnnData as of :func:`scgan_perturb.datasets.tcga`, whose `obs["condition"]` is `normal`, `KIRC`, `KIRP` or `KICH`.
 
     Raises
     ------
