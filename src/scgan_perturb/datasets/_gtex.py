@@ -43,8 +43,8 @@ def gtex(
 
     v7 (11,688 samples, 56,202 genes, 53 tissues) is the paper's; v8 has 17,382 samples, v10 about
     19,600. The first call downloads a gigabyte or more into `settings.dataset_dir` and converts it
-    to an h5ad file there, which takes minutes and little memory; later calls read that file
-    and need no network. A download that broke off goes on where it stopped. The file is checked
+    to an h5ad file there, which takes a few minutes and, for v7, 310 MB of memory
+    (`benchmarks/loaders.py`); later calls read that file and need no network. A download that broke off goes on where it stopped. The file is checked
     against the MD5 that its server names, if it does, and in any case against the checksum within
     the gzip file and the shape that the GCT file announces.
 
