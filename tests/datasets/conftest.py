@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import base64
 import gzip
 import hashlib
 import threading
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
@@ -12,7 +14,7 @@ import pandas as pd
 import pytest
 
 import scgan_perturb as sp
-from scgan_perturb.datasets import _rnaseqdb
+from scgan_perturb.datasets import _gtex, _rnaseqdb, _tcga
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,6 +76,16 @@ def _handler(source: Source) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
+@contextmanager
+def _running(server: ThreadingHTTPServer) -> Iterator[None]:
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
 @pytest.fixture
 def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """The folder that `rnaseqdb` keeps its files in; not there at first."""
@@ -93,9 +105,85 @@ def source(monkeypatch: pytest.MonkeyPatch, cache: Path) -> Iterator[Source]:
     monkeypatch.setattr(
         _rnaseqdb, "TISSUES", {"kidney": "Kidney", "kich": "Kidney", "luad": "Lung"}
     )
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield source
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with _running(server):
+        yield source
+
+
+@dataclass
+class Store:
+    """Files as a cloud storage serves them: with ETag and Range, and a hash where it is told to."""
+
+    address: str = ""
+    served: dict[str, bytes] = field(default_factory=dict)
+    asked: list[tuple[str, str | None]] = field(default_factory=list)
+    cut_after: dict[str, int] = field(default_factory=dict)
+    md5: dict[str, bytes] = field(default_factory=dict)
+    strong_etags: bool = True
+    ranges: bool = True
+
+    def add(self, path: str, body: bytes, *, md5: bool = False) -> None:
+        self.served[path] = body
+        if md5:
+            self.md5[path] = hashlib.md5(body).digest()
+
+    def etag(self, path: str) -> str:
+        tag = f'"{hashlib.sha256(self.served[path]).hexdigest()}"'
+        return tag if self.strong_etags else "W/" + tag
+
+
+def _store_handler(store: Store) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            path, wanted = self.path.removeprefix("/"), self.headers.get("Range")
+            store.asked.append((path.rpartition("/")[2], wanted))
+            if path not in store.served:
+                self.send_error(404)
+                return
+            body, start = store.served[path], 0
+            etag = store.etag(path)
+            if wanted and store.ranges and self.headers.get("If-Range") == etag:
+                start = int(wanted.removeprefix("bytes=").rstrip("-"))
+                if start >= len(body):
+                    self.send_error(416)
+                    return
+                self.send_response(206)
+                self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
+            else:
+                self.send_response(200)
+            self.send_header("ETag", etag)
+            if path in store.md5:
+                md5 = base64.b64encode(store.md5[path]).decode()
+                self.send_header("x-goog-hash", f"crc32c=AAAAAA==, md5={md5}")
+            self.send_header("Content-Length", str(len(body) - start))
+            self.end_headers()
+            self.wfile.write(body[start : store.cut_after.get(path, len(body))])
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    return Handler
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Store]:
+    """An empty storage at this machine's own address, which GTEx and TCGA are fetched from."""
+    store = Store()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _store_handler(store))
+    store.address = f"http://127.0.0.1:{server.server_port}/"
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setattr(sp.settings, "dataset_dir", tmp_path / "data")
+    monkeypatch.setattr(_gtex, "PORTAL", store.address + "portal/")
+    monkeypatch.setattr(_gtex, "FORMER", store.address + "former_{version}/")
+    monkeypatch.setattr(_tcga, "HUBS", (store.address + "hub/", store.address + "second/"))
+    with _running(server):
+        yield store
+
+
+def make_gct(tpm: np.ndarray, samples: list[str], genes: list[tuple[str, str]]) -> bytes:
+    """A GCT file, uncompressed, of genes × samples."""
+    lines = ["#1.2", f"{len(genes)}\t{len(samples)}", "\t".join(["Name", "Description", *samples])]
+    lines += [
+        "\t".join([*gene, *(f"{value:.6g}" for value in row)])
+        for gene, row in zip(genes, tpm, strict=True)
+    ]
+    return ("\n".join(lines) + "\n").encode()

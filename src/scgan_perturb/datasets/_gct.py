@@ -1,0 +1,112 @@
+"""GCT files: genes × samples, with the shape announced."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+
+from ._gene_table import (
+    DamagedError,
+    GeneTable,
+    check_var_names,
+    name_genes,
+    open_bytes,
+    refuse_duplicates,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+VERSION = "#1.2"
+
+
+def read_gct(path: str | Path, *, var_names: Literal["symbol", "gene_id"] = "symbol") -> ad.AnnData:
+    """Read a GCT file (version 1.2), plain or compressed with gzip.
+
+    The values are those of the file: take logarithms yourself where they are wanted.
+
+    Parameters
+    ----------
+    path
+        The file: genes × samples, with the columns Name and Description first.
+    var_names
+        Whether genes go by their symbol (the column Description) or by their id (Name). A symbol
+        that several genes share names the first of them; the others go by their id.
+
+    Returns
+    -------
+    AnnData of samples × genes, float32, with `var["gene_id"]` and `var["symbol"]`.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file is not a GCT file of version 1.2, is cut off or damaged, has another shape than
+        it announces, or names a sample or an id twice; or `var_names` is neither of the two.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import scgan_perturb as sp
+    >>> adata = sp.datasets.read_gct("gene_tpm.gct.gz")  # doctest: +SKIP
+    >>> adata.X = np.log2(adata.X + 1)  # doctest: +SKIP
+    """
+    check_var_names(var_names)
+    path = Path(path).expanduser()
+    with open_gct(path) as table:
+        x = np.empty((len(table.samples), table.n_genes or 0), dtype=np.float32)
+        names: list[list[str]] = []
+        for block, values in table.blocks():
+            x[:, len(names) : len(names) + len(block)] = values.T
+            names += block
+    return ad.AnnData(
+        x,
+        obs=pd.DataFrame(index=table.samples),
+        var=name_genes(describe_genes(path, names), var_names),
+    )
+
+
+@contextmanager
+def open_gct(path: Path) -> Iterator[GeneTable]:
+    """A GCT file whose header has been read.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file is not a GCT file of version 1.2.
+    """
+    with open_bytes(path) as file:
+        version = file.readline(200).decode(errors="replace").strip()
+        if version != VERSION:
+            msg = f"{path} is not a GCT file of version 1.2: it begins with {version[:40]!r}, not {VERSION!r}."
+            raise DamagedError(msg)
+        shape = file.readline().decode().split()
+        columns = file.readline().decode().rstrip("\r\n").split("\t")
+        lowered = [column.lower() for column in columns]
+        if len(shape) != 2 or not all(number.isdecimal() for number in shape):
+            msg = f"{path} is not a GCT file: its second line is not the number of genes and of samples."
+            raise DamagedError(msg)
+        if lowered[:2] != ["name", "description"]:
+            msg = f"{path} is not a GCT file: its third line does not begin with Name and Description."
+            raise DamagedError(msg)
+        n_genes, n_samples = map(int, shape)
+        if len(columns) - 2 != n_samples:
+            msg = f"{path} announces {n_samples:,} samples and has {len(columns) - 2:,}. It is damaged; get it anew."
+            raise DamagedError(msg)
+        yield GeneTable(path, file, columns[2:], 2, n_genes)
+
+
+def describe_genes(path: Path, names: list[list[str]]) -> pd.DataFrame:
+    """Ids and symbols, as columns, by id."""
+    var = pd.DataFrame(names, columns=["gene_id", "symbol"])
+    var.index = pd.Index(var["gene_id"].to_numpy())
+    refuse_duplicates(path, "genes", var.index)
+    return var

@@ -1,0 +1,266 @@
+"""TCGA, as UCSC Xena's GDC hub offers it."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+
+from .._settings import settings
+from ..data._labels import several
+from ._convert import convert
+from ._download import download
+from ._gene_table import (
+    DamagedError,
+    GeneTable,
+    check_var_names,
+    discarded_if_damaged,
+    name_genes,
+    open_bytes,
+    read_columns,
+    refuse_duplicates,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+HUBS = (
+    "https://gdc-hub.s3.us-east-1.amazonaws.com/download/",
+    "https://gdc.xenahubs.net/download/",
+)
+GENES = "gencode.v36.annotation.gtf.gene.probemap"
+PROJECTS = (
+    "ACC", "BLCA", "BRCA", "CESC", "CHOL", "COAD", "DLBC", "ESCA", "GBM", "HNSC", "KICH",
+    "KIRC", "KIRP", "LAML", "LGG", "LIHC", "LUAD", "LUSC", "MESO", "OV", "PAAD", "PCPG", "PRAD",
+    "READ", "SARC", "SKCM", "STAD", "TGCT", "THCA", "THYM", "UCEC", "UCS", "UVM",
+)  # fmt: skip
+KIDNEY = ("KIRC", "KIRP", "KICH")
+NORMAL = "normal"
+# The fourth part of a barcode, as the GDC's code tables have it. 10 to 14 are healthy tissue.
+SAMPLE_TYPES = {
+    "01": "primary tumour",
+    "02": "recurrent tumour",
+    "03": "primary blood-derived cancer, peripheral blood",
+    "04": "recurrent blood-derived cancer, bone marrow",
+    "05": "additional new primary tumour",
+    "06": "metastasis",
+    "07": "additional metastasis",
+    "08": "human tumour original cells",
+    "09": "primary blood-derived cancer, bone marrow",
+    "10": "blood-derived normal",
+    "11": "solid tissue normal",
+    "12": "buccal cell normal",
+    "13": "EBV-immortalised normal",
+    "14": "bone marrow normal",
+    "20": "control analyte",
+    "40": "recurrent blood-derived cancer, peripheral blood",
+    "50": "cell line",
+    "60": "primary xenograft",
+    "61": "cell-line-derived xenograft",
+}
+NORMAL_CODES = {"10", "11", "12", "13", "14"}
+
+
+def tcga(
+    projects: str | Sequence[str],
+    *,
+    unit: Literal["tpm", "fpkm"] = "tpm",
+    var_names: Literal["symbol", "gene_id"] = "symbol",
+) -> ad.AnnData:
+    """Bulk RNA-seq of tumours, and of healthy tissue beside some, from TCGA.
+
+    The harmonised expression of the Genomic Data Commons (STAR, GENCODE 36), from the files of UCSC
+    Xena. A project is downloaded once into `settings.dataset_dir` and converted to an h5ad file
+    there; later calls read that. A download that broke off goes on where it stopped. No hash is
+    published for these files: the checksum within each gzip file and the table's shape are checked.
+
+    Parameters
+    ----------
+    projects
+        Project or projects, as `"KIRC"` or `"TCGA-KIRC"`; `"all"` for all 33.
+    unit
+        Transcripts per million, as in :func:`scgan_perturb.datasets.gtex`, or fragments per kilobase and million, as in
+        the paper.
+    var_names
+        Whether genes go by their symbol or by their Ensembl id. A symbol that several genes share
+        names the first of them; the others go by their id.
+
+    Returns
+    -------
+    AnnData of samples × genes, float32, log2(TPM + 1) or log2(FPKM + 1). `obs`: `project`,
+    `sample_type` (from the barcode, as `"primary tumour"` or `"solid tissue normal"`), `condition`
+    (`"normal"`, else the project) and `patient`. `var`: `gene_id` and `symbol`.
+
+    Raises
+    ------
+    ConnectionError
+        If a file is not in the cache and cannot be downloaded.
+    ValueError
+        If a project is not offered or none is named, or a downloaded file is cut off or damaged.
+    OSError
+        If the cache folder cannot be read or written.
+
+    Examples
+    --------
+    >>> import scgan_perturb as sp
+    >>> adata = sp.datasets.tcga(["LUAD", "LUSC"])  # doctest: +SKIP
+    """
+    wanted = _choose(projects)
+    if unit not in {"tpm", "fpkm"}:
+        msg = f"unit is 'tpm' or 'fpkm', not {unit!r}."
+        raise ValueError(msg)
+    check_var_names(var_names)
+    folder = Path(settings.dataset_dir).expanduser() / "tcga"
+    paths = []
+    for project in wanted:
+        path = folder / f"{project}.{unit}.h5ad"
+        paths.append(path if path.is_file() else _convert(project, unit, path))
+    adata = _join(paths)
+    adata.var = name_genes(adata.var, var_names)
+    return adata
+
+
+def tcga_kidney(
+    *,
+    unit: Literal["tpm", "fpkm"] = "tpm",
+    var_names: Literal["symbol", "gene_id"] = "symbol",
+) -> ad.AnnData:
+    """Healthy kidney and its three carcinomas, as in the paper's figure 5.
+
+    The primary tumours of clear-cell (KIRC), papillary (KIRP) and chromophobe (KICH) renal cell
+    carcinoma, and the healthy tissue beside them, by :func:`scgan_perturb.datasets.tcga`.
+
+    Parameters
+    ----------
+    unit
+        See :func:`scgan_perturb.datasets.tcga`.
+    var_names
+        See :func:`scgan_perturb.datasets.tcga`.
+
+    Returns
+    -------
+    AnnData as of :func:`scgan_perturb.datasets.tcga`, whose `obs["condition"]` is `normal`, `KIRC`, `KIRP` or `KICH`.
+
+    Raises
+    ------
+    ConnectionError
+        If a file is not in the cache and cannot be downloaded.
+    ValueError
+        If a downloaded file is cut off or damaged.
+    OSError
+        If the cache folder cannot be read or written.
+
+    Examples
+    --------
+    >>> import scgan_perturb as sp
+    >>> adata = sp.datasets.tcga_kidney()  # doctest: +SKIP
+    >>> sp.tl.fit_tspg(adata, "condition", "KICH", source="normal")  # doctest: +SKIP
+    """
+    adata = tcga(KIDNEY, unit=unit, var_names=var_names)
+    kept = adata.obs["sample_type"].isin([SAMPLE_TYPES["01"], SAMPLE_TYPES["11"]])
+    adata = adata if kept.all() else adata[kept.to_numpy()].copy()
+    adata.obs["condition"] = pd.Categorical(adata.obs["condition"], categories=[NORMAL, *KIDNEY])
+    return adata
+
+
+def _choose(projects: str | Sequence[str]) -> list[str]:
+    """The projects' names, without TCGA- and each once."""
+    if isinstance(projects, str) and projects == "all":
+        return list(PROJECTS)
+    names = [str(name).upper().removeprefix("TCGA-") for name in several(projects)]
+    if unknown := [name for name in names if name not in PROJECTS]:
+        msg = f"{', '.join(map(repr, unknown))}: no such project. There are: {', '.join(PROJECTS)}."
+        raise ValueError(msg)
+    if not names:
+        msg = f"No project was named. There are: {', '.join(PROJECTS)}."
+        raise ValueError(msg)
+    return list(dict.fromkeys(names))
+
+
+def _convert(project: str, unit: str, path: Path) -> Path:
+    """Download a project and write it as h5ad."""
+    genes = download([hub + GENES for hub in HUBS], path.with_name(GENES))
+    name = f"TCGA-{project}.star_{unit}.tsv.gz"
+    expression = download([hub + name for hub in HUBS], path.with_name(name))
+    with discarded_if_damaged(genes):
+        symbols = read_columns(genes, ["id", "gene"])["gene"]
+    with discarded_if_damaged(expression), _open(expression) as table:
+        return convert(
+            table,
+            path,
+            obs=describe_samples(table.samples, project),
+            describe_genes=lambda names: _describe_genes(expression, names, symbols),
+            transform=lambda values: values,  # the hub's values are logarithms already
+        )
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[GeneTable]:
+    with open_bytes(path) as file:
+        first, *samples = file.readline().decode().rstrip("\r\n").split("\t")
+        if first != "Ensembl_ID":
+            msg = f"{path} is not a table of Xena's GDC hub: it begins with {first[:40]!r}, not 'Ensembl_ID'."
+            raise DamagedError(msg)
+        yield GeneTable(path, file, samples, 1)
+
+
+def describe_samples(barcodes: Sequence[str], project: str) -> pd.DataFrame:
+    """What the barcodes of a project's samples say.
+
+    Raises
+    ------
+    ValueError
+        If one is no barcode of a TCGA sample.
+    """
+    codes = []
+    for barcode in barcodes:
+        parts = barcode.split("-")
+        if len(parts) < 4 or parts[0] != "TCGA" or parts[3][:2] not in SAMPLE_TYPES:
+            msg = f"{barcode!r} is not the barcode of a TCGA sample, as TCGA-B8-A54K-01A is."
+            raise ValueError(msg)
+        codes.append(parts[3][:2])
+    obs = pd.DataFrame(
+        {
+            "project": project,
+            "sample_type": [SAMPLE_TYPES[code] for code in codes],
+            "condition": [NORMAL if code in NORMAL_CODES else project for code in codes],
+            "patient": ["-".join(barcode.split("-")[:3]) for barcode in barcodes],
+        },
+        index=pd.Index(barcodes),
+    )
+    return obs.astype("category")
+
+
+def _describe_genes(path: Path, names: list[list[str]], symbols: pd.Series) -> pd.DataFrame:
+    ids = pd.Index([name for (name,) in names])
+    refuse_duplicates(path, "genes", ids)
+    found = symbols.reindex(ids).fillna("").to_numpy()
+    return pd.DataFrame({"gene_id": ids.to_numpy(), "symbol": found}, index=ids)
+
+
+def _join(paths: list[Path]) -> ad.AnnData:
+    """The samples of all files, read into one matrix."""
+    import h5py  # noqa: PLC0415
+    from anndata.io import read_elem  # noqa: PLC0415
+
+    described, var = [], None
+    for path in paths:
+        with h5py.File(path) as file:
+            described.append(read_elem(file["obs"]).astype(str))
+            genes = read_elem(file["var"])
+        if var is not None and not var.index.equals(genes.index):
+            msg = f"{path.stem} and {paths[0].stem} have different genes. Delete {path.parent} to have them anew."
+            raise ValueError(msg)
+        var = genes
+    obs = pd.concat(described)
+    x = np.empty((len(obs), len(genes)), dtype=np.float32)
+    start = 0
+    for path, samples in zip(paths, described, strict=True):
+        with h5py.File(path) as file:
+            file["X"].read_direct(x, dest_sel=np.s_[start : start + len(samples)])
+        start += len(samples)
+    return ad.AnnData(x, obs=obs.astype("category"), var=var)

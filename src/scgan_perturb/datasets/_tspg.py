@@ -1,0 +1,166 @@
+"""The inputs of the method's original code."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+
+from .._messages import examples, logger, warn
+from ._gene_table import read_numbers, refuse_duplicates
+
+GAPS = ("NA", "NaN", "nan", "")
+
+
+def read_tspg(
+    matrix: str | Path, labels: str | Path, gene_sets: str | Path | None = None
+) -> ad.AnnData:
+    """Read the files that the method's original code (TSPG) takes.
+
+    Parameters
+    ----------
+    matrix
+        Expression, samples × genes: tab-separated text with the genes' names in the first line and
+        the samples' in the first column; or a `.npy` file, with the names in `X.rownames.txt` and
+        `X.colnames.txt` (or `X_rownames.txt` and `X_colnames.txt`) beside `X.npy`, one a line.
+    labels
+        Tab-separated text without a header: sample, label. Matched by the samples' names, where the
+        original code trusts in their order.
+    gene_sets
+        A set a line: its name, then its genes, with tabs, spaces or commas between. (A GMT file has
+        a description between them: see :func:`scgan_perturb.pp.gene_set` for that.)
+
+    Returns
+    -------
+    AnnData of samples × genes, float32, with the labels in `obs["label"]` and a boolean column of
+    `var` for each gene set, by its name, for use as `mask_var`. Missing values are, as in the
+    original code, replaced with the smallest value of all; a warning says how many.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file, or no file of names beside a `.npy` file.
+    ValueError
+        If a file is not of this form, the names do not fit the matrix, a sample has no label, a
+        name stands twice, or none of a set's genes is in the matrix.
+
+    Examples
+    --------
+    >>> import scgan_perturb as sp
+    >>> adata = sp.datasets.read_tspg(
+    ...     "example.train.emx.txt", "example.train.labels.txt", "example.genesets.txt"
+    ... )  # doctest: +SKIP
+    >>> sp.tl.fit_tspg(adata, "label", "class-00", mask_var="gene-set-000")  # doctest: +SKIP
+    """
+    matrix, labels = Path(matrix).expanduser(), Path(labels).expanduser()
+    x, samples, genes = _read_npy(matrix) if matrix.suffix == ".npy" else _read_text(matrix)
+    refuse_duplicates(matrix, "samples", samples)
+    refuse_duplicates(matrix, "genes", genes)
+    adata = ad.AnnData(
+        _without_gaps(x),
+        obs=pd.DataFrame({"label": _read_labels(labels, samples)}, index=samples),
+        var=pd.DataFrame(index=genes),
+    )
+    if gene_sets is not None:
+        _mark_gene_sets(adata, Path(gene_sets).expanduser())
+    return adata
+
+
+def _read_text(path: Path) -> tuple[np.ndarray, pd.Index, pd.Index]:
+    with path.open("rb") as file:
+        _, *genes = file.readline().decode().rstrip("\r\n").split("\t")
+        rows = [line.rstrip(b"\r\n").split(b"\t", 1) for line in file if line.strip()]
+    samples = [row[0].decode() for row in rows]
+    if not (genes and samples):
+        msg = f"{path} is not a tab-separated table of samples × genes."
+        raise ValueError(msg)
+    for sample, row in zip(samples, rows, strict=True):
+        found = 1 + row[1].count(b"\t") if len(row) == 2 else 0
+        if found != len(genes):
+            msg = f"{path} names {len(genes):,} genes in its first line; {sample!r} has {found:,} values."
+            raise ValueError(msg)
+    try:
+        # A copy: what pandas 3 gives out is read-only.
+        x = read_numbers([row[1] for row in rows], len(genes), gaps=GAPS).copy()
+    except ValueError as error:
+        msg = f"{path} is not a tab-separated table of numbers: {error}."
+        raise ValueError(msg) from error
+    return x, pd.Index(samples), pd.Index(genes)
+
+
+def _read_npy(path: Path) -> tuple[np.ndarray, pd.Index, pd.Index]:
+    try:
+        x = np.load(path, allow_pickle=False)
+        x = x.astype(np.float32)
+    except (ValueError, EOFError) as error:
+        msg = f"{path} is not a .npy file of numbers: {error}"
+        raise ValueError(msg) from error
+    names = []
+    for what in ("rownames", "colnames"):
+        beside = [path.with_name(f"{path.stem}{mark}{what}.txt") for mark in "._"]
+        found = next((file for file in beside if file.is_file()), None)
+        if found is None:
+            msg = (
+                f"{path} needs its {what} in {beside[0].name}, and there is no such file beside it."
+            )
+            raise FileNotFoundError(msg)
+        lines = found.read_text(encoding="utf-8").splitlines()
+        names.append(pd.Index([line.strip() for line in lines if line.strip()]))
+    if x.shape != (len(names[0]), len(names[1])):
+        msg = (
+            f"{path} has the shape {x.shape}, its files of names have {len(names[0]):,} rows "
+            f"(samples) and {len(names[1]):,} columns (genes)."
+        )
+        raise ValueError(msg)
+    return x, names[0], names[1]
+
+
+def _without_gaps(x: np.ndarray) -> np.ndarray:
+    missing = np.isnan(x)
+    if missing.all():
+        msg = "The matrix has no values."
+        raise ValueError(msg)
+    if missing.any():
+        smallest = x[~missing].min()
+        warn(f"{missing.sum():,} missing values were replaced with the smallest, {smallest:g}.")
+        x[missing] = smallest
+    return x
+
+
+def _read_labels(path: Path, samples: pd.Index) -> pd.Categorical:
+    rows = [
+        line.split("\t") for line in path.read_text(encoding="utf-8").splitlines() if line.strip()
+    ]
+    if wrong := [row for row in rows if len(row) < 2 or not row[1].strip()]:
+        msg = f"{path} is not a tab-separated list of samples and labels: {examples(row[0] for row in wrong)}."
+        raise ValueError(msg)
+    table = pd.Series([row[1].strip() for row in rows], index=[row[0].strip() for row in rows])
+    refuse_duplicates(path, "samples", table.index)
+    if lacking := [sample for sample in samples if sample not in table.index]:
+        msg = f"{path} has no label for {len(lacking):,} of the {len(samples):,} samples ({examples(lacking)})."
+        raise ValueError(msg)
+    return pd.Categorical(table[samples])
+
+
+def _mark_gene_sets(adata: ad.AnnData, path: Path) -> None:
+    """A boolean column for each set."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    sets = [re.split(r"[\s,]+", line.strip()) for line in lines if line.strip()]
+    refuse_duplicates(path, "gene sets", pd.Index([name for name, *_ in sets]))
+    lacking: dict[str, None] = {}
+    columns = {}
+    for name, *genes in sets:
+        if "/" in name:
+            msg = f"{path}: an h5ad file can keep no column {name!r}. Rename the set, without '/'."
+            raise ValueError(msg)
+        columns[name] = adata.var_names.isin(genes)
+        if not columns[name].any():
+            msg = f"{path}: none of the {len(genes):,} genes of {name!r} is in the matrix ({examples(adata.var_names[:3])})."
+            raise ValueError(msg)
+        lacking |= dict.fromkeys(gene for gene in genes if gene not in adata.var_names)
+    adata.var = pd.DataFrame(columns, index=adata.var_names)
+    if lacking:
+        logger.info("Gene sets: %s genes not found: %s.", f"{len(lacking):,}", examples(lacking))
