@@ -6,7 +6,7 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-Rng: TypeAlias = "int | np.random.Generator | None"
+Rng: TypeAlias = int | np.random.Generator | None
 
 
 class Seeds(NamedTuple):
