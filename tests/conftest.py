@@ -86,20 +86,46 @@ def adata() -> ad.AnnData:
     return make_adata()
 
 
-@pytest.fixture(scope="session")
-def _fitted() -> ad.AnnData:
+def _fit(target: str | list[str], recipe: str = "transport") -> ad.AnnData:
     bar, sp.settings.progress_bar = sp.settings.progress_bar, False
     adata = make_adata()
     sp.tl.fit_classifier(adata, "tissue", max_epochs=20)
-    sp.tl.fit_tspg(adata, "tissue", "lung", max_epochs=3)
+    sp.tl.fit_tspg(adata, "tissue", target, recipe=recipe, max_epochs=3)
     sp.settings.progress_bar = bar
     return adata
+
+
+@pytest.fixture(scope="session")
+def _fitted() -> ad.AnnData:
+    return _fit("lung")
+
+
+@pytest.fixture(scope="session")
+def _fitted_by_paper() -> ad.AnnData:
+    return _fit("lung", "paper")
+
+
+@pytest.fixture(scope="session")
+def _fitted_many() -> ad.AnnData:
+    return _fit(["lung", "liver"])
 
 
 @pytest.fixture
 def fitted(_fitted: ad.AnnData) -> ad.AnnData:
     """A small AnnData with a fit towards lung."""
     return _fitted.copy()
+
+
+@pytest.fixture
+def fitted_by_paper(_fitted_by_paper: ad.AnnData) -> ad.AnnData:
+    """The same by recipe "paper"."""
+    return _fitted_by_paper.copy()
+
+
+@pytest.fixture
+def fitted_many(_fitted_many: ad.AnnData) -> ad.AnnData:
+    """The same with one fit towards lung and liver, lung applied."""
+    return _fitted_many.copy()
 
 
 @pytest.fixture

@@ -11,6 +11,10 @@ ALL = "all"  # the group of all ranked samples together
 
 METHODS = ("tsne", "umap", "pca")  # of embedding
 
+EVALUATION, EVALUATION_PARAMS = "evaluation", "evaluation_params"  # entries of a stored fit
+MODEL, UNTOUCHED, FLOOR = "this model", "untouched source", "real target"  # methods in it
+COPIES = ("nearest target sample", "random target sample")  # other individuals' samples
+
 TRAIN = "train"
 TEST = "test"
 

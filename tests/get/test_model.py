@@ -25,9 +25,10 @@ def folder(model, tmp_path):
     return tmp_path / "model"
 
 
-def test_perturb_is_clip_of_x_plus_g(model, fitted):
+def test_perturb_is_clip_of_x_plus_g_by_the_paper(fitted_by_paper):
     import torch
 
+    model, fitted = sp.get.model(fitted_by_paper), fitted_by_paper
     low, high = model.scaler.minimum, model.scaler.maximum
     scaled = ((fitted.X - low) / (high - low)).clip(0, 1)
     with torch.device("meta"):
@@ -77,6 +78,44 @@ def test_a_saved_model_gives_the_same(model, folder, fitted):
     assert back.target == "lung"
     assert list(back.genes) == list(model.genes)
     np.testing.assert_array_equal(back.target_mean, model.target_mean)
+
+
+@pytest.mark.parametrize("fit", ["fitted_many", "fitted_by_paper"])
+def test_a_saved_model_gives_the_same_towards_each_target(request, fit, tmp_path):
+    fitted = request.getfixturevalue(fit)
+    model = sp.get.model(fitted)
+    model.save(tmp_path)
+    back = sp.get.PerturbationModel.load(tmp_path)
+    assert back.targets == model.targets
+    np.testing.assert_array_equal(back.target_means, model.target_means)
+    for target in model.targets:
+        np.testing.assert_array_equal(
+            back.towards(target).perturb(fitted.X), model.towards(target).perturb(fitted.X)
+        )
+
+
+def test_a_model_that_is_saved_towards_another_target_stays_so(fitted_many, tmp_path):
+    sp.get.model(fitted_many).towards("liver").save(tmp_path)
+    back = sp.get.PerturbationModel.load(tmp_path)
+    assert back.target == "liver"
+    np.testing.assert_array_equal(back.target_mean, fitted_many.uns["tspg"]["target_means"][1])
+
+
+def test_towards_gives_another_model_and_leaves_this_one(fitted_many):
+    model = sp.get.model(fitted_many)
+    other = model.towards("liver")
+    assert (model.target, other.target) == ("lung", "liver")
+    assert (model.target_class, other.target_class) == (1, 0)
+    assert other.targets == model.targets == ("lung", "liver")
+    np.testing.assert_array_equal(other.target_mean, model.target_means[1])
+    called = other.classifier.predict_proba(other.perturb(fitted_many.X)).argmax(axis=1)
+    assert (called == 0).mean() > 0.8
+
+
+@pytest.mark.parametrize("target", ["thyroid", "Lung", None])
+def test_towards_another_target_names_those_there_are(fitted_many, target):
+    with pytest.raises(ValueError, match=f"fitted for target 'lung', 'liver', not '{target}'"):
+        sp.get.model(fitted_many).towards(target)
 
 
 def test_a_model_with_several_sources_can_be_saved(tmp_path):
@@ -152,7 +191,9 @@ def test_a_folder_without_a_model_is_a_clear_error(tmp_path):
         lambda fit: fit.update(genes=fit["genes"][:3]),
         lambda fit: fit.update(weights=None),
         lambda fit: fit["params"].update(target="heart"),
-        lambda fit: fit.pop("target_mean"),
+        lambda fit: fit.pop("target_means"),
+        lambda fit: fit.update(target_means=fit["target_means"][:, :3]),
+        lambda fit: fit["params"].update(targets=["lung", "liver"]),
     ],
 )
 def test_a_damaged_fit_in_uns_is_a_clear_error(fitted, damage):

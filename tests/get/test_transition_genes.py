@@ -19,9 +19,9 @@ def test_lists_hold_the_strongest_genes_of_a_sample(fitted):
     assert set(table["label"]) == {"liver"}
 
 
-def test_one_held_out_sample_of_each_source_class_is_taken(fitted):
-    samples = sp.get.transition_genes(fitted)["sample"].unique()
-    chosen = fitted.obs.loc[samples]
+def test_one_held_out_sample_of_each_source_class_is_taken(fitted_by_paper):
+    samples = sp.get.transition_genes(fitted_by_paper)["sample"].unique()
+    chosen = fitted_by_paper.obs.loc[samples]
     assert sorted(chosen["tissue"]) == ["liver", "thyroid"]
     assert set(chosen["tspg_split"]) == {"test"}
 
@@ -33,9 +33,9 @@ def test_the_seed_decides_the_samples(fitted):
     assert again == draws[3]
 
 
-def test_new_samples_without_a_split_are_drawn_from_all(fitted):
-    del fitted.obs["tspg_split"]
-    assert sp.get.transition_genes(fitted)["sample"].nunique() == 2
+def test_new_samples_without_a_split_are_drawn_from_all(fitted_by_paper):
+    del fitted_by_paper.obs["tspg_split"]
+    assert sp.get.transition_genes(fitted_by_paper)["sample"].nunique() == 2
 
 
 def test_a_gene_that_does_not_move_is_in_no_list(fitted):
@@ -44,6 +44,14 @@ def test_a_gene_that_does_not_move_is_in_no_list(fitted):
     table = sp.get.transition_genes(fitted, obs_names="sample0")
     assert list(table["gene"]) == ["gene4"]
     assert isinstance(table["direction"].dtype, pd.CategoricalDtype)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_sample_that_does_not_move_is_not_listed_and_ranks_stay_whole(fitted):
+    fitted.layers["xadv"][0] = fitted.X[0]
+    table = sp.get.transition_genes(fitted, obs_names=["sample0", "sample1"])
+    assert set(table["sample"]) == {"sample1"}
+    assert table["rank"].dtype.kind == "i"
 
 
 @pytest.mark.parametrize(

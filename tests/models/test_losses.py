@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.distance import cdist, pdist
 
 from scgan_perturb.models import _losses
 
@@ -15,6 +16,13 @@ def test_adversarial_loss_is_the_lead_of_the_best_other_class():
     expected = np.mean([max(max(z[i] for i in range(4) if i != 2) - z[2], -0.5) for z in LOGITS])
     found = _losses.adversarial_loss(torch.tensor(LOGITS), target=2, kappa=0.5)
     assert found.item() == pytest.approx(expected)
+
+
+def test_adversarial_loss_takes_a_target_for_each_sample():
+    targets = [2, 0, 3, 1, 1, 2, 0]
+    leads = [max(np.delete(z, t)) - z[t] for z, t in zip(LOGITS, targets, strict=True)]
+    found = _losses.adversarial_loss(torch.tensor(LOGITS), torch.tensor(targets), kappa=0.3)
+    assert found.item() == pytest.approx(np.maximum(leads, -0.3).mean())
 
 
 @pytest.mark.parametrize(("kappa", "expected"), [(0.0, 0.0), (3.0, -3.0)])
@@ -38,6 +46,21 @@ def test_target_loss_is_summed_over_genes_and_averaged_over_samples():
     expected = np.abs(VALUES - OTHER).sum() / len(VALUES)
     found = _losses.target_loss(torch.tensor(VALUES), torch.tensor(OTHER))
     assert found.item() == pytest.approx(expected)
+
+
+def test_energy_loss_is_the_e_distance_of_each_group_less_what_is_constant():
+    perturbed, real = RNG.normal(size=(3, 6, 5)), RNG.normal(1, 2, size=(3, 4, 5))
+    expected = [
+        2 * cdist(a, b).mean() - pdist(a).mean() for a, b in zip(perturbed, real, strict=True)
+    ]
+    found = _losses.energy_loss(torch.tensor(perturbed), torch.tensor(real))
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def test_energy_loss_has_a_gradient_where_samples_coincide():
+    x = torch.ones(1, 3, 4, requires_grad=True)
+    _losses.energy_loss(x, torch.ones(1, 2, 4)).sum().backward()
+    assert torch.isfinite(x.grad).all()
 
 
 def test_discriminator_loss_wants_one_for_real_and_zero_for_perturbed():

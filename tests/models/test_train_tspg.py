@@ -11,6 +11,7 @@ from scgan_perturb.models._losses import LossWeights
 from scgan_perturb.models._networks import Classifier, initialise
 from scgan_perturb.models._target import TargetDistribution
 from scgan_perturb.models._train_tspg import LOSS_NAMES, TspgOptions, TspgTrainer
+from tests.models.rows import Rows
 
 N_GENES = 6
 TARGET = 1
@@ -117,16 +118,3 @@ def test_success_counts_the_samples_called_the_target(make_trainer, x):
     called = trainer.classifier((x + trainer.network(x)).clip(0, 1)).argmax(1) == TARGET
     assert trainer.success(Rows(x)) == pytest.approx(called.float().mean().item())
     assert np.isnan(trainer.success(Rows(x[:0])))
-
-
-class Rows:
-    """Rows of a tensor, as the training loop asks for them."""
-
-    def __init__(self, x: torch.Tensor) -> None:
-        self.x = x
-
-    def __len__(self) -> int:
-        return len(self.x)
-
-    def __getitem__(self, index: torch.Tensor) -> torch.Tensor:
-        return self.x[index]

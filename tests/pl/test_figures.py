@@ -127,13 +127,15 @@ def test_axes_for_several_samples_are_refused(fitted):
         sp.pl.perturbation_heatmap(fitted, ["sample0", "sample1"], ax=ax)
 
 
-def test_the_history_has_a_panel_for_each_measure(fitted):
+@pytest.mark.parametrize("recipe", ["fitted", "fitted_by_paper"])
+def test_the_history_has_a_panel_for_each_measure(request, recipe):
+    fitted = request.getfixturevalue(recipe)
     axes = sp.pl.history(fitted, show=False)
     drawn = [ax for ax in axes.flat if ax.lines]
     assert len(drawn) == sp.get.history(fitted).shape[1]
-    np.testing.assert_allclose(
-        drawn[0].lines[0].get_ydata(), sp.get.history(fitted)["loss_discriminator"]
-    )
+    np.testing.assert_allclose(drawn[0].lines[0].get_ydata(), sp.get.history(fitted).iloc[:, 0])
+    titles = [ax.get_title() for ax in drawn]
+    assert not [title for title in titles if "_" in title]  # each measure has a title in words
 
 
 def test_the_history_of_a_classifier_can_be_drawn(fitted):

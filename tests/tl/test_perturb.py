@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import warnings
 
 import anndata as ad
 import numpy as np
@@ -106,9 +107,65 @@ def test_a_split_of_another_fit_goes(fitted, new):
     assert "tspg_split" not in new.obs
 
 
-def test_another_target_is_refused(fitted, new):
-    with pytest.raises(ValueError, match="fitted for target 'lung', not 'liver'"):
-        sp.tl.perturb(new, "liver", reference=fitted)
+@pytest.mark.parametrize(
+    ("fit", "target", "known"),
+    [("fitted", "liver", "'lung'"), ("fitted_many", "thyroid", "'lung', 'liver'")],
+)
+def test_a_target_that_the_model_was_not_fitted_for_is_refused(request, new, fit, target, known):
+    before = new.copy()
+    with pytest.raises(ValueError, match=f"fitted for target {known}, not '{target}'"):
+        sp.tl.perturb(new, target, reference=request.getfixturevalue(fit))
+    assert same_adata(new, before)
+
+
+def test_another_of_its_targets_can_be_asked_for(fitted_many, new):
+    towards = {}
+    for target in ("lung", "liver"):
+        sp.tl.perturb(new, target, reference=fitted_many)
+        towards[target] = new.layers["xadv"].copy()
+        model = sp.get.model(fitted_many).towards(target)
+        np.testing.assert_array_equal(towards[target], model.perturb(new.X))
+    assert np.abs(towards["lung"] - towards["liver"]).max() > 0.1
+    assert sp.get.model(fitted_many).target == "lung"  # the reference is left alone
+
+
+def test_after_another_target_all_that_is_written_is_of_it(fitted_many):
+    first = fitted_many.copy()
+    sp.tl.embed(fitted_many, method="pca")
+    sp.tl.perturb(fitted_many, "liver")
+    written, model = fitted_many.uns["tspg"], sp.get.model(fitted_many)
+    assert written["params"]["target"] == model.target == "liver"
+    assert model.targets == ("lung", "liver")
+    np.testing.assert_array_equal(written["target_mean"], written["target_means"][1])
+    np.testing.assert_array_equal(model.target_mean, written["target_means"][1])
+    said = model.classifier.predict_proba(fitted_many.layers["xadv"])
+    np.testing.assert_allclose(fitted_many.obs["tspg_target_probability"], said[:, 0], atol=1e-6)
+    classes = np.array(["liver", "lung", "thyroid"])
+    assert (fitted_many.obs["tspg_predicted"] == classes[said.argmax(axis=1)]).all()
+    assert "tspg_pca" not in fitted_many.obsm
+    assert "tspg_split" in fitted_many.obs
+    shown = sp.get.transition(fitted_many, "sample30")["target_mean"][list(fitted_many.var_names)]
+    low, high = written["scale_min"], written["scale_max"]
+    np.testing.assert_allclose(shown, (written["target_mean"] - low) / (high - low), atol=1e-6)
+    sp.tl.perturb(fitted_many, "lung")
+    assert same_adata(fitted_many, first)
+
+
+def test_the_target_asked_for_last_is_the_one_that_is_kept(fitted_many, new):
+    sp.tl.perturb(fitted_many, "liver")
+    sp.tl.perturb(new, reference=fitted_many)
+    assert sp.get.model(new).target == "liver"
+    np.testing.assert_array_equal(
+        new.layers["xadv"], sp.get.model(fitted_many).towards("liver").perturb(new.X)
+    )
+
+
+def test_the_target_asked_for_is_the_one_that_is_judged(fitted_many):
+    sp.tl.perturb(fitted_many, "liver")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # so small a fit may well lose to a baseline
+        sp.tl.evaluate(fitted_many, n_bootstrap=0)
+    assert set(sp.get.evaluation_df(fitted_many)["target"]) == {"liver"}
 
 
 def test_broken_values_are_refused(fitted, new):
@@ -134,30 +191,35 @@ warnings.simplefilter("ignore")
 import anndata as ad, numpy as np, torch
 import scgan_perturb as sp
 torch.set_num_threads(1)
-kind, fitted, new, result = sys.argv[1:]
+kind, target, fitted, new, result = sys.argv[1:]
 read = ad.read_h5ad if kind == "h5ad" else ad.read_zarr
 fitted, new = read(fitted), ad.read_h5ad(new)
 new = new[:, ::-1].copy()
 new.var_names = new.var_names.astype(str)
-sp.tl.perturb(new, reference=fitted)
+sp.tl.perturb(new, target, reference=fitted)
 np.save(result, new.layers["xadv"][:, ::-1])
 """
 
 
 @pytest.mark.parametrize("kind", ["h5ad", "zarr"])
 @pytest.mark.filterwarnings("ignore")  # AnnData's own, on its file formats
-def test_a_fit_read_from_a_file_gives_the_same_in_a_new_process(fitted, new, kind, tmp_path):
+def test_a_fit_read_from_a_file_gives_the_same_in_a_new_process(fitted_many, kind, new, tmp_path):
+    fitted, target = fitted_many, "liver"  # the second one
     paths = [tmp_path / name for name in (f"fitted.{kind}", "new.h5ad", "result.npy")]
     fitted.write_h5ad(paths[0]) if kind == "h5ad" else fitted.write_zarr(paths[0])
     new.write_h5ad(paths[1])
-    subprocess.run([sys.executable, "-c", PERTURB_IN_NEW_PROCESS, kind, *paths], check=True)
-    sp.tl.perturb(new, reference=fitted)
+    subprocess.run([sys.executable, "-c", PERTURB_IN_NEW_PROCESS, kind, target, *paths], check=True)
+    sp.tl.perturb(new, target, reference=fitted)
     np.testing.assert_array_equal(np.load(paths[2]), new.layers["xadv"])
 
 
-@pytest.mark.parametrize("kind", ["h5ad", "zarr"])
+@pytest.mark.parametrize(
+    ("recipe", "kind"),
+    [("fitted_many", "h5ad"), ("fitted_many", "zarr"), ("fitted_by_paper", "h5ad")],
+)
 @pytest.mark.filterwarnings("ignore")
-def test_a_fit_read_from_a_file_is_the_one_that_was_written(fitted, kind, tmp_path):
+def test_a_fit_read_from_a_file_is_the_one_that_was_written(request, recipe, kind, tmp_path):
+    fitted = request.getfixturevalue(recipe)
     path = tmp_path / f"fitted.{kind}"
     sp.tl.embed(fitted, method="pca", n_perturbed=5)
     fitted.write_h5ad(path) if kind == "h5ad" else fitted.write_zarr(path)
@@ -168,5 +230,8 @@ def test_a_fit_read_from_a_file_is_the_one_that_was_written(fitted, kind, tmp_pa
     was, now = sp.get.model(fitted), sp.get.model(back)
     assert {k: str(v) for k, v in now.params.items()} == {k: str(v) for k, v in was.params.items()}
     assert list(now.genes) == list(was.genes)
+    assert now.targets == was.targets
+    np.testing.assert_array_equal(now.target_means, was.target_means)
+    np.testing.assert_array_equal(now.perturb(fitted.X), was.perturb(fitted.X))
     sp.tl.fit_tspg(back, "tissue", "liver", max_epochs=1)  # the classifier fits still
     assert "xadv" in back.layers

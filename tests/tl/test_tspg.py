@@ -22,9 +22,13 @@ def fit(adata, target="lung", **kwargs):
     return sp.tl.fit_tspg(adata, "tissue", target, **{"max_epochs": 2, **kwargs})
 
 
-def test_one_call_perturbs_every_sample_towards_the_target(build):
+by_each_recipe = pytest.mark.parametrize("recipe", ["transport", "paper"])
+
+
+@pytest.mark.parametrize(("recipe", "max_epochs"), [("transport", 10), ("paper", 100)])
+def test_one_call_perturbs_every_sample_towards_the_target(build, recipe, max_epochs):
     adata = build({"liver": 80, "lung": 80, "thyroid": 80}, n_genes=60)
-    fit(adata, max_epochs=100)
+    fit(adata, recipe=recipe, max_epochs=max_epochs)
     assert adata.layers["xadv"].shape == adata.shape
     assert adata.layers["xadv"].dtype == np.float32
     held_out = (adata.obs["tspg_split"] == "test") & (adata.obs["tissue"] != "lung")
@@ -37,12 +41,16 @@ def test_one_call_perturbs_every_sample_towards_the_target(build):
     assert distance(adata.layers["xadv"]) < 0.5 * distance(adata.X)
 
 
-def test_it_writes_what_it_says(adata):
-    fit(adata)
+@by_each_recipe
+def test_it_writes_what_it_says(adata, recipe):
+    fit(adata, recipe=recipe)
     written = adata.uns["tspg"]
     assert set(written) == {
-        "params", "genes", "classes", "scale_min", "scale_max", "target_mean", "weights", "history",
+        "params", "genes", "classes", "scale_min", "scale_max", "target_mean", "target_means",
+        "weights", "history",
     }  # fmt: skip
+    assert written["params"]["recipe"] == recipe
+    assert list(written["params"]["targets"]) == ["lung"]
     assert {weight.dtype for weight in written["weights"].values()} == {np.dtype(np.float32)}
     assert len(written["history"]) == 2
     assert {"tspg_split", "tspg_predicted", "tspg_target_probability"} <= set(adata.obs)
@@ -57,32 +65,36 @@ def test_target_mean_is_that_of_its_training_samples_in_input_units(adata):
     )
 
 
-def test_perturbed_samples_stay_within_the_training_range(adata):
-    fit(adata)
+@by_each_recipe
+def test_perturbed_samples_stay_within_the_training_range(adata, recipe):
+    fit(adata, recipe=recipe)
     written = adata.uns["tspg"]
     assert (adata.layers["xadv"] >= written["scale_min"]).all()
     assert (adata.layers["xadv"] <= written["scale_max"]).all()
 
 
-def test_probability_and_class_are_what_f_says_of_the_perturbed_sample(adata):
-    fit(adata)
+@by_each_recipe
+def test_probability_and_class_are_what_f_says_of_the_perturbed_sample(adata, recipe):
+    fit(adata, recipe=recipe)
     said = sp.get.model(adata).classifier.predict_proba(adata.layers["xadv"])
     np.testing.assert_allclose(adata.obs["tspg_target_probability"], said[:, 1], atol=1e-6)
     classes = np.array(["liver", "lung", "thyroid"])
     assert (adata.obs["tspg_predicted"] == classes[said.argmax(axis=1)]).all()
 
 
-def test_genes_outside_the_mask_are_unchanged(adata):
+@by_each_recipe
+def test_genes_outside_the_mask_are_unchanged(adata, recipe):
     adata.var["mine"] = np.arange(adata.n_vars) % 3 == 0
-    fit(adata, mask_var="mine")
+    fit(adata, mask_var="mine", recipe=recipe)
     outside = ~adata.var["mine"].to_numpy()
     np.testing.assert_array_equal(adata.layers["xadv"][:, outside], adata.X[:, outside])
     assert (adata.layers["xadv"] != adata.X)[:, ~outside].any(axis=0).all()
     assert list(adata.uns["tspg"]["genes"]) == list(adata.var_names[~outside])
 
 
-def test_samples_outside_the_source_are_unchanged(adata):
-    fit(adata, source="liver")
+@by_each_recipe
+def test_samples_outside_the_source_are_unchanged(adata, recipe):
+    fit(adata, source="liver", recipe=recipe)
     liver = (adata.obs["tissue"] == "liver").to_numpy()
     np.testing.assert_array_equal(adata.layers["xadv"][~liver], adata.X[~liver])
     assert (adata.layers["xadv"] != adata.X)[liver].any()
@@ -149,10 +161,11 @@ def test_integers_work(adata):
     assert adata.layers["xadv"].dtype == np.float32
 
 
-def test_the_same_seed_gives_the_same_bits(build):
+@by_each_recipe
+def test_the_same_seed_gives_the_same_bits(build, recipe):
     first, same, other = build(), build(), build()
     for adata, rng in ((first, 0), (same, 0), (other, 1)):
-        fit(adata, rng=rng)
+        fit(adata, rng=rng, recipe=recipe)
     np.testing.assert_array_equal(first.layers["xadv"], same.layers["xadv"])
     assert not np.array_equal(first.layers["xadv"], other.layers["xadv"])
 
@@ -227,11 +240,14 @@ def test_a_source_class_without_training_samples_is_perturbed_all_the_same(adata
     assert adata.obs["tspg_predicted"][liver].notna().all()
 
 
-def test_history_success_is_that_of_the_held_out_samples(adata):
-    fit(adata, max_epochs=20)
+@by_each_recipe
+def test_history_success_is_that_of_the_held_out_samples(adata, recipe):
+    fit(adata, max_epochs=20, recipe=recipe)
     held_out = (adata.obs["tspg_split"] == "test") & (adata.obs["tissue"] != "lung")
     success = (adata.obs["tspg_predicted"] == "lung")[held_out].mean()
-    assert sp.get.history(adata)["held_out_success"].iloc[-1] == pytest.approx(success)
+    history = sp.get.history(adata)
+    kept = history.index[-1] if recipe == "paper" else history["loss_validation"].idxmin()
+    assert history.loc[kept, "held_out_success"] == pytest.approx(success)
 
 
 def test_the_log_says_how_often_f_is_convinced_and_what_was_written(adata, caplog):
@@ -253,32 +269,41 @@ def test_a_fit_speaks_to_the_user_who_has_no_logging_set_up(adata, capsys, monke
 
 def test_shrinkage_reaches_the_draws(build):
     plain, shrunk = build(), build()
-    fit(plain)
-    fit(shrunk, shrinkage="ledoit-wolf")
+    fit(plain, recipe="paper")
+    fit(shrunk, recipe="paper", shrinkage="ledoit-wolf")
     assert not np.array_equal(plain.layers["xadv"], shrunk.layers["xadv"])
 
 
-@pytest.mark.parametrize("weight", ["weight_gan", "weight_adv", "weight_norm", "weight_td"])
-def test_each_weight_reaches_the_training(build, weight):
-    plain, heavier = build(), build()
-    fit(plain)
-    fit(heavier, **{weight: 50.0})
-    assert not np.array_equal(plain.layers["xadv"], heavier.layers["xadv"])
+OPTIONS = {
+    "transport": ("weight_adv", "weight_td", "weight_energy", "kappa"),
+    "paper": ("weight_gan", "weight_adv", "weight_norm", "weight_td", "kappa"),
+}
 
 
-def test_an_interrupted_fit_leaves_no_trace(adata, monkeypatch):
+@pytest.mark.parametrize(
+    ("recipe", "option"), [(recipe, option) for recipe in OPTIONS for option in OPTIONS[recipe]]
+)
+def test_each_number_reaches_the_training(build, recipe, option):
+    plain, changed = build(), build()
+    fit(plain, recipe=recipe, **{option: 0.0})
+    fit(changed, recipe=recipe, **{option: 75.0})
+    assert not np.array_equal(plain.layers["xadv"], changed.layers["xadv"])
+
+
+@by_each_recipe
+def test_an_interrupted_fit_leaves_no_trace(adata, monkeypatch, recipe):
     before = adata.copy()
-    check, epochs = _epochs._check_losses, []
+    check, epochs = _epochs.check_losses, []
 
-    def interrupt(record, epoch):
-        epochs.append(epoch)
-        if "loss_td" in record and epoch == 2:
+    def interrupt(record, when):
+        epochs.append(when)
+        if "loss_td" in record and when == "in epoch 2":
             raise KeyboardInterrupt
-        check(record, epoch)
+        check(record, when)
 
-    monkeypatch.setattr(_epochs, "_check_losses", interrupt)
+    monkeypatch.setattr(_epochs, "check_losses", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        fit(adata)
+        fit(adata, recipe=recipe)
     assert len(epochs) > 2
     assert same_adata(adata, before)
 
@@ -299,27 +324,26 @@ def test_a_quiet_fit_warns_of_nothing(adata):
         fit(adata)
 
 
-def test_held_out_samples_leave_no_trace_in_the_model(adata):
+@by_each_recipe
+def test_held_out_samples_leave_no_trace_in_the_model(adata, recipe):
     """Replacing what is held out by other values changes no weight, range or mean."""
     adata.obs["mine"] = np.where(np.arange(adata.n_obs) % 4 == 0, "test", "train")
     other = adata.copy()
     held_out = (adata.obs["mine"] == "test").to_numpy()
     other.X[held_out] = other.X[~held_out][: held_out.sum()]
     for data in (adata, other):
-        fit(data, held_out="mine", source=["liver", "thyroid"])
+        fit(data, held_out="mine", source=["liver", "thyroid"], recipe=recipe)
     for name, weight in adata.uns["tspg"]["weights"].items():
         np.testing.assert_array_equal(weight, other.uns["tspg"]["weights"][name])
     for name in ("scale_min", "scale_max", "target_mean"):
         np.testing.assert_array_equal(adata.uns["tspg"][name], other.uns["tspg"][name])
 
 
-@pytest.mark.parametrize(
-    "argument", [{"kappa": 5.0}, {"batch_size": 8}], ids=["kappa", "batch size"]
-)
-def test_each_option_reaches_the_training(build, argument):
+@by_each_recipe
+def test_the_batch_size_reaches_the_training(build, recipe):
     plain, changed = build(), build()
-    fit(plain)
-    fit(changed, **argument)
+    fit(plain, recipe=recipe)
+    fit(changed, recipe=recipe, batch_size=8)
     assert not np.array_equal(plain.layers["xadv"], changed.layers["xadv"])
 
 
@@ -330,12 +354,12 @@ def test_the_discriminator_sees_the_target_as_real(adata):
     of = adata.obs["tissue"].to_numpy()
     assert set(roles.train) == {i for i in train if of[i] == "liver"}
     assert set(roles.real) == {i for i in train if of[i] in ("liver", "lung")}
-    assert set(roles.target) == {i for i in train if of[i] == "lung"}
+    assert [data.classes[place] for place in roles.targets] == ["lung"]
     assert set(roles.held_out) == {i for i in np.flatnonzero(~data.is_train) if of[i] == "liver"}
 
 
 def test_statistics_are_those_of_the_final_weights(adata):
-    fit(adata, max_epochs=3)  # all 40 training samples are one batch
+    fit(adata, recipe="paper", max_epochs=3)  # all 40 training samples are one batch
     written = adata.uns["tspg"]
     low, high, weights = written["scale_min"], written["scale_max"], written["weights"]
     train = adata.X[(adata.obs["tspg_split"] == "train").to_numpy()]
@@ -400,3 +424,102 @@ def test_labels_with_odd_characters_survive_a_file(build, tmp_path):
     sp.tl.perturb(back)
     rows = adata.obs["tspg_predicted"].notna().to_numpy()
     np.testing.assert_array_equal(back.layers["xadv"][rows], adata.layers["xadv"][rows])
+
+
+def test_of_many_targets_the_first_is_applied(fitted_many):
+    written = fitted_many.uns["tspg"]
+    assert list(written["params"]["targets"]) == ["lung", "liver"]
+    assert written["params"]["target"] == sp.get.model(fitted_many).target == "lung"
+    said = sp.get.model(fitted_many).classifier.predict_proba(fitted_many.layers["xadv"])
+    np.testing.assert_allclose(fitted_many.obs["tspg_target_probability"], said[:, 1], atol=1e-6)
+
+
+def test_the_means_of_many_targets_are_in_their_order(fitted_many):
+    written = fitted_many.uns["tspg"]
+    train = fitted_many[fitted_many.obs["tspg_split"] == "train"]
+    for target, mean in zip(["lung", "liver"], written["target_means"], strict=True):
+        expected = train.X[(train.obs["tissue"] == target).to_numpy()].mean(axis=0)
+        np.testing.assert_allclose(mean, expected, rtol=1e-5)
+    np.testing.assert_array_equal(written["target_mean"], written["target_means"][0])
+
+
+@pytest.mark.parametrize("target", [np.array(["thyroid", "lung"]), ("thyroid", "lung", "thyroid")])
+def test_targets_keep_their_order_and_count_once(adata, target):
+    fit(adata, target, max_epochs=1)
+    assert sp.get.model(adata).targets == ("thyroid", "lung")
+    assert adata.uns["tspg"]["target_means"].shape == (2, 12)
+
+
+def test_no_target_means_all_that_have_samples_enough(adata):
+    adata.obs["mine"] = "train"
+    of = adata.obs["tissue"].to_numpy()
+    adata.obs.loc[adata.obs_names[of == "thyroid"][1:], "mine"] = "test"
+    fit(adata, None, held_out="mine")
+    assert sp.get.model(adata).targets == ("liver", "lung")
+    assert list(adata.uns["tspg"]["classes"]) == ["liver", "lung", "thyroid"]
+    assert adata.obs["tspg_predicted"].notna().all()
+
+
+@pytest.mark.filterwarnings("ignore:.* genes are constant")
+def test_without_a_class_of_two_samples_there_is_no_target(adata):
+    adata.obs["mine"] = "test"
+    adata.obs.loc[["sample0", "sample49"], "mine"] = "train"
+    with pytest.raises(ValueError, match="no target: name a label with at least 2 training"):
+        fit(adata, None, held_out="mine")
+
+
+def test_one_model_perturbs_towards_all_of_its_targets(build):
+    adata = build({"liver": 80, "lung": 80, "thyroid": 80}, n_genes=60)
+    fit(adata, None, max_epochs=10)
+    held_out = (adata.obs["tspg_split"] == "test").to_numpy()
+    for target in ("liver", "lung", "thyroid"):
+        sp.tl.perturb(adata, target)
+        is_target = (adata.obs["tissue"] == target).to_numpy()
+        others = held_out & ~is_target
+        assert (adata.obs["tspg_predicted"] == target)[others].mean() > 0.8
+        real, before, after = (
+            x.mean(axis=0)
+            for x in (adata.X[is_target], adata.X[others], adata.layers["xadv"][others])
+        )
+        assert np.linalg.norm(after - real) < 0.5 * np.linalg.norm(before - real)
+
+
+def test_a_source_may_be_one_of_many_targets(adata):
+    fit(adata, ["liver", "lung"], source=["liver", "lung"])
+    source = (adata.obs["tissue"] != "thyroid").to_numpy()
+    np.testing.assert_array_equal(adata.layers["xadv"][~source], adata.X[~source])
+    data = read_training_data(adata, "tissue", layer=None, mask_var=None, held_out=0.2, seed=0)
+    roles = _roles.assign_roles(data, ["liver", "lung"], ["liver", "lung"])
+    labels = adata.obs["tissue"].to_numpy()
+    assert set(labels[roles.train]) == set(labels[roles.held_out]) == {"liver", "lung"}
+    assert roles.perturbed.tolist() == source.tolist()
+
+
+def test_the_log_names_the_first_of_many_targets(adata, caplog):
+    fit(adata, ["lung", "liver"], max_epochs=1)
+    assert "Perturbation to lung, the first of 2 targets: the classifier calls" in caplog.text
+    assert "of 7 held-out samples of other classes lung" in caplog.text
+
+
+def test_a_sample_is_perturbed_alike_alone_and_in_company(fitted):
+    model = sp.get.model(fitted)
+    alone = np.concatenate([model.perturb(row[None]) for row in fitted.X[::5]])
+    np.testing.assert_allclose(alone, model.perturb(fitted.X)[::5], atol=1e-5)
+
+
+def test_a_sample_that_the_classifier_calls_the_target_hardly_moves(fitted):
+    scaled = sp.get.perturbation(fitted, units="scaled").abs().mean(axis=1)
+    model = sp.get.model(fitted)
+    sure = model.classifier.predict_proba(fitted.X)[:, model.target_class] > 0.95
+    assert sure.sum() > 5
+    assert scaled[sure].max() < 0.02 < scaled[~sure].median()
+
+
+def test_every_gene_order_gives_the_same_perturbation(fitted_many):
+    model = sp.get.model(fitted_many)
+    shuffled = fitted_many[:, ::-1].copy()
+    for target in model.targets:
+        sp.tl.perturb(shuffled, target)
+        np.testing.assert_array_equal(
+            shuffled.layers["xadv"][:, ::-1], model.towards(target).perturb(fitted_many.X)
+        )

@@ -36,7 +36,7 @@ class ScaledRows:
         self, expression: Matrix, rows: np.ndarray, scaler: GeneScaler, device: torch.device
     ) -> None:
         self._scaler = scaler
-        self._device = device
+        self.device = device
         self._rows: Matrix | torch.Tensor = (
             expression[rows]
             if sparse.issparse(expression)
@@ -56,8 +56,8 @@ class ScaledRows:
         if isinstance(self._rows, torch.Tensor):
             return self._rows[index]
         block = self._scaler.transform(self._rows, index.cpu().numpy())
-        return torch.from_numpy(block).to(self._device)
+        return torch.from_numpy(block).to(self.device)
 
     def all(self) -> torch.Tensor:
         """All rows at once."""
-        return self[torch.arange(len(self), device=self._device)]
+        return self[torch.arange(len(self), device=self.device)]

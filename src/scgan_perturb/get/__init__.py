@@ -3,6 +3,7 @@
 from ..models._fitted import PerturbationModel
 from ._embedding import embedding
 from ._enrichment import enrichment_df
+from ._evaluation import evaluation_df
 from ._history import history
 from ._model import model
 from ._perturbation import perturbation, perturbed_adata, transition
@@ -13,6 +14,7 @@ __all__ = [
     "PerturbationModel",
     "embedding",
     "enrichment_df",
+    "evaluation_df",
     "history",
     "model",
     "perturbation",

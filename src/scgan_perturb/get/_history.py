@@ -25,9 +25,12 @@ def history(adata: AnnData, *, key: str = TSPG) -> pd.DataFrame:
 
     Returns
     -------
-    DataFrame, a row an epoch. For a generator: the mean over the epoch of
-    `loss_discriminator`, of `loss_gan`, `loss_adv`, `loss_norm` and `loss_td` (equations 1 to 4)
-    and of their weighted sum `loss_generator` (equation 5), and `held_out_success` after it. For a classifier: `loss`, `held_out_accuracy`.
+    DataFrame, a row an epoch. For a generator: means over the epoch of the terms of its loss and
+    of their weighted sum `loss_generator`, and `held_out_success` after it. The terms are
+    `loss_adv`, `loss_td` and `loss_energy` by recipe "transport", `loss_gan`, `loss_adv`,
+    `loss_norm` and `loss_td` (equations 1 to 4) by recipe "paper"; the first has
+    `loss_validation` as well, whose lowest row is the epoch that was kept, the second
+    `loss_discriminator`. For a classifier: `loss`, `held_out_accuracy`.
 
     Raises
     ------

@@ -14,6 +14,7 @@ from .._messages import unknown_name
 from ..data._expression import dense, layer_names, match_genes, read_expression
 from ..data._labels import several
 from ._model import model as get_model
+from ._resampled import interval, resampled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -130,7 +131,9 @@ def perturbation(
     return pd.DataFrame(after - before, index=samples.names, columns=model.genes)
 
 
-def transition(adata: AnnData, obs_name: str, *, key: str = TSPG) -> pd.DataFrame:
+def transition(
+    adata: AnnData, obs_name: str, *, n_bootstrap: int = 0, seed: int = 0, key: str = TSPG
+) -> pd.DataFrame:
     """One sample's way to the target, gene by gene, as the paper's heatmaps show it.
 
     Parameters
@@ -139,6 +142,11 @@ def transition(adata: AnnData, obs_name: str, *, key: str = TSPG) -> pd.DataFram
         AnnData with a fit and its perturbed layer.
     obs_name
         The sample.
+    n_bootstrap
+        How many times to draw the training samples anew, with replacement within each class, for
+        an interval of each perturbation; 0 for no intervals. Recipe "transport" only.
+    seed
+        Seed of these draws.
     key
         Name of the fit.
 
@@ -146,14 +154,17 @@ def transition(adata: AnnData, obs_name: str, *, key: str = TSPG) -> pd.DataFram
     -------
     DataFrame, a row a gene, from the most increased to the most decreased. Columns, all scaled
     to the range of the training samples: `x` (the sample), `perturbation` (in [-1, 1], after
-    clipping), `xadv` (perturbed) and `target_mean` (paper, section 2.3).
+    clipping), `xadv` (perturbed) and `target_mean` (paper, section 2.3); with `n_bootstrap`
+    also `low` and `high`, the ends of the 95 % interval of the perturbation: how far it depends
+    on which samples of each class were at hand. The trained correction is held fixed.
 
     Raises
     ------
     KeyError
         If there is no such fit, layer or sample.
     ValueError
-        If several samples are named, or sample names repeat.
+        If several samples are named, sample names repeat, or intervals are asked for of recipe
+        "paper".
 
     Examples
     --------
@@ -174,6 +185,10 @@ def transition(adata: AnnData, obs_name: str, *, key: str = TSPG) -> pd.DataFram
     table = pd.DataFrame(
         {"x": x, "perturbation": xadv - x, "xadv": xadv, "target_mean": mean}, index=model.genes
     )
+    if n_bootstrap:
+        models = resampled(adata, model, n_bootstrap=n_bootstrap, seed=seed, key=key)
+        changes = [one.scaler.scale(one.perturb(samples.before))[0] - x for one in models]
+        table["low"], table["high"] = interval(np.stack(changes))
     return table.sort_values("perturbation", ascending=False, kind="stable")
 
 

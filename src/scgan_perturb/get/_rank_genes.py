@@ -22,6 +22,7 @@ COLUMNS = {
     "shares": "share",
     "logfoldchanges": "logfoldchange",
 }
+INTERVAL = {"scores_low": "mean_low", "scores_high": "mean_high"}
 
 
 def rank_genes_df(
@@ -43,7 +44,8 @@ def rank_genes_df(
     DataFrame, a row a gene of a group, from the most increased to the most decreased. Columns:
     `group`, `gene`; `mean` and `sd` over the samples of the perturbation, as a share of the
     gene's range over the training samples; `share` of samples in which the gene moves the way
-    it moves on average; `logfoldchange`, the mean change in input units.
+    it moves on average; `logfoldchange`, the mean change in input units. `mean_low` and
+    `mean_high`, the ends of the interval of the mean, where they were asked for.
 
     Raises
     ------
@@ -68,8 +70,9 @@ def rank_genes_df(
     for one in wanted:
         if one not in groups:
             raise unknown_name("Group", one, groups)
+    columns = COLUMNS | {field: name for field, name in INTERVAL.items() if field in ranking}
     tables = [
-        pd.DataFrame({column: ranking[field][one] for field, column in COLUMNS.items()})
+        pd.DataFrame({column: ranking[field][one] for field, column in columns.items()})
         for one in wanted
     ]
     table = pd.concat(tables, keys=wanted, names=["group"]).reset_index("group")

@@ -116,7 +116,7 @@ def _strongest(change: pd.Series, n_genes: int) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "direction": ["up"] * len(up) + ["down"] * len(down),
-            "rank": [*range(1, len(up) + 1), *range(1, len(down) + 1)],
+            "rank": np.r_[1 : len(up) + 1, 1 : len(down) + 1].astype(int),  # also of none
             "gene": chosen.index,
             "perturbation": chosen.to_numpy(),
         }

@@ -44,7 +44,7 @@ def run_epochs(
     ) as bar:
         for epoch in bar:
             record = run_epoch()
-            _check_losses(record, epoch)
+            check_losses(record, f"in epoch {epoch}")
             history.append(record)
             bar.set_postfix(
                 {name.removeprefix(LOSS_PREFIX): f"{v:.3g}" for name, v in record.items()}
@@ -52,11 +52,12 @@ def run_epochs(
     return history
 
 
-def _check_losses(record: Record, epoch: int) -> None:
+def check_losses(record: Record, when: str) -> None:
+    """Raise FloatingPointError if a loss is NaN or infinite."""
     broken = [n for n, v in record.items() if n.startswith("loss") and not math.isfinite(v)]
     if broken:
         msg = (
-            f"{', '.join(broken)} became NaN or infinite in epoch {epoch}; nothing was written. "
+            f"{', '.join(broken)} became NaN or infinite {when}; nothing was written. "
             "Look for extreme values (log-normalise the data) and for very large loss weights."
         )
         raise FloatingPointError(msg)

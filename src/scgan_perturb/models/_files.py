@@ -28,7 +28,7 @@ def save_model(model: PerturbationModel, folder: str | Path) -> None:
     parts = model_to_parts(model)
     text = {name: parts.pop(name) for name in TEXT_PARTS}
     arrays = {**parts.pop("weights"), **parts}
-    save_file({name: np.ascontiguousarray(a) for name, a in arrays.items()}, folder / ARRAYS_FILE)
+    save_file({n: np.asarray(a, order="C") for n, a in arrays.items()}, folder / ARRAYS_FILE)
     (folder / JSON_FILE).write_text(
         json.dumps({"format": FORMAT, **text}, indent=1, default=_plain), encoding="utf-8"
     )

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import sparse
 
+from .._messages import examples
 from ..data._expression import blocks, dense
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
-    import torch
     from torch import nn
 
     from ..data._expression import Matrix
     from ..data._scaling import GeneScaler
 
 Weights = dict[str, np.ndarray]
+PAPER = "paper"  # the recipe whose generator is the paper's
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,10 @@ class FittedClassifier:
         accelerator
             Device, as Lightning Fabric names them.
         """
-        network = self.network()
-        return _apply(lambda x: network(x).softmax(dim=1), network, self, expression, accelerator)
+        import torch  # noqa: PLC0415
+
+        network = torch.nn.Sequential(self.network(), torch.nn.Softmax(dim=1))
+        return apply_network(network, self, len(self.classes), expression, accelerator)
 
 
 @dataclass(frozen=True)
@@ -81,8 +83,8 @@ class PerturbationModel:
     ----------
     classifier
         The target model, with genes, gene ranges and classes.
-    target_mean
-        Mean expression of the target's training samples, input units, n_genes.
+    target_means
+        Mean expression of each target's training samples, input units, n_targets × n_genes.
     weights
         Weights of the generator, float32 arrays by name.
     params
@@ -99,7 +101,7 @@ class PerturbationModel:
     """
 
     classifier: FittedClassifier
-    target_mean: np.ndarray = field(repr=False)
+    target_means: np.ndarray = field(repr=False)
     weights: Weights = field(repr=False)
     params: dict[str, Any]
 
@@ -107,6 +109,32 @@ class PerturbationModel:
     def target(self) -> str:
         """Label that samples are perturbed towards."""
         return str(self.params["target"])
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Labels that samples can be perturbed towards, see :meth:`towards`."""
+        return tuple(map(str, np.atleast_1d(self.params.get("targets", self.target))))
+
+    @property
+    def target_mean(self) -> np.ndarray:
+        """Mean expression of the target's training samples, input units, n_genes."""
+        return self.target_means[self.targets.index(self.target)]
+
+    def towards(self, target: object) -> PerturbationModel:
+        """The same model, perturbing towards another of its targets.
+
+        Raises
+        ------
+        ValueError
+            If the model was not fitted for this target.
+        """
+        if str(target) not in self.targets:
+            msg = (
+                f"The model was fitted for target {examples(self.targets)}, not {str(target)!r}. "
+                "Fit one with sp.tl.fit_tspg(adata, groupby, [target, ...])."
+            )
+            raise ValueError(msg)
+        return replace(self, params={**self.params, "target": str(target)})
 
     @property
     def genes(self) -> np.ndarray:
@@ -124,14 +152,25 @@ class PerturbationModel:
         return int(np.flatnonzero(self.classifier.classes == self.target)[0])
 
     def network(self) -> nn.Module:
-        """The generator on the CPU, frozen, in evaluation mode."""
+        """Scaled samples to perturbed ones, on the CPU, frozen, in evaluation mode."""
         import torch  # noqa: PLC0415 (a stored model can be read without torch)
 
         from ._networks import Generator, from_arrays  # noqa: PLC0415
+        from ._perturber import PaperPerturber, TransportPerturber  # noqa: PLC0415
+        from ._transport_generator import TransportGenerator  # noqa: PLC0415
 
+        n_genes = int(self.scaler.varying.sum())
+        if self.params.get("recipe") == PAPER:
+            with torch.device("meta"):
+                generator: nn.Module = Generator(n_genes)
+            return PaperPerturber(from_arrays(generator, self.weights))
         with torch.device("meta"):
-            network = Generator(int(self.scaler.varying.sum()))
-        return from_arrays(network, self.weights)
+            generator = TransportGenerator(n_genes, len(self.classifier.classes), len(self.targets))
+        return TransportPerturber(
+            from_arrays(generator, self.weights),
+            self.classifier.network(),
+            self.targets.index(self.target),
+        )
 
     def perturb(self, expression: Matrix, *, accelerator: str = "auto") -> np.ndarray:
         """x_adv = clip(x + G(x), 0, 1) in input units (paper, section 2.2).
@@ -155,17 +194,7 @@ class PerturbationModel:
         ValueError
             If the number of genes differs, or a value is NaN or infinite.
         """
-        from ._networks import perturb  # noqa: PLC0415
-
-        network = self.network()
-        return _apply(
-            lambda x: perturb(network, x)[1],
-            network,
-            self.classifier,
-            expression,
-            accelerator,
-            restore=True,
-        )
+        return apply_network(self.network(), self.classifier, None, expression, accelerator)
 
     def save(self, folder: str | Path) -> None:
         """Write `model.json` and `weights.safetensors` into a folder, made if need be."""
@@ -189,16 +218,26 @@ class PerturbationModel:
         return load_model(folder)
 
 
-def _apply(
-    function: Callable[[torch.Tensor], torch.Tensor],
+def apply_network(
     network: nn.Module,
-    classifier: FittedClassifier,
+    classifier: Any,
+    width: int | None,
     expression: Matrix,
     accelerator: str,
-    *,
-    restore: bool = False,
 ) -> np.ndarray:
-    """Run a function of scaled samples over all rows, in blocks; `restore` to input units."""
+    """Run a network of scaled samples over all rows, in blocks.
+
+    Parameters
+    ----------
+    network
+        Scaled samples to values.
+    classifier
+        What knows the genes and their ranges.
+    width
+        Columns of the result; None for expression, which is restored to input units.
+    expression, accelerator
+        Samples × genes in input units, and the device.
+    """
     import torch  # noqa: PLC0415
 
     from ._device import open_fabric  # noqa: PLC0415
@@ -213,8 +252,7 @@ def _apply(
         raise ValueError(msg)
     device = open_fabric(accelerator).device
     network.to(device)
-    width = n_genes if restore else len(classifier.classes)
-    result = np.empty((expression.shape[0], width), dtype=np.float32)
+    result = np.empty((expression.shape[0], width or n_genes), dtype=np.float32)
     with torch.inference_mode():
         for rows in blocks(len(result)):
             block = dense(expression[rows])
@@ -222,6 +260,6 @@ def _apply(
                 msg = "The expression holds NaN or infinite values; fill or remove them first."
                 raise ValueError(msg)
             x = torch.from_numpy(classifier.scaler.transform(block)).to(device)
-            values = function(x).cpu().numpy()
-            result[rows] = classifier.scaler.inverse(values, block) if restore else values
+            values = network(x).cpu().numpy()
+            result[rows] = classifier.scaler.inverse(values, block) if width is None else values
     return result

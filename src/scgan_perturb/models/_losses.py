@@ -9,12 +9,13 @@ import torch
 
 @dataclass(frozen=True)
 class LossWeights:
-    """Weights of the generator's four terms; the paper's sum has them all 1 (equation 5)."""
+    """Weights of the generator's terms; the paper's sum has its four all 1 (equation 5)."""
 
     gan: float = 1.0
     adv: float = 1.0
     norm: float = 1.0
     td: float = 1.0
+    energy: float = 0.0
 
     def __post_init__(self) -> None:
         for name, weight in asdict(self).items():
@@ -33,7 +34,9 @@ def gan_loss(perturbed: torch.Tensor) -> torch.Tensor:
     return (perturbed - 1).square().mean()
 
 
-def adversarial_loss(logits: torch.Tensor, target: int, kappa: float) -> torch.Tensor:
+def adversarial_loss(
+    logits: torch.Tensor, target: int | torch.Tensor, kappa: float
+) -> torch.Tensor:
     """How far the best other class leads the target, but not less than −κ (equation 2).
 
     Parameters
@@ -41,13 +44,13 @@ def adversarial_loss(logits: torch.Tensor, target: int, kappa: float) -> torch.T
     logits
         f(x_adv), samples × classes.
     target
-        Position of the target class.
+        Position of the target class: one for all samples, or one for each.
     kappa
         Margin beyond which a sample costs nothing more.
     """
-    others = logits.clone()
-    others[:, target] = -torch.inf
-    return (others.amax(dim=1) - logits[:, target]).clamp(min=-kappa).mean()
+    column = torch.as_tensor(target, device=logits.device).expand(len(logits))[:, None]
+    others = logits.scatter(1, column, -torch.inf)
+    return (others.amax(dim=1) - logits.gather(1, column)[:, 0]).clamp(min=-kappa).mean()
 
 
 def norm_loss(perturbation: torch.Tensor) -> torch.Tensor:
@@ -58,3 +61,27 @@ def norm_loss(perturbation: torch.Tensor) -> torch.Tensor:
 def target_loss(perturbed: torch.Tensor, drawn: torch.Tensor) -> torch.Tensor:
     """L1 distance of each sample to its draw r_t, summed over genes (equation 4)."""
     return (perturbed - drawn).abs().sum(dim=1).mean()
+
+
+def energy_loss(perturbed: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+    """The part of the E-distance that depends on the perturbed samples, without bias.
+
+    2·E‖a − b‖ − E‖a − a'‖ for perturbed samples a and real ones b, for each group; a term of its
+    own, not in the paper.
+
+    Parameters
+    ----------
+    perturbed, real
+        Groups × samples × genes, at least two perturbed samples a group.
+    """
+    n_samples = perturbed.shape[1]
+    among = _distances(perturbed, perturbed).sum(dim=(1, 2)) / (n_samples * (n_samples - 1))
+    return 2 * _distances(perturbed, real).mean(dim=(1, 2)) - among
+
+
+def _distances(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """Euclidean distances between the samples of two sets, by a matrix product."""
+    squares = a.square().sum(dim=-1)[..., :, None] + b.square().sum(dim=-1)[..., None, :]
+    squared = torch.baddbmm(squares, a, b.transpose(-1, -2), alpha=-2)
+    # A sample's distance to itself is 0, where the root has no gradient.
+    return squared.clamp(min=1e-8).sqrt()

@@ -92,8 +92,8 @@ def perturb(generator: nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, torch.
 def initialise(network: nn.Module, seed: int) -> None:
     """Give a network on the meta device memory and TensorFlow's initial weights.
 
-    Dense layers start Glorot-uniform with zero bias. Only a generator of our own is drawn
-    from: the user's global random state stays as it was.
+    Dense layers start Glorot-uniform with zero bias, embeddings at zero. Only a generator of our
+    own is drawn from: the user's global random state stays as it was.
     """
     network.to_empty(device="cpu")
     rng = torch.Generator().manual_seed(seed)
@@ -101,7 +101,9 @@ def initialise(network: nn.Module, seed: int) -> None:
         if isinstance(module, nn.Linear):
             nn.init.xavier_uniform_(module.weight, generator=rng)
             nn.init.zeros_(module.bias)
-        elif isinstance(module, BatchNorm):
+        elif isinstance(module, nn.Embedding):
+            nn.init.zeros_(module.weight)
+        elif isinstance(module, (BatchNorm, nn.LayerNorm)):
             module.reset_parameters()
 
 

@@ -57,12 +57,13 @@ def classifier_from_parts(parts: Mapping[str, Any]) -> FittedClassifier:
 
 
 def model_to_parts(model: PerturbationModel) -> dict[str, Any]:
-    """The parts of a model: those of its classifier, the target mean and the generator."""
+    """The parts of a model: those of its classifier, the target means and the generator."""
     parts = classifier_to_parts(model.classifier)
     return {
         **parts,
         "params": model.params,
         "target_mean": model.target_mean,
+        "target_means": model.target_means,
         "weights": {**_prefixed(GENERATOR, model.weights), **parts["weights"]},
     }
 
@@ -79,16 +80,17 @@ def model_from_parts(parts: Mapping[str, Any]) -> PerturbationModel:
     try:
         model = PerturbationModel(
             classifier,
-            _floats(parts["target_mean"]),
+            _floats(parts["target_means"]),
             _unprefixed(GENERATOR, parts["weights"]),
             classifier.params,
         )
-        fits = model.target in classifier.classes and len(model.target_mean) == len(model.genes)
+        fits = model.target in model.targets and set(model.targets) <= set(classifier.classes)
+        fits &= model.target_means.shape == (len(model.targets), len(model.genes))
     except (KeyError, TypeError) as error:
         msg = f"Not a stored model: {type(error).__name__}: {error}"
         raise ValueError(msg) from error
     if not fits:
-        msg = "Not a stored model: its target is not a class, or the target mean lacks genes."
+        msg = "Not a stored model: its targets are not classes, or their means lack genes."
         raise ValueError(msg)
     return model
 

@@ -2,8 +2,18 @@
 
 from ._embedding import pca, tsne, umap
 from ._enrichment import enrichment
+from ._evaluation import evaluation
 from ._heatmap import perturbation_heatmap
 from ._history import history
 from ._rank_genes import rank_genes
 
-__all__ = ["enrichment", "history", "pca", "perturbation_heatmap", "rank_genes", "tsne", "umap"]
+__all__ = [
+    "enrichment",
+    "evaluation",
+    "history",
+    "pca",
+    "perturbation_heatmap",
+    "rank_genes",
+    "tsne",
+    "umap",
+]

@@ -22,6 +22,8 @@ TITLES = {
     "loss_adv": "Target class (adversarial)",
     "loss_norm": "Size of perturbation (L2)",
     "loss_td": "Distance to target draws (L1)",
+    "loss_energy": "Distance to real samples (E)",
+    "loss_validation": "All terms, validation samples",
     "held_out_success": "Held-out samples\ncalled the target",
     "loss": "Cross-entropy",
     "held_out_accuracy": "Held-out accuracy",

@@ -1,10 +1,11 @@
-"""Tools: fit, perturb, embed, rank genes, test gene sets. The only room that writes results into an AnnData."""
+"""Tools: fit, perturb, evaluate, embed, rank genes, test gene sets. The only room that writes results into an AnnData."""
 
 from ._classifier import fit_classifier
 from ._embed import embed
 from ._enrich import enrich
+from ._evaluate import evaluate
 from ._perturb import perturb
 from ._rank_genes import rank_genes
 from ._tspg import fit_tspg
 
-__all__ = ["embed", "enrich", "fit_classifier", "fit_tspg", "perturb", "rank_genes"]
+__all__ = ["embed", "enrich", "evaluate", "fit_classifier", "fit_tspg", "perturb", "rank_genes"]

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from .._keys import TspgKeys
     from ..data._expression import Matrix
-    from ..models._fitted import PerturbationModel
+    from ..models._fitted import FittedClassifier, PerturbationModel
+    from ..models._module_classifier import ModuleClassifier
 
 
 class Perturbed(NamedTuple):
@@ -33,6 +34,7 @@ def apply_model(
     positions: np.ndarray,
     rows: np.ndarray,
     accelerator: str,
+    judge: FittedClassifier | ModuleClassifier | None = None,
 ) -> Perturbed:
     """Perturb the samples in the mask `rows`; all else stays as it is in `matrix`.
 
@@ -48,10 +50,13 @@ def apply_model(
         Boolean mask of the samples to perturb; f is not asked about the others.
     accelerator
         Device as Lightning Fabric names them.
+    judge
+        The classifier to ask; None for that of the model.
     """
+    judge = model.classifier if judge is None else judge
     chosen = select_genes(matrix, positions)
     x_adv = model.perturb(chosen if rows.all() else chosen[rows], accelerator=accelerator)
-    said = model.classifier.predict_proba(x_adv, accelerator=accelerator)
+    said = judge.predict_proba(x_adv, accelerator=accelerator)
     codes = np.full(len(rows), -1)
     codes[rows] = said.argmax(axis=1)
     probability = np.full(len(rows), np.nan, dtype=np.float32)
@@ -62,7 +67,7 @@ def apply_model(
         expression = dense(matrix)
         expression = expression.copy() if expression is matrix else expression
         expression[np.ix_(rows, positions)] = x_adv
-    predicted = pd.Categorical.from_codes(codes, model.classifier.classes)
+    predicted = pd.Categorical.from_codes(codes, judge.classes)
     return Perturbed(expression, predicted, probability)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .._keys import TSPG, tspg_keys
+from .._keys import EVALUATION, EVALUATION_PARAMS, TSPG, tspg_keys
 from .._messages import logger
 from ..data._expression import check_finite, match_genes, read_expression, select_genes, warn_if_raw
 from ..get import model as get_model
@@ -40,7 +40,7 @@ def perturb(
         Samples to perturb, normalised as those of the fit. Genes are matched by name: any
         order, and others may be there as well.
     target
-        Label to perturb towards; None for the one that the model was fitted for.
+        Label to perturb towards, one of those that the model was fitted for; None for the last one.
     reference
         AnnData with the fit; None if `adata` itself holds it.
     layer
@@ -63,7 +63,8 @@ def perturb(
     `adata.obs['tspg_target_probability' | f'{key}_target_probability']` : :class:`pandas.Series` (dtype float32)
         The probability that f gives the target for the perturbed sample.
     `adata.uns['tspg' | key]` : :class:`dict`
-        The fit, taken from `reference`, its arrays shared and not copied.
+        The fit, taken from `reference`, its arrays shared and not copied; without what
+        :func:`evaluate` found, which is of other samples.
 
     Raises
     ------
@@ -85,12 +86,8 @@ def perturb(
     """
     source = adata if reference is None else reference
     model = get_model(source, key=key)
-    if target is not None and str(target) != model.target:
-        msg = (
-            f"adata.uns[{key!r}] was fitted for target {model.target!r}, not {str(target)!r}. "
-            "Fit another with sp.tl.fit_tspg(..., key_added=...)."
-        )
-        raise ValueError(msg)
+    if target is not None:
+        model = model.towards(target)
     adata = adata.copy() if copy else adata
     layer = model.params.get("layer", "X") if layer is None else layer
     keys = tspg_keys(key)
@@ -111,7 +108,13 @@ def perturb(
     write_perturbed(adata, keys, perturbed)
     if reference is not None and keys.split in adata.obs:
         del adata.obs[keys.split]  # of another fit
-    adata.uns[key] = {**source.uns[key], "params": _params_with_layer(model.params, layer)}
+    # What was measured was measured on other samples, or on an earlier layer.
+    fit = {k: v for k, v in source.uns[key].items() if k not in (EVALUATION, EVALUATION_PARAMS)}
+    adata.uns[key] = {
+        **fit,
+        "params": _params_with_layer(model.params, layer),
+        "target_mean": model.target_mean,
+    }
     logger.info(
         "Perturbation to %s: the classifier calls %s %s once perturbed.\n"
         "    added: adata.layers[%r], adata.obs[%r], adata.obs[%r], adata.uns[%r]",

@@ -12,6 +12,9 @@ from ..data._expression import blocks
 from ..data._labels import read_labels
 from ..get import model as get_model
 from ..get._perturbation import ORIGINAL, read_layer, read_samples
+from ..get._resampled import interval, resampled
+from ._arguments import check_count
+from ._seeds import Rng, resolve_seed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,6 +29,9 @@ def rank_genes(
     adata: AnnData,
     *,
     split: Literal["train", "test"] | None = None,
+    n_bootstrap: int = 0,
+    accelerator: str = "auto",
+    rng: Rng = 0,
     key: str = TSPG,
     copy: bool = False,
 ) -> AnnData | None:
@@ -42,6 +48,13 @@ def rank_genes(
         AnnData with a fit, its perturbed layer and its labels.
     split
         `"test"` for held-out samples only, `"train"` for training samples only; None for all.
+    n_bootstrap
+        How many times to draw the training samples anew, with replacement within each class, for
+        an interval of each score; 0 for no intervals. Recipe "transport" only.
+    accelerator
+        Device of these perturbations, as Lightning Fabric names them.
+    rng
+        Seed or generator of these draws; None for another result each time.
     key
         Name of the fit.
     copy
@@ -60,6 +73,9 @@ def rank_genes(
         `scores`
             Mean perturbation x_adv − x, as a share of the gene's range over the training
             samples, in [-1, 1] (after clipping).
+        `scores_low`, `scores_high`
+            With `n_bootstrap`: ends of the 95 % interval of the score, which says how far it
+            depends on the training samples at hand. The trained correction is held fixed.
         `sds`
             Standard deviation of the same over the samples; NaN for one sample.
         `shares`
@@ -93,8 +109,10 @@ def rank_genes(
     model, keys = get_model(adata, key=key), tspg_keys(key)
     read_layer(adata, key)  # raises where there is nothing to rank
     labels = read_labels(adata, model.params["groupby"])
+    check_count("n_bootstrap", n_bootstrap, least=0)
     chosen = _choose_samples(adata, labels, model.target, split, key)
-    sums = _sum_perturbations(adata, model, labels, np.flatnonzero(chosen), key)
+    rows = np.flatnonzero(chosen)
+    sums = _sum_perturbations(adata, model, labels, rows, key)
     params = {
         "groupby": model.params["groupby"],
         "target": model.target,
@@ -105,9 +123,20 @@ def rank_genes(
     params |= {"layer": model.params["layer"]} if "layer" in model.params else {}
     params |= {"split": split} if split else {}
     genes = np.flatnonzero(model.scaler.varying)
+    tables = {group: total.table(genes) for group, total in sums.items()}
+    if n_bootstrap:
+        seed = resolve_seed(rng)
+        params |= {"n_bootstrap": n_bootstrap, "seed": seed}
+        models = resampled(adata, model, n_bootstrap=n_bootstrap, seed=seed, key=key)
+        own = labels.iloc[rows].to_numpy()
+        before = read_samples(adata, model, rows, key).before
+        means = [_mean_changes(one, before, own, accelerator) for one in models]
+        for group, table in tables.items():
+            low, high = interval(np.stack([mean[group][genes] for mean in means]))
+            table |= {"scores_low": low, "scores_high": high}
     adata.uns[keys.rank_genes] = {
         "params": params,
-        **_rank(model.genes[genes].astype(object), {g: s.table(genes) for g, s in sums.items()}),
+        **_rank(model.genes[genes].astype(object), tables),
     }
     logger.info(
         "Ranked %s genes over %s perturbed samples of %d classes.\n    added: adata.uns[%r]",
@@ -192,11 +221,21 @@ def _sum_perturbations(
     return sums
 
 
+def _mean_changes(
+    model: PerturbationModel, before: np.ndarray, labels: np.ndarray, accelerator: str
+) -> dict[str, np.ndarray]:
+    """Mean scaled change of each group, of all first, under one model."""
+    after = model.perturb(before, accelerator=accelerator)
+    change = model.scaler.scale(after) - model.scaler.scale(before)
+    means = {group: change[labels == group].mean(axis=0) for group in np.unique(labels)}
+    return {ALL: change.mean(axis=0), **means}
+
+
 def _rank(genes: np.ndarray, tables: dict[str, dict[str, np.ndarray]]) -> dict[str, np.recarray]:
     """Genes and columns as structured arrays, a field a group, each by falling score."""
     order = {group: np.argsort(-table["scores"], kind="stable") for group, table in tables.items()}
     ranked = {"names": _structured({group: genes[order[group]] for group in tables}, object)}
-    for name in FIELDS:
+    for name in next(iter(tables.values())):
         dtype = np.float64 if name.startswith("pvals") else np.float32
         columns = {group: table[name][order[group]] for group, table in tables.items()}
         ranked[name] = _structured(columns, dtype)

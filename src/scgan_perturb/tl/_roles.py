@@ -6,17 +6,32 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ..data._labels import resolve_class, resolve_classes
+from ..data._labels import resolve_class, resolve_classes, several
 
 if TYPE_CHECKING:
     from ..data._training_data import TrainingData
 
+LEAST = 2  # training samples of a target, and of the sources
+
 
 class Roles(NamedTuple):
-    """Samples by the part they take in a fit: positions, and a mask of those to perturb."""
+    """Samples by the part they take in a fit: positions, and a mask of those to perturb.
 
-    target_class: int
-    target: np.ndarray
+    Parameters
+    ----------
+    targets
+        Positions of the targets among the classes.
+    train
+        Training samples to perturb.
+    real
+        Training samples that the fit is about: those, and the targets'.
+    held_out
+        Samples to measure, which do not train; of one target, without its own.
+    perturbed
+        Whether a sample is perturbed once the fit is done.
+    """
+
+    targets: np.ndarray
     train: np.ndarray
     real: np.ndarray
     held_out: np.ndarray
@@ -24,34 +39,53 @@ class Roles(NamedTuple):
 
 
 def assign_roles(data: TrainingData, target: object, source: object) -> Roles:
-    """Who trains, who is real, who is the target, who is measured, who is perturbed.
+    """Who trains, who is real, who is measured, who is perturbed.
 
     Raises
     ------
     ValueError
-        If target or source is not a class, both are the same, or either has fewer than two
-        training samples.
+        If a target or source is not a class, there is none, both are the same, or either has
+        fewer than two training samples.
     """
-    target_class = resolve_class(target, data.classes)
-    is_target = data.labels == target_class
+    targets = _resolve_targets(data, target)
+    is_target = np.isin(data.labels, targets)
     is_source = np.ones(len(data.labels), dtype=bool)
     if source is not None:
         is_source = np.isin(data.labels, resolve_classes(source, data.classes, what="source"))
-        if (is_source == is_target).all():
-            msg = f"source and target are the same class, {str(target)!r}."
-            raise ValueError(msg)
+        for place in targets:
+            if not (is_source & (data.labels != place)).any():
+                msg = f"source and target are the same class, {str(data.classes[place])!r}."
+                raise ValueError(msg)
     roles = Roles(
-        target_class=target_class,
-        target=np.flatnonzero(is_target & data.is_train),
+        targets=targets,
         train=np.flatnonzero(is_source & data.is_train),
-        # D sees the data the fit is about: what is perturbed and what it is to become.
+        # What is perturbed and what it is to become.
         real=np.flatnonzero((is_source | is_target) & data.is_train),
-        held_out=np.flatnonzero(is_source & ~is_target & ~data.is_train),
+        held_out=np.flatnonzero(
+            is_source & ~data.is_train & (~is_target if len(targets) == 1 else data.labels >= 0)
+        ),
         perturbed=is_source,
     )
-    for what, members in (("target", roles.target), ("source", roles.train)):
-        if len(members) < 2:
-            label = target if what == "target" else source
-            msg = f"{what} {label!r} has {len(members)} training samples; at least 2 are needed."
-            raise ValueError(msg)
+    if len(roles.train) < LEAST:
+        msg = f"source {source!r} has {len(roles.train)} training samples; at least 2 are needed."
+        raise ValueError(msg)
     return roles
+
+
+def _resolve_targets(data: TrainingData, target: object) -> np.ndarray:
+    """Positions of the targets among the classes; None for all that have samples enough."""
+    counts = np.bincount(data.labels[data.is_train], minlength=len(data.classes))
+    if target is None:
+        target = data.classes[counts >= LEAST]
+    targets = list(dict.fromkeys(resolve_class(label, data.classes) for label in several(target)))
+    if not targets:
+        msg = "There is no target: name a label with at least 2 training samples."
+        raise ValueError(msg)
+    for place in targets:
+        if counts[place] < LEAST:
+            msg = (
+                f"target {str(data.classes[place])!r} has {counts[place]} training samples; at "
+                "least 2 are needed."
+            )
+            raise ValueError(msg)
+    return np.array(targets)

@@ -10,12 +10,13 @@ Rng: TypeAlias = int | np.random.Generator | None
 
 
 class Seeds(NamedTuple):
-    """Independent seeds of the split, the classifier, the generator and the embedding."""
+    """Independent seeds of the split, the classifier, the generator, embedding and evaluation."""
 
     split: int
     classifier: int
     tspg: int
     embed: int
+    evaluate: int
 
 
 def resolve_seed(rng: Rng) -> int:

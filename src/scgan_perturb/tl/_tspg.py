@@ -5,24 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from torch import nn
 
 from .._keys import CLASSIFIER, classifier_keys, tspg_keys
 from .._messages import logger
-from .._settings import settings
 from ..data._expression import dense, read_expression
 from ..data._labels import several
-from ..data._rows import ScaledRows
 from ..data._training_data import read_training_data
 from ..models._device import open_fabric
 from ..models._fitted import PerturbationModel
-from ..models._losses import LossWeights
+from ..models._module_classifier import ModuleClassifier
 from ..models._networks import to_arrays
 from ..models._parts import model_to_parts
-from ..models._target import TargetDistribution
-from ..models._train_tspg import TspgOptions, TspgTrainer, train_tspg
 from ._apply import apply_model, write_perturbed
-from ._arguments import check_count, check_names, check_number
+from ._arguments import check_names
 from ._classifier import history_frame, share, split_column, write_classifier
+from ._recipes import RECIPES, Fit, check_targets, recipe_params
 from ._reuse import classifier_for, held_out_to_use
 from ._roles import assign_roles
 from ._seeds import Rng, resolve_seed, spawn_seeds
@@ -40,30 +38,31 @@ if TYPE_CHECKING:
     from ._apply import Perturbed
     from ._roles import Roles
 
-MAX_EPOCHS = 150
 BATCH_SIZE = 128
-RECIPES = ("paper",)
 
 
 def fit_tspg(
     adata: AnnData,
     groupby: str,
-    target: object,
+    target: object | Sequence[object] | None = None,
     *,
     source: object | Sequence[object] | None = None,
-    classifier: str = CLASSIFIER,
-    recipe: Literal["paper"] = "paper",
+    classifier: str | nn.Module = CLASSIFIER,
+    classes: Sequence[object] | None = None,
+    recipe: Literal["transport", "paper"] = "transport",
     layer: str | None = None,
     mask_var: str | None = None,
     held_out: float | str = 0.2,
-    max_epochs: int = MAX_EPOCHS,
+    max_epochs: int | None = None,
     batch_size: int = BATCH_SIZE,
-    weight_gan: float = 1.0,
-    weight_adv: float = 1.0,
-    weight_norm: float = 1.0,
-    weight_td: float = 1.0,
-    kappa: float = 0.0,
-    shrinkage: float | Literal["ledoit-wolf"] = 0.0,
+    weight_adv: float | None = None,
+    weight_td: float | None = None,
+    weight_energy: float | None = None,
+    weight_gan: float | None = None,
+    weight_norm: float | None = None,
+    kappa: float | None = None,
+    sparsity: float | None = None,
+    shrinkage: float | Literal["ledoit-wolf"] | None = None,
     accelerator: str = "auto",
     rng: Rng = 0,
     key_added: str | None = None,
@@ -71,9 +70,12 @@ def fit_tspg(
 ) -> AnnData | None:
     """Fit a generator that perturbs samples towards a target label, and apply it to all samples.
 
-    The transcriptome state perturbation generator (paper, section 2.2): a generator G proposes
-    a perturbation for each sample, a discriminator D asks that the result look real, the frozen
-    classifier f that it be called the target (equations 1 to 5).
+    A generator G proposes a perturbation for each sample such that the frozen classifier f calls
+    the result the target, and its distribution is that of real samples of the target. With recipe
+    "transport" G is Gaussian transport from the class that f gives the sample, corrected by a
+    trained network; one G serves one target or many. Recipe "paper" is the transcriptome state
+    perturbation generator as published, with a discriminator (paper, section 2.2, equations 1
+    to 5).
 
     Parameters
     ----------
@@ -82,14 +84,21 @@ def fit_tspg(
     groupby
         Column of `adata.obs` with the labels.
     target
-        Label to perturb towards.
+        Label to perturb towards; several for one model of many targets, None for all labels. Of
+        several the first is applied, the others by :func:`~scgan_perturb.tl.perturb`.
     source
         Label or labels whose samples train and are perturbed; None for all samples.
     classifier
         Name in `adata.uns` of the classifier to convince. The default is fitted where it is
-        missing or does not fit these labels, genes and values.
+        missing or does not fit these labels, genes and values. Or a torch module of your own that
+        takes float32 samples × genes (those of `mask_var`, in their order, in the units of the
+        layer) and gives logits: it is convinced, and is asked for the predicted class; the
+        default one still tells the generator which class a sample is of.
+    classes
+        Labels in the order of the logits of your own module.
     recipe
-        `"paper"`: networks, losses and learning rates of the paper.
+        `"transport"`: what measures best by :func:`~scgan_perturb.tl.evaluate`. `"paper"`:
+        networks, losses and learning rates of the paper, one target.
     layer
         Layer to read; None for `adata.X`.
     mask_var
@@ -99,16 +108,29 @@ def fit_tspg(
         `"train"` or `"test"` for each sample. A classifier fitted with the same share lends
         its split.
     max_epochs
-        Passes over the training samples.
+        Passes over the training samples, at most. None for 150 with recipe "paper", and as many
+        as a fit needs with recipe "transport", which keeps the epoch with the best loss on a
+        tenth of the training samples.
     batch_size
         Samples a step, at most.
-    weight_gan, weight_adv, weight_norm, weight_td
-        Weights of the generator's loss terms (equations 1 to 4).
+    weight_adv, weight_td
+        Weights of the classifier's term and of the distance to a draw (equations 2 and 4). With
+        recipe "transport" the draw is where Gaussian transport from the sample's own class takes
+        it, and the distance is relative to the spread of the target.
+    weight_energy
+        Weight of the E-distance to real samples of the target, relative to the distance between
+        these; recipe "transport" only.
+    weight_gan, weight_norm
+        Weights of the discriminator's term and of the size of the perturbation (equations 1 and
+        3); recipe "paper" only.
     kappa
         Lead over the best other class, in logits, that G is asked for (equation 2).
+    sparsity
+        Weight of the share of genes that are perturbed; with more of it fewer genes change, and
+        samples are less real. None or 0 to let all genes change; recipe "transport" only.
     shrinkage
         Share by which the target's covariance is shrunk towards a multiple of the identity,
-        for targets with few samples; `"ledoit-wolf"` estimates it.
+        for targets with few samples; `"ledoit-wolf"` estimates it; recipe "paper" only.
     accelerator
         Device as Lightning Fabric names them: `"auto"`, `"cpu"`, `"cuda"`, `"mps"`.
     rng
@@ -133,8 +155,8 @@ def fit_tspg(
     `adata.obs['tspg_target_probability' | f'{key_added}_target_probability']` : :class:`pandas.Series` (dtype float32)
         The probability that f gives the target for the perturbed sample.
     `adata.uns['tspg' | key_added]` : :class:`dict`
-        `params`, `genes`, `classes`, `scale_min`, `scale_max` and `target_mean` (input units),
-        `weights` of generator and classifier, and `history`, a row an epoch.
+        `params`, `genes`, `classes`, `scale_min`, `scale_max`, `target_mean` and `target_means`
+        (input units), `weights` of generator and classifier, and `history`, a row an epoch.
 
     Where a classifier was fitted, also the fields that :func:`fit_classifier` sets.
 
@@ -143,8 +165,9 @@ def fit_tspg(
     KeyError
         If a column, layer, mask or named classifier is not there.
     ValueError
-        If the target is not a class or has fewer than two training samples, labels are missing
-        or all the same, values are NaN or infinite, gene names repeat, or no genes are left.
+        If the target is not a class or has fewer than two training samples, an option has no
+        part in the recipe or its targets are too many, labels are missing or all the same, values
+        are NaN or infinite, gene names repeat, or no genes are left.
     FloatingPointError
         If a loss becomes NaN or infinite.
 
@@ -164,26 +187,30 @@ def fit_tspg(
         layer=layer,
         output=keys.layer,
     )
+    own = check_module(classifier, classes)
+    classifier = CLASSIFIER if isinstance(classifier, nn.Module) else classifier
     if keys.uns == classifier:
         msg = f"key_added={key_added!r} is the name of the classifier. Choose another one."
         raise ValueError(msg)
-    params = fit_params(
-        groupby=groupby,
-        target=target,
-        source=source,
-        recipe=recipe,
-        layer=layer,
-        mask_var=mask_var,
-        held_out=held_out,
-        max_epochs=max_epochs,
-        batch_size=batch_size,
-        weight_gan=weight_gan,
-        weight_adv=weight_adv,
-        weight_norm=weight_norm,
-        weight_td=weight_td,
-        kappa=kappa,
-        shrinkage=shrinkage,
-        seed=resolve_seed(rng),
+    params = recipe_params(
+        recipe,
+        {
+            "groupby": groupby,
+            "layer": layer,
+            "mask_var": mask_var,
+            "held_out": held_out,
+            "max_epochs": max_epochs,
+            "batch_size": batch_size,
+            "weight_gan": weight_gan,
+            "weight_adv": weight_adv,
+            "weight_norm": weight_norm,
+            "weight_td": weight_td,
+            "weight_energy": weight_energy,
+            "kappa": kappa,
+            "sparsity": sparsity,
+            "shrinkage": shrinkage,
+            "seed": resolve_seed(rng),
+        },
     )
     adata = adata.copy() if copy else adata
     data = read_training_data(
@@ -195,93 +222,81 @@ def fit_tspg(
         seed=spawn_seeds(params["seed"]).split,
     )
     roles = assign_roles(data, target, source)
+    check_targets(recipe, len(roles.targets))
+    params |= label_params(data, roles, source)
     frozen, new_history = classifier_for(adata, classifier, data, params, accelerator)
-    model, history = fit_generator(data, roles, frozen, params, accelerator)
-    perturbed = apply_model(
-        model, read_expression(adata, layer), data.positions, roles.perturbed, accelerator
-    )
+    judge = frozen if own is None else module_classifier(own, frozen)
+    fit = Fit(data, roles, frozen, judge, params, open_fabric(accelerator))
+    model, history = fit_generator(fit)
+    expression = read_expression(adata, layer)
+    perturbed = apply_model(model, expression, data.positions, roles.perturbed, accelerator, judge)
     if new_history is not None:
         write_classifier(adata, classifier_keys(classifier), frozen, data, new_history, accelerator)
     write_perturbed(adata, keys, perturbed)
     adata.obs[keys.split] = split_column(data.is_train)
     adata.uns[keys.uns] = {**model_to_parts(model), "history": history}
-    log_fit(keys, model, perturbed, roles)
+    log_fit(keys, model, perturbed, data, roles)
     return adata if copy else None
 
 
-def fit_params(*, target: object, source: object, recipe: str, **params: Any) -> dict[str, Any]:
-    """The parameters of a fit, checked as far as they can be without the data, as stored."""
-    if recipe not in RECIPES:
-        msg = f"recipe must be one of {', '.join(map(repr, RECIPES))}, not {recipe!r}."
-        raise ValueError(msg)
-    check_count("max_epochs", params["max_epochs"])
-    check_count("batch_size", params["batch_size"], least=2)
-    for name in ("weight_gan", "weight_adv", "weight_norm", "weight_td", "kappa"):
-        check_number(name, params[name], least=0)
-    if params["shrinkage"] != "ledoit-wolf":
-        check_number("shrinkage", params["shrinkage"], least=0, most=1)
-    stored = {"target": str(target), "recipe": recipe, **params}
-    if source is not None:
-        stored["source"] = np.array([str(label) for label in several(source)], dtype=object)
-    return {name: value for name, value in stored.items() if value is not None}
+def check_module(
+    classifier: str | nn.Module, classes: Sequence[object] | None
+) -> tuple[nn.Module, Sequence[object]] | None:
+    """A module with its classes, or None for the name of a fitted classifier."""
+    if isinstance(classifier, nn.Module) and classes is not None:
+        return classifier, classes
+    if not isinstance(classifier, nn.Module) and classes is None:
+        return None
+    if classes is None:
+        msg = "classifier is a module: name its labels, in the order of its logits, in classes=."
+    else:
+        msg = f"classes= belongs to a torch module in classifier=, which is {classifier!r}."
+    raise ValueError(msg)
 
 
-def fit_generator(
-    data: TrainingData,
-    roles: Roles,
-    frozen: FittedClassifier,
-    params: dict[str, Any],
-    accelerator: str,
-) -> tuple[PerturbationModel, pd.DataFrame]:
+def module_classifier(
+    own: tuple[nn.Module, Sequence[object]], fitted: FittedClassifier
+) -> ModuleClassifier:
+    """The user's module, for the genes and classes of the fit."""
+    module, labels = own
+    return ModuleClassifier(
+        module, labels, classes=fitted.classes, genes=fitted.genes, scaler=fitted.scaler
+    )
+
+
+def fit_generator(fit: Fit) -> tuple[PerturbationModel, pd.DataFrame]:
     """Train the generator; returns the model and its history, a row an epoch."""
-    fabric = open_fabric(accelerator)
-
-    def scaled(rows: np.ndarray) -> ScaledRows:
-        return ScaledRows(data.expression, rows, data.scaler, fabric.device)
-
-    target_samples = scaled(roles.target)
-    trainer = TspgTrainer(
-        TargetDistribution(target_samples.all(), params["shrinkage"]),
-        fabric.to_device(frozen.network()),
-        roles.target_class,
-        n_genes=target_samples.n_genes,
-        options=TspgOptions(
-            max_epochs=params["max_epochs"],
-            batch_size=params["batch_size"],
-            kappa=params["kappa"],
-            weights=LossWeights(
-                *(params[f"weight_{term}"] for term in ("gan", "adv", "norm", "td"))
-            ),
-        ),
-        seed=spawn_seeds(params["seed"]).tspg,
-        fabric=fabric,
-    )
-    rows = scaled(roles.train)
-    network, history = train_tspg(
-        trainer,
-        rows,
-        rows if len(roles.real) == len(roles.train) else scaled(roles.real),
-        scaled(roles.held_out),
-        description=f"to {params['target']}",
-        progress_bar=settings.progress_bar,
-    )
-    target_mean = dense(data.expression[roles.target]).mean(axis=0)
-    return PerturbationModel(frozen, target_mean, to_arrays(network), params), history_frame(
-        history
-    )
+    network, history = RECIPES[fit.params["recipe"]].train(fit)
+    data = fit.data
+    means = [
+        dense(data.expression[(data.labels == target) & data.is_train]).mean(axis=0)
+        for target in fit.roles.targets
+    ]
+    model = PerturbationModel(fit.classifier, np.stack(means), to_arrays(network), fit.params)
+    return model, history_frame(history)
 
 
-def log_fit(keys: TspgKeys, model: PerturbationModel, perturbed: Perturbed, roles: Roles) -> None:
+def label_params(data: TrainingData, roles: Roles, source: object) -> dict[str, Any]:
+    """The labels of a fit, as stored: the first target is the one that is applied."""
+    targets = data.classes[roles.targets].astype(str).astype(object)
+    labels: dict[str, Any] = {"target": targets[0], "targets": targets}
+    if source is not None:
+        labels["source"] = np.array([str(label) for label in several(source)], dtype=object)
+    return labels
+
+
+def log_fit(
+    keys: TspgKeys, model: PerturbationModel, perturbed: Perturbed, data: TrainingData, roles: Roles
+) -> None:
     """Say how often the classifier is convinced, and what was written."""
+    others = roles.held_out[data.labels[roles.held_out] != model.target_class]
     logger.info(
-        "Perturbation to %s: the classifier calls %s %s once perturbed. That alone does not make "
-        "them real: compare them with real %s samples.\n"
+        "Perturbation to %s%s: the classifier calls %s %s once perturbed. That alone does not make "
+        "them real: call sp.tl.evaluate.\n"
         "    added: adata.layers[%r], adata.obs[%r], adata.obs[%r], adata.obs[%r], adata.uns[%r]",
         model.target,
-        share(
-            perturbed.predicted[roles.held_out] == model.target, "held-out samples of other classes"
-        ),
-        model.target,
+        f", the first of {len(model.targets)} targets" if len(model.targets) > 1 else "",
+        share(perturbed.predicted[others] == model.target, "held-out samples of other classes"),
         model.target,
         keys.layer,
         keys.split,

@@ -1,0 +1,57 @@
+"""A fit as other samples of the same classes would have made it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .._keys import TRAIN, tspg_keys
+from .._messages import unknown_name
+from ..data._expression import match_genes, read_expression, select_genes
+from ..data._labels import read_labels
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from anndata import AnnData
+
+    from ..models._fitted import PerturbationModel
+
+LEVEL = 0.95  # of intervals
+
+
+def resampled(
+    adata: AnnData, model: PerturbationModel, *, n_bootstrap: int, seed: int, key: str
+) -> Iterator[PerturbationModel]:
+    """The model fitted to training samples drawn anew from those in `adata`, again and again.
+
+    Raises
+    ------
+    KeyError
+        If the split is not there, so that the training samples are not known.
+    ValueError
+        If a class has no training sample in `adata`, or the recipe is "paper".
+    """
+    from ..models._resample import resampled_models  # noqa: PLC0415 (imports torch)
+
+    split = tspg_keys(key).split
+    if split not in adata.obs:
+        remedy = "Intervals need the AnnData that sp.tl.fit_tspg was called on."
+        raise unknown_name("Column", split, adata.obs.columns, remedy)
+    classes = {label: place for place, label in enumerate(map(str, model.classifier.classes))}
+    labels = read_labels(adata, model.params["groupby"]).astype(str).map(classes)
+    train = ((adata.obs[split] == TRAIN) & labels.notna()).to_numpy()
+    positions = labels[train].to_numpy(dtype=np.int64)
+    if missing := [label for label, place in classes.items() if place not in positions]:
+        msg = f"No training sample of {missing[0]!r} is there to draw from."
+        raise ValueError(msg)
+    expression = read_expression(adata, model.params.get("layer"))
+    chosen = select_genes(expression, match_genes(adata, model.genes))[np.flatnonzero(train)]
+    return resampled_models(model, chosen, positions, n_models=n_bootstrap, seed=seed)
+
+
+def interval(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Ends of the 95 % interval over the first axis."""
+    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+    return low, high

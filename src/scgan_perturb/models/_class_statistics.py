@@ -1,0 +1,92 @@
+"""Mean and spread of each class, estimated so that small classes lean on the others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..data._rows import ScaledRows
+
+PRIOR_SAMPLES = 5  # weight of the variance within all classes, in samples; benchmarks/realism.py
+FAMILIAR_SHARE = 0.99  # of the training samples
+MIN_SPREAD = 1e-3  # in scaled units, for genes that do not vary within classes
+BLOCK = 512  # samples at a time
+
+
+@dataclass(frozen=True)
+class ClassStatistics:
+    """What is known of each class, in scaled units.
+
+    Parameters
+    ----------
+    mean, spread
+        Expected expression of each class and its standard deviation, classes × genes.
+    familiar
+        Distance from its class mean, relative to the spread of the class, within which nearly
+        all training samples lie; at least 1.
+    """
+
+    mean: torch.Tensor
+    spread: torch.Tensor
+    familiar: float
+
+
+def class_statistics(rows: ScaledRows, labels: torch.Tensor, n_classes: int) -> ClassStatistics:
+    """Empirical Bayes estimates of the mean and spread of each class, gene by gene.
+
+    A class's mean is drawn towards the mean of all classes by as much as its own error outweighs
+    the differences between classes (the method of moments of Efron and Morris); its variance
+    towards the variance within all classes, which counts as `PRIOR_SAMPLES` samples.
+
+    Parameters
+    ----------
+    rows
+        Training samples.
+    labels
+        Position of the class of each sample. Each class has at least one.
+    n_classes
+        Number of classes.
+    """
+    device = labels.device
+    counts = torch.bincount(labels, minlength=n_classes).to(torch.float64)[:, None]
+    sums = torch.zeros(n_classes, rows.n_genes, dtype=torch.float64, device=device)
+    squares = torch.zeros_like(sums)
+    for index, x in _blocks(rows):
+        sums.index_add_(0, labels[index], x.double())
+        squares.index_add_(0, labels[index], x.double().square())
+    mean = sums / counts
+    deviations = (squares - counts * mean.square()).clamp_(min=0)
+    within = deviations.sum(dim=0) / max(len(rows) - n_classes, 1)
+    variance = (deviations + PRIOR_SAMPLES * within) / (counts - 1 + PRIOR_SAMPLES)
+    error = variance / counts
+    between = (mean.var(dim=0) - error.mean(dim=0)).clamp_(min=0)
+    # Where neither errs nor differs, the mean is exact.
+    own = torch.where(error > 0, between / (between + error).clamp_min_(1e-30), 1.0)
+    centre = mean.mean(dim=0)
+    mean = (centre + own * (mean - centre)).float()
+    spread = variance.sqrt().clamp_(min=MIN_SPREAD).float()
+    distances = torch.cat(
+        [relative_distance(x - mean[labels[i]], spread[labels[i]]) for i, x in _blocks(rows)]
+    )
+    familiar = distances.sort().values[int(FAMILIAR_SHARE * (len(distances) - 1))]
+    # Where classes hardly vary all distances are about 0, and still no sample is unfamiliar.
+    return ClassStatistics(mean, spread, max(float(familiar), 1.0))
+
+
+def relative_distance(deviations: torch.Tensor, spread: torch.Tensor) -> torch.Tensor:
+    """Length of each sample's deviation from a class mean, relative to the spread of the class.
+
+    About 1 for a sample of the class. A ratio of sums over genes, so that genes which hardly vary
+    in the class cannot dominate it.
+    """
+    return (deviations.square().sum(dim=1) / spread.square().sum(dim=1)).sqrt()
+
+
+def _blocks(rows: ScaledRows) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    for index in torch.arange(len(rows), device=rows.device).split(BLOCK):
+        yield index, rows[index]

@@ -1,0 +1,116 @@
+"""A user's own classifier, to be convinced in place of the fitted one."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import nn
+
+from .._messages import examples
+from ._fitted import apply_network
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..data._expression import Matrix
+    from ..data._scaling import GeneScaler
+
+
+class ModuleClassifier:
+    """A differentiable module that gives logits, with the interface of a fitted classifier.
+
+    Parameters
+    ----------
+    module
+        Takes float32 samples × genes in input units, returns logits, samples × labels. A copy is
+        used, frozen and in evaluation mode.
+    labels
+        Labels in the order of the logits.
+    classes
+        Labels of the fit, which have to be among them.
+    genes
+        Names of the genes, in the order of the columns.
+    scaler
+        Range of each gene.
+
+    Raises
+    ------
+    ValueError
+        If a class of the fit is not among the labels, the module's output is not samples ×
+        labels, or it has no gradient with respect to its input.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        labels: Sequence[object],
+        *,
+        classes: np.ndarray,
+        genes: np.ndarray,
+        scaler: GeneScaler,
+    ) -> None:
+        own = [str(label) for label in labels]
+        if missing := [label for label in map(str, classes) if label not in own]:
+            msg = f"The classifier does not know {examples(missing)}; its classes are {examples(own)}."
+            raise ValueError(msg)
+        others = [label for label in own if label not in set(map(str, classes))]
+        # The classes of the fit first, in their order, so that positions mean the same.
+        self.classes = np.array([*map(str, classes), *others], dtype=object)
+        self.genes, self.scaler = genes, scaler
+        self._module = copy.deepcopy(module).cpu().eval().requires_grad_(False)
+        self._order = [own.index(label) for label in self.classes]
+        self._check(len(own))
+
+    def network(self) -> nn.Module:
+        """Scaled samples, varying genes only, to logits in the order of `classes`."""
+        return _OnScaled(copy.deepcopy(self._module), self.scaler, self._order)
+
+    def predict_proba(self, expression: Matrix, *, accelerator: str = "auto") -> np.ndarray:
+        """Class probabilities, float32 of samples × classes, of samples × genes in input units."""
+        network = nn.Sequential(self.network(), nn.Softmax(dim=1))
+        return apply_network(network, self, len(self.classes), expression, accelerator)
+
+    def _check(self, n_labels: int) -> None:
+        x = torch.rand(2, int(self.scaler.varying.sum()), requires_grad=True)
+        network = _OnScaled(self._module, self.scaler, slice(None))
+        try:
+            logits = network(x)
+        except RuntimeError as error:
+            msg = f"The classifier cannot read samples × {len(self.genes):,} genes: {error}"
+            raise ValueError(msg) from error
+        if logits.shape != (2, n_labels):
+            msg = (
+                f"The classifier gives {tuple(logits.shape)} for 2 samples, not logits of "
+                f"2 × {n_labels} classes."
+            )
+            raise ValueError(msg)
+        if not logits.requires_grad:
+            msg = (
+                "The classifier has no gradient with respect to its input; G cannot learn from it."
+            )
+            raise ValueError(msg)
+
+
+class _OnScaled(nn.Module):
+    """A module on input units, as one on scaled samples of the varying genes."""
+
+    low: torch.Tensor
+    span: torch.Tensor
+    columns: torch.Tensor
+
+    def __init__(self, module: nn.Module, scaler: GeneScaler, order: list[int] | slice) -> None:
+        super().__init__()
+        self.module, self.order = module, order
+        self.register_buffer("low", torch.from_numpy(scaler.minimum))
+        self.register_buffer("span", torch.from_numpy(scaler.maximum - scaler.minimum))
+        self.register_buffer("columns", torch.from_numpy(np.flatnonzero(scaler.varying)))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Scaled samples to logits."""
+        whole = torch.zeros(len(x), len(self.low), device=x.device)
+        # Genes that were constant in training stay at their one value.
+        whole = whole.index_copy(1, self.columns, x)
+        return self.module(whole * self.span + self.low)[:, self.order]

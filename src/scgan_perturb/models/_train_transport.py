@@ -1,0 +1,296 @@
+"""Training of the correction to Gaussian transport, for one target or many."""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
+
+import torch
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from ._epochs import Record, check_losses, run_epochs
+from ._losses import LossWeights, adversarial_loss, energy_loss
+from ._networks import initialise
+from ._transport_generator import TransportGenerator
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+    from torch import nn
+
+    from ..data._rows import ScaledRows
+    from ._class_statistics import ClassStatistics
+    from ._pools import Pools, Samples
+
+LEARNING_RATE = 3e-4  # at its highest; benchmarks/realism.py
+GATE_LEARNING_RATE = 1e-2  # takes a gate from 1 to 0 in a third of the steps
+WARM_UP = 0.2  # share of the steps in which it rises, lest the first ones spoil the transport
+AVERAGE_DECAY = 0.99  # of the running mean of the weights
+TARGETS_A_STEP = 4  # at most: each needs samples enough to tell two distributions apart
+N_STEPS = 300  # for one target, a multiple of it for many; benchmarks/realism.py
+MAX_MULTIPLE = 2
+CLOSED = 0.05  # a gate below it is shut for good once the fit is done
+LOSS_NAMES = ("loss_generator", "loss_adv", "loss_td", "loss_energy")
+
+
+@dataclass(frozen=True)
+class TransportOptions:
+    """How long and with which weights to train."""
+
+    batch_size: int
+    max_epochs: int | None = None
+    kappa: float = 0.0
+    sparsity: float = 0.0
+    weights: LossWeights = field(default_factory=LossWeights)
+
+
+class TransportTrainer:
+    """The generator, its optimiser and one training step.
+
+    Parameters
+    ----------
+    statistics
+        Mean and spread of each class of f.
+    classifier
+        f, frozen, on the fabric's device, which tells the transport the class of a sample.
+    judge
+        The classifier to convince, frozen; f itself or another with the same classes first.
+    samples
+        Training samples, of all classes.
+    targets
+        Positions of the targets among the classes.
+    options
+        Weights of the terms, κ, length of training.
+    seed
+        Seed of initial weights and draws.
+    fabric
+        The device.
+    """
+
+    def __init__(
+        self,
+        statistics: ClassStatistics,
+        classifier: nn.Module,
+        judge: nn.Module,
+        samples: Samples,
+        targets: torch.Tensor,
+        *,
+        options: TransportOptions,
+        seed: int,
+        fabric: Fabric,
+    ) -> None:
+        self.statistics, self.samples = statistics, samples
+        self.classifier, self.judge = classifier, judge
+        self.targets, self.options, self.fabric = targets.to(fabric.device), options, fabric
+        self.rng = torch.Generator(fabric.device).manual_seed(seed)
+        with torch.device("meta"):
+            network = TransportGenerator(
+                samples.rows.n_genes, len(statistics.mean), len(self.targets)
+            )
+        initialise(network, seed)
+        network.set_up(statistics, targets)
+        self.network = cast("TransportGenerator", fabric.to_device(network))
+        self.average = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(AVERAGE_DECAY))
+        network.gate.requires_grad_(options.sparsity > 0)
+        parts = [{"params": list(network.correction.parameters()), "lr": LEARNING_RATE}]
+        if options.sparsity:
+            parts.append({"params": [network.gate.weight], "lr": GATE_LEARNING_RATE})
+        optimizer = torch.optim.Adam(parts, fused=True)
+        self.generator, self.optimizer = fabric.setup(self.network, optimizer)
+        self.probabilities = self._say(samples.rows)
+        self.distances = torch.stack([self._typical_distance(t) for t in self.targets])
+        self.deviations = statistics.spread.sum(dim=1) * math.sqrt(2 / math.pi)
+
+    @torch.inference_mode()
+    def _say(self, rows: ScaledRows) -> torch.Tensor:
+        """What f says of samples, which stays the same throughout."""
+        return torch.cat(
+            [
+                self.classifier(rows[index]).softmax(dim=1)
+                for index in torch.arange(len(rows)).split(self.options.batch_size)
+            ]
+        ).clone()
+
+    def _typical_distance(self, target: torch.Tensor) -> torch.Tensor:
+        """E‖b − b'‖ of independent samples of a class, the unit of its energy term."""
+        return (2 * self.statistics.spread[target].square().sum()).sqrt()
+
+    @property
+    def averaged(self) -> TransportGenerator:
+        """The generator with the running mean of the weights."""
+        return cast("TransportGenerator", self.average.module)
+
+    def draw(self, pools: Pools) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Positions of the targets, of samples to perturb and of real ones: groups × samples."""
+        n_groups = min(len(self.targets), TARGETS_A_STEP)
+        size = max(self.options.batch_size // n_groups, 2)
+        chosen = torch.randperm(len(self.targets), generator=self.rng, device=self.rng.device)
+        drawn = [
+            [self._pick(pool[place], size) for pool in (pools.sources, pools.real)]
+            for place in chosen[:n_groups].tolist()
+        ]
+        x, real = (torch.stack(part) for part in zip(*drawn, strict=True))
+        return chosen[:n_groups], x, real
+
+    def _pick(self, pool: torch.Tensor, size: int) -> torch.Tensor:
+        return pool[torch.randint(len(pool), (size,), generator=self.rng, device=self.rng.device)]
+
+    def losses(
+        self,
+        groups: torch.Tensor,
+        index: torch.Tensor,
+        real: torch.Tensor,
+        network: TransportGenerator,
+    ) -> torch.Tensor:
+        """The weighted sum and its terms, in the order of LOSS_NAMES.
+
+        Parameters
+        ----------
+        groups
+            Positions of targets among the targets.
+        index, real
+            Positions among the training samples, groups × samples.
+        network
+            The generator to measure.
+        """
+        rows, labels = self.samples.rows, self.samples.labels
+        place = groups.repeat_interleave(index.shape[1])
+        flat = index.flatten()
+        x, target, source = rows[flat], self.targets[place], labels[flat]
+        perturbed = network(x, self.probabilities[flat], place)
+        # The coupled draw: where the transport that is told the class takes the sample.
+        mean, spread = self.statistics.mean, self.statistics.spread
+        drawn = mean[target] + spread[target] / spread[source] * (x - mean[source])
+        gaps = (perturbed - drawn.clamp(0, 1)).abs().sum(dim=1) / self.deviations[target]
+        shape = (*index.shape, -1)
+        energy = energy_loss(perturbed.view(shape), rows[real.flatten()].view(*real.shape, -1))
+        terms = torch.stack(
+            [
+                adversarial_loss(self.judge(perturbed), target, self.options.kappa),
+                gaps.mean(),
+                (energy / self.distances[groups]).mean(),
+            ]
+        )
+        weights = self.options.weights
+        total = weights.adv * terms[0] + weights.td * terms[1] + weights.energy * terms[2]
+        if self.options.sparsity:
+            total = total + self.options.sparsity * network.gate(groups).mean()
+        return torch.cat([total[None], terms])
+
+    def step(self, pools: Pools) -> torch.Tensor:
+        """Update the generator on one batch; returns the losses in the order of LOSS_NAMES."""
+        losses = self.losses(*self.draw(pools), self.generator)
+        self.optimizer.zero_grad()
+        self.fabric.backward(losses[0])
+        self.optimizer.step()
+        if self.options.sparsity:
+            with torch.no_grad():
+                self.network.gate.weight.clamp_(0, 1)
+        self.average.update_parameters(self.network)
+        return losses.detach()
+
+    @torch.inference_mode()
+    def success(self, samples: Samples) -> float:
+        """Share of samples called their target, each perturbed towards one; NaN without samples."""
+        n_targets = len(self.targets)
+        hits = []
+        for index in torch.arange(len(samples.rows)).split(self.options.batch_size):
+            place = (index % n_targets).to(self.targets.device)
+            x = samples.rows[index]
+            said = self.classifier(x).softmax(dim=1)
+            called = self.judge(self.averaged(x, said, place)).argmax(dim=1)
+            own = samples.labels[index.to(samples.labels.device)] == self.targets[place]
+            hits.append((called == self.targets[place])[~own])
+        return torch.cat(hits).float().mean().item() if hits else float("nan")
+
+
+def train_transport(
+    trainer: TransportTrainer,
+    train: Pools,
+    validation: Pools,
+    held_out: Samples,
+    *,
+    description: str,
+    progress_bar: bool,
+) -> tuple[nn.Module, list[Record]]:
+    """Train the correction, and keep the weights with the best validation loss.
+
+    Parameters
+    ----------
+    trainer
+        Network and step.
+    train, validation
+        Training samples that give gradients, and those that choose the epoch.
+    held_out
+        Samples that do not train, measured after each epoch.
+    description
+        Text before the progress bar.
+    progress_bar
+        Whether to show progress.
+
+    Returns
+    -------
+    The generator, and for each epoch the mean of each loss, the validation loss and the held-out
+    success.
+
+    Raises
+    ------
+    FloatingPointError
+        If a loss is NaN or infinite.
+    """
+    n_steps, n_epochs = schedule(trainer)
+    total_steps = n_steps * n_epochs
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(
+        trainer.optimizer,
+        [part["lr"] for part in trainer.optimizer.param_groups],
+        total_steps=total_steps,
+        pct_start=WARM_UP if WARM_UP * total_steps > 1 else 0.0,  # it cannot rise in one step
+        cycle_momentum=False,
+    )
+    batches = [trainer.draw(validation) for _ in range(_n_groups(trainer))]
+    best = copy.deepcopy(trainer.averaged)
+
+    @torch.inference_mode()
+    def validate() -> float:
+        losses = [trainer.losses(*batch, trainer.averaged)[0] for batch in batches]
+        return torch.stack(losses).mean().item()
+
+    lowest, sparse = validate(), trainer.options.sparsity > 0
+    # No later loss is below NaN: the untrained generator would be returned without a word.
+    check_losses({"loss_validation": lowest}, "before the first epoch")
+
+    def run_epoch() -> Record:
+        nonlocal best, lowest
+        total = torch.zeros(len(LOSS_NAMES), device=trainer.fabric.device)
+        for _ in range(n_steps):
+            total += trainer.step(train)
+            scheduler.step()
+        loss = validate()
+        if loss < lowest:
+            lowest, best = loss, copy.deepcopy(trainer.averaged)
+        return {
+            **dict(zip(LOSS_NAMES, (total / n_steps).tolist(), strict=True)),
+            "loss_validation": loss,
+            "held_out_success": trainer.success(held_out),
+            **({"share_of_genes": best.share_of_genes(CLOSED)} if sparse else {}),
+        }
+
+    # No early stop: the validation loss falls last, when the learning rate does.
+    history = run_epochs(run_epoch, n_epochs, description=description, progress_bar=progress_bar)
+    best.shut(CLOSED)
+    return best.eval(), history
+
+
+def schedule(trainer: TransportTrainer) -> tuple[int, int]:
+    """Steps an epoch, and epochs: those asked for, or enough for N_STEPS."""
+    n_steps = math.ceil(len(trainer.samples.rows) / trainer.options.batch_size)
+    if trainer.options.max_epochs is not None:
+        return n_steps, trainer.options.max_epochs
+    wanted = N_STEPS * min(_n_groups(trainer), MAX_MULTIPLE)
+    return n_steps, math.ceil(wanted / n_steps)
+
+
+def _n_groups(trainer: TransportTrainer) -> int:
+    """Steps that it takes to see every target once."""
+    return math.ceil(len(trainer.targets) / TARGETS_A_STEP)

@@ -1,0 +1,148 @@
+"""The generator of recipe "transport": Gaussian transport, corrected by a trained network."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from ._class_statistics import relative_distance
+from ._networks import BOTTLENECK_UNITS, N_RESIDUAL_BLOCKS
+
+if TYPE_CHECKING:
+    from ._class_statistics import ClassStatistics
+
+
+def _hidden(n_in: int, n_out: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(n_in, n_out), nn.LayerNorm(n_out), nn.ReLU())
+
+
+class _Residual(nn.Module):
+    def __init__(self, n_units: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            _hidden(n_units, n_units), nn.Linear(n_units, n_units), nn.LayerNorm(n_units)
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Samples × units to samples × units."""
+        return x + self.layers(x)
+
+
+class Correction(nn.Module):
+    """The paper's hourglass (section 2.2), told the target, with layer normalisation.
+
+    Layer normalisation treats each sample by itself: batches can mix targets, and what is learned
+    holds for a single sample. The last layer starts at zero, so training starts at the transport.
+    """
+
+    def __init__(self, n_genes: int, n_targets: int) -> None:
+        super().__init__()
+        wide, middle, narrow = BOTTLENECK_UNITS
+        self.input = nn.Linear(n_genes, wide)
+        self.target_in = nn.Embedding(n_targets, wide)
+        self.encoder = nn.Sequential(
+            nn.LayerNorm(wide), nn.ReLU(), _hidden(wide, middle), _hidden(middle, narrow)
+        )
+        self.target_narrow = nn.Embedding(n_targets, narrow)
+        self.decoder = nn.Sequential(
+            *(_Residual(narrow) for _ in range(N_RESIDUAL_BLOCKS)),
+            _hidden(narrow, middle),
+            _hidden(middle, wide),
+        )
+        self.output = nn.Linear(wide, n_genes)
+
+    def forward(self, x: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Samples × genes, and the position of each sample's target, to samples × genes."""
+        hidden = self.encoder(self.input(x) + self.target_in(target))
+        return self.output(self.decoder(hidden + self.target_narrow(target)))
+
+
+class TransportGenerator(nn.Module):
+    """P = (1 − p_t)·g_t·(T(x) − x + φ·h(x, t)): the change of a sample of unknown class towards t.
+
+    T is the diagonal Gaussian transport μ_t + σ_t·u, u = (x − μ_s)/σ_s, from the class s that the
+    classifier f gives the sample; h is the trained correction. A sample that f calls the target
+    with probability p_t is left alone in that measure. φ is 1 for samples as far from their class
+    as training samples are, and falls to 0 at twice that distance: an unfamiliar sample is not of
+    class s, so u tells what kind it is and not how it differs from its kind. Its u is then
+    limited to ±1, and h, which knows no such samples, does not speak. g_t is 1, or 0 for genes
+    that a sparse fit leaves alone.
+
+    Parameters
+    ----------
+    n_genes, n_classes
+        Number of genes, and of classes of f.
+    n_targets
+        Number of classes that can be the target.
+    """
+
+    mean: torch.Tensor
+    spread: torch.Tensor
+    familiar: torch.Tensor
+    targets: torch.Tensor
+
+    def __init__(self, n_genes: int, n_classes: int, n_targets: int) -> None:
+        super().__init__()
+        self.correction = Correction(n_genes, n_targets)
+        self.gate = nn.Embedding(n_targets, n_genes)
+        self.register_buffer("mean", torch.zeros(n_classes, n_genes))
+        self.register_buffer("spread", torch.ones(n_classes, n_genes))
+        self.register_buffer("familiar", torch.ones(()))
+        self.register_buffer("targets", torch.zeros(n_targets))
+
+    @torch.no_grad()
+    def set_up(self, statistics: ClassStatistics, targets: torch.Tensor) -> None:
+        """Give the transport its classes, and the positions of the targets among them."""
+        self.mean.copy_(statistics.mean)
+        self.spread.copy_(statistics.spread)
+        self.familiar.fill_(statistics.familiar)
+        self.targets.copy_(targets)
+        nn.init.zeros_(self.correction.output.weight)
+        nn.init.ones_(self.gate.weight)
+
+    def share_of_genes(self, least: float) -> float:
+        """Share of the genes whose gate is at least so wide, over all targets."""
+        return (self.gate.weight >= least).float().mean().item()
+
+    @torch.no_grad()
+    def shut(self, least: float) -> None:
+        """Close the gates that are not at least so wide."""
+        self.gate.weight.masked_fill_(self.gate.weight < least, 0)
+
+    def forward(
+        self, x: torch.Tensor, probabilities: torch.Tensor, target: torch.Tensor
+    ) -> torch.Tensor:
+        """x_adv = clip(x + P, 0, 1), samples × genes, with the gradient of x + P.
+
+        Were the gradient clipped too, a gene that is driven below 0 or above 1 could not come
+        back.
+
+        Parameters
+        ----------
+        x
+            Scaled samples.
+        probabilities
+            What f says of them, samples × classes.
+        target
+            For each sample the position of its target among the targets.
+        """
+        raw = x + self.perturbation(x, probabilities, target)
+        return raw + (raw.clamp(0, 1) - raw).detach()
+
+    def perturbation(
+        self, x: torch.Tensor, probabilities: torch.Tensor, target: torch.Tensor
+    ) -> torch.Tensor:
+        """P before clipping, samples × genes."""
+        of_target = self.targets[target].long()
+        source = probabilities.argmax(dim=1)
+        deviations, spread = x - self.mean[source], self.spread[source]
+        distance = relative_distance(deviations, spread)
+        familiarity = (2 - distance / self.familiar).clamp(0, 1)[:, None]
+        standardised = deviations / spread
+        kept = torch.lerp(standardised.clamp(-1, 1), standardised, familiarity)
+        moved = torch.addcmul(self.mean[of_target], self.spread[of_target], kept)
+        remaining = 1 - probabilities.gather(1, of_target[:, None])
+        change = moved - x + familiarity * self.correction(x, target)
+        return remaining * self.gate(target) * change

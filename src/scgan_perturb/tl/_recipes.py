@@ -1,0 +1,211 @@
+"""The recipes: what each may be told, and how it trains a generator."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+
+from .._settings import settings
+from ..data._rows import ScaledRows
+from ..models._class_statistics import class_statistics
+from ..models._fitted import PAPER
+from ..models._losses import LossWeights
+from ..models._pools import Samples, make_pools
+from ..models._target import TargetDistribution
+from ..models._train_transport import TransportOptions, TransportTrainer, train_transport
+from ..models._train_tspg import TspgOptions, TspgTrainer, train_tspg
+from ._arguments import check_count, check_number
+from ._seeds import spawn_seeds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lightning_fabric import Fabric
+    from torch import nn
+
+    from ..data._training_data import TrainingData
+    from ..models._epochs import Record
+    from ..models._fitted import FittedClassifier
+    from ..models._module_classifier import ModuleClassifier
+    from ._roles import Roles
+
+TRANSPORT = "transport"
+WEIGHTS = ("gan", "adv", "norm", "td", "energy")
+MEASURED = 512  # held-out samples whose success is reported after each epoch, at most
+VALIDATION_SHARE = 0.1  # of the training samples, to choose the epoch by
+
+
+class Fit(NamedTuple):
+    """All that a recipe trains on: the judge is the classifier to convince, mostly the same."""
+
+    data: TrainingData
+    roles: Roles
+    classifier: FittedClassifier
+    judge: FittedClassifier | ModuleClassifier
+    params: dict[str, Any]
+    fabric: Fabric
+
+    def scaled(self, rows: np.ndarray) -> ScaledRows:
+        """Samples as a network reads them."""
+        return ScaledRows(self.data.expression, rows, self.data.scaler, self.fabric.device)
+
+    @property
+    def description(self) -> str:
+        """Text before the progress bar."""
+        targets = self.data.classes[self.roles.targets]
+        return f"to {targets[0]}" if len(targets) == 1 else f"to {len(targets)} targets"
+
+    @property
+    def weights(self) -> LossWeights:
+        """Weights of the generator's terms."""
+        return LossWeights(**{term: self.params.get(f"weight_{term}", 0.0) for term in WEIGHTS})
+
+
+def _train_paper(fit: Fit) -> tuple[nn.Module, list[Record]]:
+    """Recipe "paper": generator against discriminator (paper, section 2.2)."""
+    data, roles, params = fit.data, fit.roles, fit.params
+    target = int(roles.targets[0])
+    target_samples = fit.scaled(np.flatnonzero((data.labels == target) & data.is_train))
+    trainer = TspgTrainer(
+        TargetDistribution(target_samples.all(), params["shrinkage"]),
+        fit.fabric.to_device(fit.judge.network()),
+        target,
+        n_genes=target_samples.n_genes,
+        options=TspgOptions(
+            max_epochs=params["max_epochs"],
+            batch_size=params["batch_size"],
+            kappa=params["kappa"],
+            weights=fit.weights,
+        ),
+        seed=spawn_seeds(params["seed"]).tspg,
+        fabric=fit.fabric,
+    )
+    rows = fit.scaled(roles.train)
+    return train_tspg(
+        trainer,
+        rows,
+        rows if len(roles.real) == len(roles.train) else fit.scaled(roles.real),
+        fit.scaled(roles.held_out),
+        description=fit.description,
+        progress_bar=settings.progress_bar,
+    )
+
+
+def _train_transport(fit: Fit) -> tuple[nn.Module, list[Record]]:
+    """Recipe "transport": a correction to Gaussian transport, for one target or many."""
+    data, roles, params, device = fit.data, fit.roles, fit.params, fit.fabric.device
+    seed = spawn_seeds(params["seed"]).tspg
+
+    def samples(rows: np.ndarray) -> Samples:
+        return Samples(fit.scaled(rows), torch.from_numpy(data.labels[rows]).to(device))
+
+    everyone = np.flatnonzero(data.is_train)
+    train = samples(everyone)
+    targets = torch.from_numpy(roles.targets)
+    trainer = TransportTrainer(
+        class_statistics(train.rows, train.labels, len(data.classes)),
+        fit.fabric.to_device(fit.classifier.network()),
+        fit.fabric.to_device(fit.judge.network()),
+        train,
+        targets,
+        options=TransportOptions(
+            max_epochs=params.get("max_epochs"),
+            batch_size=params["batch_size"],
+            kappa=params["kappa"],
+            sparsity=params["sparsity"],
+            weights=fit.weights,
+        ),
+        seed=seed,
+        fabric=fit.fabric,
+    )
+    is_source = torch.from_numpy(np.isin(everyone, roles.train)).to(device)
+    chooses = torch.from_numpy(_validation(data.labels[everyone], seed)).to(device)
+    measured = roles.held_out[:: max(1, -(-len(roles.held_out) // MEASURED))]
+    return train_transport(
+        trainer,
+        make_pools(train.labels, targets.to(device), is_source, ~chooses),
+        make_pools(train.labels, targets.to(device), is_source, chooses),
+        samples(measured),
+        description=fit.description,
+        progress_bar=settings.progress_bar,
+    )
+
+
+def _validation(labels: np.ndarray, seed: int) -> np.ndarray:
+    """A random share of each class, rounded down, as a boolean array."""
+    rng = np.random.default_rng(seed)
+    chosen = np.zeros(len(labels), dtype=bool)
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        chosen[rng.permutation(members)[: int(VALIDATION_SHARE * len(members))]] = True
+    return chosen
+
+
+class Recipe(NamedTuple):
+    """How a recipe trains, and what it is told where the user says nothing."""
+
+    train: Callable[[Fit], tuple[nn.Module, list[Record]]]
+    defaults: dict[str, Any]
+
+
+RECIPES = {
+    # Weights, κ: chosen on validation samples of two data sets, benchmarks/realism.py.
+    TRANSPORT: Recipe(
+        _train_transport,
+        {
+            "weight_adv": 2.0,
+            "weight_td": 10.0,
+            "weight_energy": 50.0,
+            "kappa": 3.0,
+            "sparsity": 0.0,
+        },
+    ),
+    PAPER: Recipe(
+        _train_paper,
+        {
+            "max_epochs": 150,
+            **{f"weight_{term}": 1.0 for term in ("gan", "adv", "norm", "td")},
+            "kappa": 0.0,
+            "shrinkage": 0.0,
+        },
+    ),
+}
+OPTIONS = (*(f"weight_{term}" for term in WEIGHTS), "kappa", "sparsity", "shrinkage")
+
+
+def recipe_params(recipe: str, params: dict[str, Any]) -> dict[str, Any]:
+    """The parameters of a fit, checked as far as they can be without the data, as stored.
+
+    Raises
+    ------
+    ValueError
+        If the recipe is unknown, has no part for an option that was given, or a value is bad.
+    """
+    if recipe not in RECIPES:
+        msg = f"recipe must be one of {', '.join(map(repr, RECIPES))}, not {recipe!r}."
+        raise ValueError(msg)
+    given = {name: value for name, value in params.items() if value is not None}
+    defaults = RECIPES[recipe].defaults
+    for name in OPTIONS:
+        if name in given and name not in defaults:
+            others = [other for other in RECIPES if name in RECIPES[other].defaults]
+            msg = f"{name} has no part in recipe={recipe!r}; it belongs to recipe={others[0]!r}."
+            raise ValueError(msg)
+    stored = {"recipe": recipe, **defaults, **given}
+    if "max_epochs" in stored:
+        check_count("max_epochs", stored["max_epochs"])
+    check_count("batch_size", stored["batch_size"], least=2)
+    for name in OPTIONS:
+        if name in stored and stored[name] != "ledoit-wolf":
+            most = {"most": 1} if name == "shrinkage" else {}
+            check_number(name, stored[name], least=0, **most)
+    return stored
+
+
+def check_targets(recipe: str, n_targets: int) -> None:
+    """Raise ValueError if the recipe cannot serve so many targets."""
+    if recipe == PAPER and n_targets > 1:
+        msg = f"recipe={PAPER!r} has one target, not {n_targets}. Use recipe={TRANSPORT!r}."
+        raise ValueError(msg)

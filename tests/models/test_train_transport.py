@@ -1,0 +1,280 @@
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.distance import cdist, pdist
+
+from scgan_perturb.models import _train_transport
+from scgan_perturb.models._class_statistics import class_statistics
+from scgan_perturb.models._device import open_fabric
+from scgan_perturb.models._losses import LossWeights
+from scgan_perturb.models._networks import Classifier, initialise
+from scgan_perturb.models._pools import Pools, Samples, make_pools
+from scgan_perturb.models._train_transport import (
+    LOSS_NAMES,
+    TransportOptions,
+    TransportTrainer,
+    schedule,
+    train_transport,
+)
+from tests.models.rows import Rows
+
+N_GENES, N_CLASSES = 6, 3
+TARGETS = (2, 0)
+LABELS = torch.arange(36) % N_CLASSES
+WEIGHTS = LossWeights(adv=2.0, td=3.0, energy=5.0)
+
+
+@pytest.fixture
+def samples() -> Samples:
+    rng = torch.Generator().manual_seed(0)
+    centres = torch.rand(N_CLASSES, N_GENES, generator=rng)
+    noise = 0.1 * torch.randn(len(LABELS), N_GENES, generator=rng)
+    return Samples(Rows((centres[LABELS] + noise).clip(0, 1)), LABELS)
+
+
+@pytest.fixture
+def classifier() -> Classifier:
+    with torch.device("meta"):
+        network = Classifier(N_GENES, N_CLASSES)
+    initialise(network, 5)
+    return network.eval().requires_grad_(False)
+
+
+@pytest.fixture
+def make_trainer(samples, classifier):
+    def make(targets=TARGETS, judge=None, **options) -> TransportTrainer:
+        return TransportTrainer(
+            class_statistics(samples.rows, LABELS, N_CLASSES),
+            classifier,
+            classifier if judge is None else judge,
+            samples,
+            torch.tensor(targets),
+            options=TransportOptions(**{"batch_size": 12, "weights": WEIGHTS, **options}),
+            seed=0,
+            fabric=open_fabric("cpu"),
+        )
+
+    return make
+
+
+def pools_of(trainer: TransportTrainer) -> Pools:
+    everyone = torch.ones(len(LABELS), dtype=torch.bool)
+    return make_pools(LABELS, trainer.targets, everyone, everyone)
+
+
+def train(trainer: TransportTrainer) -> tuple[torch.nn.Module, list[dict]]:
+    pools = pools_of(trainer)
+    return train_transport(
+        trainer, pools, pools, trainer.samples, description="", progress_bar=False
+    )
+
+
+def test_the_loss_is_that_of_its_terms_by_hand(make_trainer, samples, classifier):
+    kappa = 0.05
+    trainer = make_trainer(kappa=kappa)
+    torch.nn.init.normal_(
+        trainer.network.correction.output.weight, generator=torch.Generator().manual_seed(1)
+    )
+    groups, index, real = trainer.draw(pools_of(trainer))
+    with torch.no_grad():
+        found = trainer.losses(groups, index, real, trainer.network).numpy()
+
+    x, mean, spread = (
+        part.double().numpy()
+        for part in (samples.rows.x, trainer.statistics.mean, trainer.statistics.spread)
+    )
+    leads, gaps, energies = [], [], []
+    for place, sources, targets in zip(groups, index, real, strict=True):
+        t = TARGETS[place]
+        with torch.no_grad():
+            probabilities = classifier(samples.rows[sources]).softmax(1)
+            moved = trainer.network(
+                samples.rows[sources], probabilities, place.expand(len(sources))
+            )
+            logits = classifier(moved).numpy()
+        moved = moved.double().numpy()
+        leads += [max(max(np.delete(z, t)) - z[t], -kappa) for z in logits]
+        for row, sample in zip(moved, sources.tolist(), strict=True):
+            s = LABELS[sample].item()
+            drawn = mean[t] + spread[t] / spread[s] * (x[sample] - mean[s])
+            # The expected distance of a sample of the target to its mean.
+            unit = (np.sqrt(2 / np.pi) * spread[t]).sum()
+            gaps.append(np.abs(row - drawn.clip(0, 1)).sum() / unit)
+        distance = np.sqrt(2 * (spread[t] ** 2).sum())
+        e = 2 * cdist(moved, x[targets.numpy()]).mean() - pdist(moved).mean()
+        energies.append(e / distance)
+    terms = np.mean(leads), np.mean(gaps), np.mean(energies)
+    total = WEIGHTS.adv * terms[0] + WEIGHTS.td * terms[1] + WEIGHTS.energy * terms[2]
+    assert np.abs(terms).min() > 0.01  # each counts here
+    np.testing.assert_allclose(found, [total, *terms], rtol=1e-3)
+
+
+def test_a_step_moves_the_correction_only(make_trainer, classifier):
+    trainer = make_trainer()
+    nets = (trainer.network, classifier)
+    before = [copy.deepcopy(net.state_dict()) for net in nets]
+    losses = trainer.step(pools_of(trainer))
+    assert len(losses) == len(LOSS_NAMES)
+    moved = [
+        {name for name, old in state.items() if not torch.equal(old, net.state_dict()[name])}
+        for net, state in zip(nets, before, strict=True)
+    ]
+    # Where all starts at zero, the last layer is the first to move.
+    assert moved == [{"correction.output.weight", "correction.output.bias"}, set()]
+
+
+def test_the_average_follows_the_weights_slowly(make_trainer, monkeypatch):
+    monkeypatch.setattr(_train_transport, "AVERAGE_DECAY", 0.75)
+    trainer = make_trainer()
+    pools, weights = pools_of(trainer), []
+    for _ in range(3):
+        trainer.step(pools)
+        weights.append(trainer.network.correction.output.weight.detach().clone())
+    expected = weights[0]
+    for weight in weights[1:]:
+        expected = 0.75 * expected + 0.25 * weight
+    found = trainer.average.module.correction.output.weight
+    torch.testing.assert_close(found, expected)
+    assert not torch.equal(found, weights[-1])
+
+
+def test_training_leaves_the_global_random_state_alone(make_trainer):
+    before = torch.get_rng_state()
+    train(make_trainer(max_epochs=2))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_draw_is_of_other_classes_to_perturb_and_of_real_targets(make_trainer):
+    trainer = make_trainer()
+    groups, index, real = trainer.draw(pools_of(trainer))
+    assert sorted(groups.tolist()) == [0, 1]
+    assert index.shape == real.shape == (2, 6)
+    for place, sources, targets in zip(groups.tolist(), index, real, strict=True):
+        assert (LABELS[sources] != TARGETS[place]).all()
+        assert (LABELS[targets] == TARGETS[place]).all()
+
+
+def test_many_targets_take_turns(make_trainer, monkeypatch):
+    monkeypatch.setattr(_train_transport, "TARGETS_A_STEP", 2)
+    trainer = make_trainer(targets=(0, 1, 2))
+    draws = [trainer.draw(pools_of(trainer))[0].tolist() for _ in range(20)]
+    assert {len(set(drawn)) for drawn in draws} == {2}
+    assert {place for drawn in draws for place in drawn} == {0, 1, 2}
+
+
+class Counter(torch.nn.Module):
+    """A generator with one weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+
+    def shut(self, least: float) -> None:
+        """Nothing to shut."""
+
+
+class Stub:
+    """A trainer whose validation losses are given, and whose weights count its steps."""
+
+    def __init__(self, losses: list[float], max_epochs: int) -> None:
+        self.queue = iter(losses)
+        self.averaged = Counter()
+        self.optimizer = torch.optim.SGD(self.averaged.parameters(), lr=0.0)
+        self.options = TransportOptions(batch_size=4, max_epochs=max_epochs)
+        self.targets, self.fabric = torch.tensor([0]), open_fabric("cpu")
+        self.samples = Samples(Rows(torch.zeros(4, 1)), torch.zeros(4, dtype=torch.long))
+
+    def draw(self, pools: Pools) -> tuple:
+        return (pools,)
+
+    def losses(self, pools: Pools, network: torch.nn.Module) -> torch.Tensor:
+        return torch.tensor([next(self.queue)])
+
+    def step(self, pools: Pools) -> torch.Tensor:
+        with torch.no_grad():
+            self.averaged.weight += 1
+        self.optimizer.step()
+        return torch.zeros(len(LOSS_NAMES))
+
+    def success(self, samples: Samples) -> float:
+        return 1.0
+
+
+def train_on(losses: list[float], max_epochs: int | None = None) -> tuple[float, list[dict]]:
+    trainer = Stub(losses, max_epochs or len(losses) - 1)
+    network, history = train(trainer)
+    return network.weight.item(), history
+
+
+def pools_stub(*_) -> Pools:
+    return Pools([], [])
+
+
+@pytest.fixture
+def stubbed(monkeypatch):
+    monkeypatch.setitem(globals(), "pools_of", pools_stub)
+
+
+@pytest.mark.usefixtures("stubbed")
+@pytest.mark.parametrize(
+    ("losses", "kept"),
+    [
+        ([9.0, 5.0, 3.0, 4.0, 8.0], 2),
+        ([9.0, 8.0, 7.0], 2),
+        ([1.0, 2.0, 3.0], 0),  # the untrained transport
+        ([9.0, 3.0, 3.0], 1),
+    ],
+)
+def test_the_epoch_with_the_lowest_validation_loss_is_kept(losses, kept):
+    weight, history = train_on(losses)
+    assert weight == kept
+    assert [record["loss_validation"] for record in history] == losses[1:]
+
+
+@pytest.mark.usefixtures("stubbed")
+@pytest.mark.parametrize("broken", [float("nan"), float("inf")])
+def test_a_loss_that_is_broken_before_training_is_said_so(broken):
+    with pytest.raises(FloatingPointError, match=r"loss_validation .* before the first epoch"):
+        train_on([broken, 1.0, 1.0])
+    with pytest.raises(FloatingPointError, match="loss_validation .* in epoch 2"):
+        train_on([2.0, 1.0, broken])
+
+
+@pytest.mark.parametrize("max_epochs", [1, 2, 5, 6])
+def test_training_may_be_as_short_as_one_wants(make_trainer, max_epochs):
+    history = train(make_trainer(batch_size=128, max_epochs=max_epochs))[1]
+    assert len(history) == max_epochs
+
+
+def test_training_lowers_the_validation_loss(make_trainer):
+    history = train(make_trainer(max_epochs=40, weights=LossWeights(adv=0, td=0, energy=1)))[1]
+    losses = [record["loss_validation"] for record in history]
+    assert min(losses) < losses[0]
+
+
+def test_the_number_of_epochs_is_as_asked_or_grows_with_the_targets(make_trainer, monkeypatch):
+    monkeypatch.setattr(_train_transport, "N_STEPS", 30)
+    assert schedule(make_trainer(max_epochs=7)) == (3, 7)
+    assert schedule(make_trainer()) == (3, 10)
+    monkeypatch.setattr(_train_transport, "TARGETS_A_STEP", 1)
+    monkeypatch.setattr(_train_transport, "MAX_MULTIPLE", 2)
+    assert schedule(make_trainer()) == (3, 20)
+    assert schedule(make_trainer(targets=(0, 1, 2))) == (3, 20)
+
+
+def test_success_counts_samples_called_the_target_that_they_take_turns_at(make_trainer, samples):
+    trainer = make_trainer()
+    hits = []
+    for i, (x, label) in enumerate(zip(samples.rows.x, LABELS, strict=True)):
+        place = i % len(TARGETS)
+        if label == TARGETS[place]:
+            continue
+        said = trainer.classifier(x[None]).softmax(dim=1)
+        moved = trainer.average.module(x[None], said, torch.tensor([place]))
+        hits.append(trainer.classifier(moved).argmax().item() == TARGETS[place])
+    assert trainer.success(samples) == pytest.approx(np.mean(hits))
+    assert np.isnan(trainer.success(Samples(Rows(samples.rows.x[:0]), LABELS[:0])))

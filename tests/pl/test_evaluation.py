@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+import scgan_perturb as sp
+
+METRICS = ["e_distance", "mmd", "mean_r2", "variance_r2", "success", "perturbation"]
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+@pytest.fixture(scope="module")
+def _evaluated():
+    from tests.conftest import make_adata
+
+    bar, sp.settings.progress_bar = sp.settings.progress_bar, False
+    adata = make_adata({"liv$er": 20, "_lung": 20, "heart": 4})
+    sp.tl.fit_tspg(adata, "tissue", "_lung", max_epochs=2, held_out=0.25)
+    with pytest.warns(UserWarning, match="come nearer"):
+        sp.tl.evaluate(adata, n_bootstrap=20)
+    sp.settings.progress_bar = bar
+    return adata
+
+
+@pytest.fixture
+def evaluated(_evaluated):
+    return _evaluated.copy()
+
+
+def names(ax) -> list[str]:
+    return [label.get_text() for label in ax.get_yticklabels()]
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_methods_come_from_best_to_worst(evaluated, metric):
+    ax = sp.pl.evaluation(evaluated, metric=metric, show=False)
+    table = sp.get.evaluation_df(evaluated).set_index("method")[metric].drop("real target")
+    drawn = table[names(ax)].to_numpy()
+    ordered = np.diff(drawn) if metric in ("e_distance", "mmd", "perturbation") else -np.diff(drawn)
+    assert (ordered >= 0).all()
+    assert len(drawn) == 9
+    low, high = ax.get_xlim()
+    assert low <= drawn.min()
+    assert drawn.max() <= high
+
+
+def test_dots_intervals_and_floor_are_where_the_table_says(evaluated):
+    ax = sp.pl.evaluation(evaluated, show=False)
+    table = sp.get.evaluation_df(evaluated).set_index("method")
+    dots = {}
+    for collection in ax.collections:
+        if isinstance(collection, mpl.collections.PathCollection):
+            dots |= {names(ax)[round(y)]: x for x, y in collection.get_offsets()}
+    assert dots == pytest.approx(table["e_distance"].drop("real target").to_dict())
+    (lines,) = (c for c in ax.collections if isinstance(c, mpl.collections.LineCollection))
+    ends = np.array([segment[:, 0] for segment in lines.get_segments()])
+    np.testing.assert_allclose(ends, table.loc[names(ax), ["e_distance_low", "e_distance_high"]])
+    floor = [line for line in ax.lines if "floor" in str(line.get_label())]
+    assert floor[0].get_xdata()[0] == table.loc["real target", "e_distance"]
+
+
+def test_told_baselines_and_copies_are_marked(evaluated):
+    ax = sp.pl.evaluation(evaluated, show=False)
+    groups = {}
+    for collection in ax.collections:
+        if isinstance(collection, mpl.collections.PathCollection):
+            rows = collection.get_offsets()[:, 1]
+            groups[collection.get_label()] = {names(ax)[round(y)] for y in rows}
+    table = sp.get.evaluation_df(evaluated)
+    assert groups["this model"] == {"this model"}
+    assert groups["baseline,\ntold the label"] == set(table.loc[table["is_told_label"], "method"])
+    assert groups["others' real samples,\nno perturbation"] == {
+        "nearest target sample",
+        "random target sample",
+    }
+
+
+def test_labels_are_drawn_as_they_are(evaluated):
+    ax = sp.pl.evaluation(evaluated, source="liv$er", show=False)
+    assert ax.get_title().endswith("_lung")
+    ax.figure.canvas.draw()
+
+
+def test_a_source_without_distances_is_drawn_as_such(evaluated):
+    ax = sp.pl.evaluation(evaluated, source="heart", show=False)
+    assert "nothing measured" in [text.get_text() for text in ax.texts]
+
+
+def test_it_can_be_drawn_on_given_axes(evaluated):
+    figure, ax = plt.subplots()
+    assert sp.pl.evaluation(evaluated, ax=ax, show=False) is ax
+    assert sp.pl.evaluation(evaluated, ax=ax, return_fig=True) is figure
+
+
+def test_bad_input_is_named(evaluated, fitted):
+    with pytest.raises(ValueError, match="metric must be one of 'e_distance', .* not 'x'"):
+        sp.pl.evaluation(evaluated, metric="x")
+    with pytest.raises(KeyError, match=r"tl\.evaluate"):
+        sp.pl.evaluation(fitted)
