@@ -10,6 +10,7 @@ from scipy.spatial.distance import cdist, pdist
 from scgan_perturb.models import _train_transport
 from scgan_perturb.models._class_statistics import class_statistics
 from scgan_perturb.models._device import open_fabric
+from scgan_perturb.models._factors import find_factors
 from scgan_perturb.models._losses import LossWeights
 from scgan_perturb.models._networks import Classifier, initialise
 from scgan_perturb.models._pools import Pools, Samples, make_pools
@@ -87,6 +88,8 @@ def test_the_loss_is_that_of_its_terms_by_hand(make_trainer, samples, classifier
         part.double().numpy()
         for part in (samples.rows.x, trainer.statistics.mean, trainer.statistics.spread)
     )
+    factors = find_factors(samples, trainer.statistics, trainer.targets, 0)
+    axes, maps, rest = (p.double().numpy() for p in (factors.axes, factors.maps, factors.rest))
     leads, gaps, energies = [], [], []
     for place, sources, targets in zip(groups, index, real, strict=True):
         t = TARGETS[place]
@@ -100,7 +103,11 @@ def test_the_loss_is_that_of_its_terms_by_hand(make_trainer, samples, classifier
         leads += [max(max(np.delete(z, t)) - z[t], -kappa) for z in logits]
         for row, sample in zip(moved, sources.tolist(), strict=True):
             s = LABELS[sample].item()
-            drawn = mean[t] + spread[t] / spread[s] * (x[sample] - mean[s])
+            u = (x[sample] - mean[s]) / spread[s]
+            scores = axes @ u
+            drawn = mean[t] + spread[t] * (
+                scores @ maps[place] @ axes + rest[place] * (u - scores @ axes)
+            )
             # The expected distance of a sample of the target to its mean.
             unit = (np.sqrt(2 / np.pi) * spread[t]).sum()
             gaps.append(np.abs(row - drawn.clip(0, 1)).sum() / unit)

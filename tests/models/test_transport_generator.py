@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from scgan_perturb.models._class_statistics import ClassStatistics
+from scgan_perturb.models._factors import Factors
 from scgan_perturb.models._networks import initialise
 from scgan_perturb.models._transport_generator import TransportGenerator
 
@@ -15,16 +16,29 @@ RNG = np.random.default_rng(0)
 MEAN = RNG.uniform(0.4, 0.6, size=(3, N_GENES))
 SPREAD = RNG.uniform(0.02, 0.06, size=(3, N_GENES))
 FAMILIAR = 1.5
+AXES = np.linalg.qr(RNG.normal(size=(N_GENES, 2)))[0].T
+MAPS = RNG.normal(1, 0.3, size=(len(TARGETS), 2, 2))
+REST = RNG.uniform(0.7, 1.4, size=(len(TARGETS), N_GENES))
 
 
 @pytest.fixture
 def generator() -> TransportGenerator:
     with torch.device("meta"):
-        network = TransportGenerator(N_GENES, 3, len(TARGETS))
+        network = TransportGenerator(N_GENES, 3, len(TARGETS), len(AXES))
     initialise(network, 0)
-    mean, spread = (torch.tensor(part, dtype=torch.float32) for part in (MEAN, SPREAD))
-    network.set_up(ClassStatistics(mean, spread, FAMILIAR), torch.tensor(TARGETS))
+    mean, spread, axes, maps, rest = (
+        torch.tensor(part, dtype=torch.float32) for part in (MEAN, SPREAD, AXES, MAPS, REST)
+    )
+    statistics, factors = ClassStatistics(mean, spread, FAMILIAR), Factors(axes, maps, rest)
+    network.set_up(statistics, torch.tensor(TARGETS), factors)
     return network
+
+
+def turned(x: np.ndarray, target: int) -> np.ndarray:
+    """Deviations from the source, factors and rest as the target has them."""
+    u = (x - MEAN[SOURCE]) / SPREAD[SOURCE]
+    inside = AXES.T @ AXES
+    return u @ AXES.T @ MAPS[target] @ AXES + REST[target] * (u - u @ inside)
 
 
 @pytest.fixture
@@ -58,7 +72,7 @@ def apply(network, x: np.ndarray, probabilities: torch.Tensor, target: int = 0) 
 @pytest.mark.parametrize("target", [0, 1])
 def test_before_training_it_is_the_transport_between_the_classes(generator, target):
     x, t = samples_at(0.9), TARGETS[target]
-    expected = MEAN[t] + SPREAD[t] / SPREAD[SOURCE] * (x - MEAN[SOURCE])
+    expected = MEAN[t] + SPREAD[t] * turned(x, target)
     found = apply(generator, x, said(target=target), target)
     np.testing.assert_allclose(found, expected.clip(0, 1), atol=1e-6)
 
@@ -86,7 +100,7 @@ def test_an_unfamiliar_sample_lands_within_one_spread_of_the_target(speaking):
 def test_between_familiar_and_twice_that_both_are_mixed(generator):
     x, t = samples_at(1.25 * FAMILIAR), TARGETS[0]
     u = (x - MEAN[SOURCE]) / SPREAD[SOURCE]
-    expected = MEAN[t] + SPREAD[t] * (0.75 * u + 0.25 * u.clip(-1, 1))
+    expected = MEAN[t] + SPREAD[t] * (0.75 * turned(x, 0) + 0.25 * u.clip(-1, 1))
     np.testing.assert_allclose(apply(generator, x, said()), expected.clip(0, 1), atol=1e-5)
 
 
@@ -97,12 +111,31 @@ def test_the_correction_is_told_the_target_and_speaks_of_familiar_samples(speaki
         t, place = TARGETS[target], torch.full((SIZE,), target)
         with torch.no_grad():
             h = speaking.correction(torch.tensor(x, dtype=torch.float32), place).numpy()
-        expected = MEAN[t] + SPREAD[t] / SPREAD[SOURCE] * (x - MEAN[SOURCE]) + h
+        expected = MEAN[t] + SPREAD[t] * turned(x, target) + h
         np.testing.assert_allclose(found, expected.clip(0, 1), atol=1e-5)
         assert np.abs(h).min() > 0
     with torch.no_grad():
         same = speaking.correction(torch.zeros(2, N_GENES), torch.tensor([0, 1]))
     assert not torch.allclose(same[0], same[1])
+
+
+def test_the_transport_of_known_classes_is_that_of_a_sure_classifier(generator):
+    x = torch.tensor(samples_at(0.9), dtype=torch.float32)
+    source, place = torch.full((SIZE,), SOURCE), torch.zeros(SIZE, dtype=torch.long)
+    with torch.no_grad():
+        known = generator.transport(x, source, place).clamp(0, 1)
+        torch.testing.assert_close(known, generator(x, said(), place), atol=1e-6, rtol=0)
+
+
+def test_a_shut_gate_leaves_its_gene_alone(generator):
+    with torch.no_grad():
+        generator.gate.weight[0, 1], generator.gate.weight[0, 2] = 0.04, 0.06
+    generator.shut(0.05)
+    assert generator.share_of_genes(0.05) == pytest.approx(1 - 1 / (len(TARGETS) * N_GENES))
+    x = samples_at(0.9)
+    moved = np.abs(apply(generator, x, said()) - x).min(axis=0)
+    assert moved[1] < 1e-7
+    assert (np.delete(moved, 1) > 0).all()
 
 
 def test_the_result_is_clipped_and_its_gradient_is_not(generator):
@@ -127,6 +160,6 @@ def test_targets_may_differ_from_sample_to_sample(speaking):
 def test_setting_up_leaves_the_global_random_state_alone():
     before = torch.get_rng_state()
     with torch.device("meta"):
-        network = TransportGenerator(N_GENES, 3, 2)
+        network = TransportGenerator(N_GENES, 3, 2, 1)
     initialise(network, 0)
     assert torch.equal(torch.get_rng_state(), before)

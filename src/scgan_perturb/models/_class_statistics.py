@@ -40,8 +40,8 @@ def class_statistics(rows: ScaledRows, labels: torch.Tensor, n_classes: int) -> 
     """Empirical Bayes estimates of the mean and spread of each class, gene by gene.
 
     A class's mean is drawn towards the mean of all classes by as much as its own error outweighs
-    the differences between classes (the method of moments of Efron and Morris); its variance
-    towards the variance within all classes, which counts as `PRIOR_SAMPLES` samples.
+    the differences between classes; its variance towards the variance within all classes, which
+    counts as `PRIOR_SAMPLES` samples.
 
     Parameters
     ----------
@@ -63,12 +63,7 @@ def class_statistics(rows: ScaledRows, labels: torch.Tensor, n_classes: int) -> 
     deviations = (squares - counts * mean.square()).clamp_(min=0)
     within = deviations.sum(dim=0) / max(len(rows) - n_classes, 1)
     variance = (deviations + PRIOR_SAMPLES * within) / (counts - 1 + PRIOR_SAMPLES)
-    error = variance / counts
-    between = (mean.var(dim=0) - error.mean(dim=0)).clamp_(min=0)
-    # Where neither errs nor differs, the mean is exact.
-    own = torch.where(error > 0, between / (between + error).clamp_min_(1e-30), 1.0)
-    centre = mean.mean(dim=0)
-    mean = (centre + own * (mean - centre)).float()
+    mean = _shrunk_means(mean, counts, within)
     spread = variance.sqrt().clamp_(min=MIN_SPREAD).float()
     distances = torch.cat(
         [relative_distance(x - mean[labels[i]], spread[labels[i]]) for i, x in _blocks(rows)]
@@ -76,6 +71,24 @@ def class_statistics(rows: ScaledRows, labels: torch.Tensor, n_classes: int) -> 
     familiar = distances.sort().values[int(FAMILIAR_SHARE * (len(distances) - 1))]
     # Where classes hardly vary all distances are about 0, and still no sample is unfamiliar.
     return ClassStatistics(mean, spread, max(float(familiar), 1.0))
+
+
+def _shrunk_means(mean: torch.Tensor, counts: torch.Tensor, within: torch.Tensor) -> torch.Tensor:
+    """Posterior means; the variance between classes by the moments of DerSimonian and Laird (1986).
+
+    Classes count by their size when that variance is estimated. Unweighted, the errors of small
+    classes hide differences that large ones show, and the latter are drawn to the centre as well.
+    """
+    n_samples = counts.sum()
+    centre = (counts * mean).sum(dim=0) / n_samples
+    excess = (counts * (mean - centre).square()).sum(dim=0) - (len(mean) - 1) * within
+    between = (excess / (n_samples - counts.square().sum() / n_samples)).clamp_(min=0)
+    error = within / counts
+    # Where nothing errs, the mean is exact.
+    precision = 1 / (between + error).clamp_min_(1e-30)
+    own = torch.where(error > 0, between * precision, 1.0)
+    centre = (precision * mean).sum(dim=0) / precision.sum(dim=0)
+    return (centre + own * (mean - centre)).float()
 
 
 def relative_distance(deviations: torch.Tensor, spread: torch.Tensor) -> torch.Tensor:

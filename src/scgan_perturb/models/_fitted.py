@@ -165,7 +165,12 @@ class PerturbationModel:
                 generator: nn.Module = Generator(n_genes)
             return PaperPerturber(from_arrays(generator, self.weights))
         with torch.device("meta"):
-            generator = TransportGenerator(n_genes, len(self.classifier.classes), len(self.targets))
+            generator = TransportGenerator(
+                n_genes,
+                len(self.classifier.classes),
+                len(self.targets),
+                len(np.atleast_2d(self.weights.get("axes", ()))),
+            )
         return TransportPerturber(
             from_arrays(generator, self.weights),
             self.classifier.network(),

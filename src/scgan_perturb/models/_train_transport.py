@@ -11,6 +11,7 @@ import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ._epochs import Record, check_losses, run_epochs
+from ._factors import find_factors
 from ._losses import LossWeights, adversarial_loss, energy_loss
 from ._networks import initialise
 from ._transport_generator import TransportGenerator
@@ -84,12 +85,13 @@ class TransportTrainer:
         self.classifier, self.judge = classifier, judge
         self.targets, self.options, self.fabric = targets.to(fabric.device), options, fabric
         self.rng = torch.Generator(fabric.device).manual_seed(seed)
+        factors = find_factors(samples, statistics, self.targets, seed)
         with torch.device("meta"):
             network = TransportGenerator(
-                samples.rows.n_genes, len(statistics.mean), len(self.targets)
+                samples.rows.n_genes, len(statistics.mean), len(self.targets), len(factors.axes)
             )
         initialise(network, seed)
-        network.set_up(statistics, targets)
+        network.set_up(statistics, targets, factors)
         self.network = cast("TransportGenerator", fabric.to_device(network))
         self.average = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(AVERAGE_DECAY))
         network.gate.requires_grad_(options.sparsity > 0)
@@ -160,8 +162,7 @@ class TransportTrainer:
         x, target, source = rows[flat], self.targets[place], labels[flat]
         perturbed = network(x, self.probabilities[flat], place)
         # The coupled draw: where the transport that is told the class takes the sample.
-        mean, spread = self.statistics.mean, self.statistics.spread
-        drawn = mean[target] + spread[target] / spread[source] * (x - mean[source])
+        drawn = network.transport(x, source, place)
         gaps = (perturbed - drawn.clamp(0, 1)).abs().sum(dim=1) / self.deviations[target]
         shape = (*index.shape, -1)
         energy = energy_loss(perturbed.view(shape), rows[real.flatten()].view(*real.shape, -1))

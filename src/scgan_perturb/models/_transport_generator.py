@@ -12,6 +12,7 @@ from ._networks import BOTTLENECK_UNITS, N_RESIDUAL_BLOCKS
 
 if TYPE_CHECKING:
     from ._class_statistics import ClassStatistics
+    from ._factors import Factors
 
 
 def _hidden(n_in: int, n_out: int) -> nn.Sequential:
@@ -62,12 +63,13 @@ class Correction(nn.Module):
 class TransportGenerator(nn.Module):
     """P = (1 − p_t)·g_t·(T(x) − x + φ·h(x, t)): the change of a sample of unknown class towards t.
 
-    T is the diagonal Gaussian transport μ_t + σ_t·u, u = (x − μ_s)/σ_s, from the class s that the
-    classifier f gives the sample; h is the trained correction. A sample that f calls the target
+    T is the Gaussian transport μ_t + σ_t·M_t(u), u = (x − μ_s)/σ_s, from the class s that the
+    classifier f gives the sample; M_t turns the factors of u, in which genes vary together, into
+    those of t. h is the trained correction. A sample that f calls the target
     with probability p_t is left alone in that measure. φ is 1 for samples as far from their class
     as training samples are, and falls to 0 at twice that distance: an unfamiliar sample is not of
     class s, so u tells what kind it is and not how it differs from its kind. Its u is then
-    limited to ±1, and h, which knows no such samples, does not speak. g_t is 1, or 0 for genes
+    limited to ±1, its factors stay, and h, which knows no such samples, does not speak. g_t is 1, or 0 for genes
     that a sparse fit leaves alone.
 
     Parameters
@@ -76,14 +78,19 @@ class TransportGenerator(nn.Module):
         Number of genes, and of classes of f.
     n_targets
         Number of classes that can be the target.
+    n_factors
+        Number of factors.
     """
 
     mean: torch.Tensor
     spread: torch.Tensor
     familiar: torch.Tensor
     targets: torch.Tensor
+    axes: torch.Tensor
+    maps: torch.Tensor
+    rest: torch.Tensor
 
-    def __init__(self, n_genes: int, n_classes: int, n_targets: int) -> None:
+    def __init__(self, n_genes: int, n_classes: int, n_targets: int, n_factors: int) -> None:
         super().__init__()
         self.correction = Correction(n_genes, n_targets)
         self.gate = nn.Embedding(n_targets, n_genes)
@@ -91,14 +98,20 @@ class TransportGenerator(nn.Module):
         self.register_buffer("spread", torch.ones(n_classes, n_genes))
         self.register_buffer("familiar", torch.ones(()))
         self.register_buffer("targets", torch.zeros(n_targets))
+        self.register_buffer("axes", torch.zeros(n_factors, n_genes))
+        self.register_buffer("maps", torch.zeros(n_targets, n_factors, n_factors))
+        self.register_buffer("rest", torch.ones(n_targets, n_genes))
 
     @torch.no_grad()
-    def set_up(self, statistics: ClassStatistics, targets: torch.Tensor) -> None:
-        """Give the transport its classes, and the positions of the targets among them."""
+    def set_up(self, statistics: ClassStatistics, targets: torch.Tensor, factors: Factors) -> None:
+        """Give the transport its classes, the positions of the targets among them, and factors."""
         self.mean.copy_(statistics.mean)
         self.spread.copy_(statistics.spread)
         self.familiar.fill_(statistics.familiar)
         self.targets.copy_(targets)
+        self.axes.copy_(factors.axes)
+        self.maps.copy_(factors.maps)
+        self.rest.copy_(factors.rest)
         nn.init.zeros_(self.correction.output.weight)
         nn.init.ones_(self.gate.weight)
 
@@ -141,8 +154,34 @@ class TransportGenerator(nn.Module):
         distance = relative_distance(deviations, spread)
         familiarity = (2 - distance / self.familiar).clamp(0, 1)[:, None]
         standardised = deviations / spread
-        kept = torch.lerp(standardised.clamp(-1, 1), standardised, familiarity)
+        kept = torch.lerp(standardised.clamp(-1, 1), self.turned(standardised, target), familiarity)
         moved = torch.addcmul(self.mean[of_target], self.spread[of_target], kept)
         remaining = 1 - probabilities.gather(1, of_target[:, None])
         change = moved - x + familiarity * self.correction(x, target)
         return remaining * self.gate(target) * change
+
+    def transport(
+        self, x: torch.Tensor, source: torch.Tensor, target: torch.Tensor
+    ) -> torch.Tensor:
+        """T(x) of samples whose classes are known, samples × genes, before clipping.
+
+        Parameters
+        ----------
+        x
+            Scaled samples.
+        source
+            Position of the class of each.
+        target
+            For each sample the position of its target among the targets.
+        """
+        of_target = self.targets[target].long()
+        standardised = (x - self.mean[source]) / self.spread[source]
+        turned = self.turned(standardised, target)
+        return torch.addcmul(self.mean[of_target], self.spread[of_target], turned)
+
+    def turned(self, standardised: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """M_t(u): deviations as samples of the target have them, samples × genes."""
+        scores = standardised @ self.axes.T
+        mapped = torch.einsum("sf,sfg->sg", scores, self.maps[target])
+        rest = standardised - scores @ self.axes
+        return torch.addcmul(mapped @ self.axes, self.rest[target], rest)
