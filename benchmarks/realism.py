@@ -1,29 +1,40 @@
 """How real are perturbed samples? Against baselines and the floor, by `sp.tl.evaluate`.
 
-    python benchmarks/realism.py --gmt h.all.v7.0.symbols.gmt --split split.tsv --targets Lung
-    python benchmarks/realism.py --data pbmc68k --targets "CD19+ B" "CD14+ Monocyte"
+    python benchmarks/realism.py --gmt h.all.v7.0.symbols.gmt --seeds 0 1 2
+    python benchmarks/realism.py --gmt h.all.v7.0.symbols.gmt --gene-set HALLMARK_APOPTOSIS
+    python benchmarks/realism.py --gmt h.all.v7.0.symbols.gmt --one-model
+    python benchmarks/realism.py --gmt h.all.v7.0.symbols.gmt --unseen Breast Kidney Liver
+    python benchmarks/realism.py --data pbmc68k --seeds 0 1 2
 
-`rnaseqdb` is `sp.datasets.rnaseqdb()`; the gene sets and the split (a tab-separated file of
-samples with the columns `sample` and `split`: train, test) can be left out, for all genes and a
-random split. `pbmc68k` comes with scanpy. All figures are of held-out samples of other classes, in
-scaled space, against held-out real samples of the target; with several seeds a second table gives
-their medians.
+Every label with enough samples is a target, or those of `--targets`. `rnaseqdb` is
+`sp.datasets.rnaseqdb()`, `pbmc68k` comes with scanpy. A seed decides the split and the fit; a fixed
+split can be given as a tab-separated file of samples with the columns `sample` and `split` (train,
+test). With `--one-model` one fit serves all targets. With `--unseen` the source classes named are
+held out as a whole, one after the other, and the figures are of their samples.
+
+All figures are of held-out samples of other classes, in scaled space, against held-out real samples
+of the target. The table has the medians over the seeds; a file beside it every number, with the
+bootstrap intervals.
 """
 
 from __future__ import annotations
 
 import argparse
+import time
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 import scgan_perturb as sp
 
 RESULTS = Path(__file__).parent / "results"
 DATA = {"rnaseqdb": ("tissue", "Lung"), "pbmc68k": ("bulk_labels", "CD19+ B")}
+MIN_HELD_OUT = 2  # real samples of a target, for an E-distance at all
+MODEL, FLOOR = "this model", "real target"
+UNTOUCHED, COPIES = "untouched source", ("nearest target sample", "random target sample")
 SHOWN = {
-    "method": "method",
     "e_distance": "E-distance",
     "mmd": "MMD²",
     "success": "success",
@@ -36,36 +47,88 @@ SHOWN = {
 }
 
 
-def load(data: str, gmt: Path | None, split: Path | None):
+def load(options: argparse.Namespace):
     """The data, and what to say to a fit of them."""
-    options = {}
-    adata = getattr(sp.datasets, data)()
-    if split is not None:
-        parts = pd.read_csv(split, sep="\t", index_col="sample")["split"]
+    fit = {"recipe": options.recipe}
+    adata = getattr(sp.datasets, options.data)()
+    if options.split is not None:
+        parts = pd.read_csv(options.split, sep="\t", index_col="sample")["split"]
         adata = adata[parts.index].copy()
         adata.obs["held_out"] = parts
-        options["held_out"] = "held_out"
-    if gmt is not None:
-        sp.pp.gene_set(adata, gmt)
-        options["mask_var"] = "gene_set"
-    return adata, options
+        fit["held_out"] = "held_out"
+    if options.gmt is not None:
+        names = [options.gene_set, options.gmt] if options.gene_set else [options.gmt]
+        sp.pp.gene_set(adata, names[0], gmt=names[1] if len(names) > 1 else None)
+        fit["mask_var"] = "gene_set"
+    return adata, fit
 
 
-def measure(adata, groupby: str, target: str, *, seed: int, options: dict) -> pd.DataFrame:
-    """Fit towards one target and judge it; a row a method."""
-    sp.tl.fit_tspg(adata, groupby, target, rng=seed, **options)
+def judge(adata, target: str, source: str, **columns: object) -> pd.DataFrame:
+    """What `sp.tl.evaluate` finds of the fit, and of samples that are the target already."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the table says it
-        sp.tl.evaluate(adata, rng=seed)
-    table = sp.get.evaluation_df(adata)
-    itself = sp.get.evaluation_df(adata, source=target).assign(method="this model, on the target")
-    table = pd.concat([table, itself], ignore_index=True)
-    told = table.pop("is_told_label").astype(bool)
-    table["method"] += [" (is told the label)" * is_told for is_told in told]
-    recipe = sp.get.model(adata).params["recipe"]
-    table["method"] = table["method"].str.replace("this model", f"this model, recipe {recipe!r}")
-    table.insert(0, "seed", seed)
+        sp.tl.evaluate(adata)
+    table = sp.get.evaluation_df(adata, source=source)
+    if source == "all":
+        itself = sp.get.evaluation_df(adata, source=target).assign(method="on the target itself")
+        table = pd.concat([table, itself], ignore_index=True)
+    for name, value in columns.items():
+        table.insert(0, name, value)
+    print(table[["target", "method", "e_distance", "success", "variance_r2"]].round(3), flush=True)
     return table
+
+
+def targets_of(adata, groupby: str, split: str) -> list[str]:
+    """Labels with enough held-out samples to measure a distance to."""
+    counts = adata.obs[groupby][(adata.obs[split] == "test").to_numpy()].value_counts()
+    return sorted(str(label) for label in counts.index[counts >= MIN_HELD_OUT])
+
+
+def single_models(adata, groupby: str, targets: list[str] | None, seed: int, fit: dict):
+    """A fit for each target, all with one classifier and one split; a table each."""
+    adata = adata.copy()
+    named = {name: value for name, value in fit.items() if name in ("held_out", "mask_var")}
+    sp.tl.fit_classifier(adata, groupby, rng=seed, **named)
+    for target in targets or targets_of(adata, groupby, "classifier_split"):
+        start = time.perf_counter()
+        sp.tl.fit_tspg(adata, groupby, target, rng=seed, **fit)
+        yield judge(adata, target, "all", seconds=time.perf_counter() - start, seed=seed), adata
+
+
+def one_model(adata, groupby: str, targets: list[str] | None, seed: int, fit: dict):
+    """One fit for all targets; a table each."""
+    adata = adata.copy()
+    named = {name: value for name, value in fit.items() if name in ("held_out", "mask_var")}
+    sp.tl.fit_classifier(adata, groupby, rng=seed, **named)
+    start = time.perf_counter()
+    sp.tl.fit_tspg(adata, groupby, targets, rng=seed, **fit)
+    seconds = time.perf_counter() - start
+    for target in targets or targets_of(adata, groupby, "classifier_split"):
+        sp.tl.perturb(adata, target)
+        yield judge(adata, target, "all", seconds=seconds, seed=seed), adata
+
+
+def unseen_sources(adata, groupby: str, targets: list[str], seed: int, fit: dict, sources):
+    """A fit without any sample of a source class, judged on that class; a table each."""
+    split = sp_split(adata, groupby, seed, fit)
+    for source in sources:
+        part = adata.copy()
+        part.obs["without"] = np.where(part.obs[groupby] == source, "test", split)
+        for target in targets:
+            if target == source:
+                continue
+            start = time.perf_counter()
+            sp.tl.fit_tspg(part, groupby, target, rng=seed, **{**fit, "held_out": "without"})
+            yield judge(part, target, source, seconds=time.perf_counter() - start, seed=seed), part
+
+
+def sp_split(adata, groupby: str, seed: int, fit: dict) -> np.ndarray:
+    """The split that a classifier of this seed draws, or the column given."""
+    if "held_out" in fit:
+        return adata.obs[fit["held_out"]].to_numpy()
+    part = adata.copy()
+    sp.tl.fit_classifier(part, groupby, rng=seed, max_epochs=1, mask_var=fit.get("mask_var"))
+    return part.obs["classifier_split"].astype(str).to_numpy()
 
 
 def draw(adata, folder: Path) -> None:
@@ -79,47 +142,103 @@ def draw(adata, folder: Path) -> None:
     sp.pl.evaluation(adata, return_fig=True).savefig(folder / "evaluation.png", dpi=100)
 
 
-def medians(table: pd.DataFrame) -> pd.DataFrame:
-    """Over the seeds, methods in the order that they have."""
-    groups = table.drop(columns="seed").groupby(["target", "method"], sort=False)
-    return groups.median(numeric_only=True).reset_index()
+def report(table: pd.DataFrame, by: list[str]) -> str:
+    """E-distances of all methods for each target, then the medians of every figure by method."""
+    values = table.groupby([*by, "method"], sort=False).median(numeric_only=True).reset_index()
+    distances = values.pivot_table(index=by, columns="method", values="e_distance", sort=False)
+    baselines = [name for name in distances if name not in (MODEL, FLOOR, UNTOUCHED)]
+    order = [UNTOUCHED, *(b for b in baselines if b != UNTOUCHED), MODEL, FLOOR]
+    lowest = distances[baselines].min(axis=1)
+    wins, n_rows = int((distances[MODEL] < lowest).sum()), len(distances)
+    ends = table[table["method"] == MODEL].groupby(by, sort=False)[
+        ["e_distance_low", "e_distance_high"]
+    ]
+    interval = ends.median().round(2).astype(str).agg(" to ".join, axis=1)
+    shown = distances[order].round(3).astype(str)
+    shown.insert(order.index(MODEL) + 1, "95 % interval", interval.reindex(shown.index))
+    medians = values.groupby("method", sort=False)[list(SHOWN)].median()
+    rows = [name for name in [*order, "on the target itself"] if name in medians.index]
+    told = set(table.loc[table["is_told_label"].astype(bool), "method"])
+    medians = medians.loc[rows].rename(columns=SHOWN).round(4).astype(str).replace("nan", "")
+    medians.index = [f"{name} (told the label)" * (name in told) or name for name in medians.index]
+    ratio = (distances[MODEL] / lowest).median()
+    return (
+        f"E-distance, medians over the seeds:\n\n{markdown(shown.reset_index())}\n"
+        f"This model is below every baseline for {wins} of {n_rows}; its median is "
+        f"{distances[MODEL].median():.3f}, the lowest median of a baseline "
+        f"{distances[baselines].median().min():.3f} "
+        f"({distances[baselines].median().idxmin()}); the median ratio to the best baseline of "
+        f"each row is {ratio:.2f}.\n\n"
+        f"All figures, medians over the rows above:\n\n"
+        f"{markdown(medians.rename_axis('method').reset_index())}"
+    )
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """A table as text, numbers to three places."""
-    shown = table[[c for c in ("target", "seed", *SHOWN) if c in table]].rename(columns=SHOWN)
-    text = shown.round(3).astype(str).replace("nan", "")
-    lines = [text.columns, ["---"] * text.shape[1], *text.to_numpy()]
+    """A table as text."""
+    lines = [table.columns, ["---"] * table.shape[1], *table.astype(str).to_numpy()]
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines) + "\n"
 
 
-def main() -> None:
+def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--data", choices=DATA, default="rnaseqdb")
     parser.add_argument("--gmt", type=Path)
+    parser.add_argument("--gene-set", help="one set of the file; all of them without it")
     parser.add_argument("--split", type=Path)
     parser.add_argument("--targets", nargs="+")
     parser.add_argument("--seeds", "--seed", nargs="+", type=int, default=[0])
+    parser.add_argument("--recipe", choices=["transport", "paper"], default="transport")
+    parser.add_argument("--one-model", action="store_true")
+    parser.add_argument("--unseen", nargs="+", metavar="SOURCE")
     parser.add_argument("--figures", type=Path, help="folder for figures of the first fit")
-    arguments = parser.parse_args()
-    groupby, target = DATA[arguments.data]
-    adata, options = load(arguments.data, arguments.gmt, arguments.split)
-    tables = []
-    for name in arguments.targets or [target]:
-        for seed in arguments.seeds:
-            tables.append(measure(adata, groupby, name, seed=seed, options=options))
-            if arguments.figures and len(tables) == 1:
-                draw(adata, arguments.figures)
+    return parser.parse_args()
+
+
+def name_of(options: argparse.Namespace) -> str:
+    """Of the result: what differs from the plain call."""
+    parts = ["realism"]
+    parts += [options.data] if options.data != "rnaseqdb" else []
+    parts += [options.recipe] if options.recipe != "transport" else []
+    parts += [options.gene_set.removeprefix("HALLMARK_").lower()] if options.gene_set else []
+    parts += ["one_model"] if options.one_model else []
+    parts += ["unseen"] if options.unseen else []
+    return "_".join(parts)
+
+
+def main() -> None:
+    options = parse()
+    sp.settings.progress_bar = False
+    groupby, first = DATA[options.data]
+    adata, fit = load(options)
+    tables, by = [], ["target"]
+    for seed in options.seeds:
+        if options.unseen:
+            by = ["source", "target"]
+            found = unseen_sources(
+                adata, groupby, options.targets or [first], seed, fit, options.unseen
+            )
+        else:
+            run = one_model if options.one_model else single_models
+            found = run(adata, groupby, options.targets, seed, fit)
+        for table, fitted in found:
+            tables.append(table)
+            if options.figures and len(tables) == 1:
+                draw(fitted, options.figures)
+            pd.concat(tables).to_csv(RESULTS / f"{name_of(options)}.csv", index=False)
     table = pd.concat(tables, ignore_index=True)
-    text = markdown(table)
-    if len(arguments.seeds) > 1:
-        text += f"\nMedians of {len(arguments.seeds)} seeds:\n\n{markdown(medians(table))}"
+    seconds = table.groupby("seed")["seconds"].median()
+    genes = int(adata.var["gene_set"].sum()) if "mask_var" in fit else adata.n_vars
+    title = (
+        f"# {__doc__.splitlines()[0]}\n\nData: {options.data}, {adata.n_obs:,} samples, {genes:,} "
+        f"genes; recipe {options.recipe!r}; seeds {', '.join(map(str, options.seeds))}; a fit took "
+        f"{seconds.median():.0f} s, classifier apart (median)."
+    )
+    text = f"{title}\n\n{report(table, by)}"
     print(text)
-    name = "realism" if arguments.data == "rnaseqdb" else f"realism_{arguments.data}"
-    title = f"{__doc__.splitlines()[0]} Data: {arguments.data}."
-    (RESULTS / f"{name}.md").write_text(f"{title}\n\n{text}", encoding="utf-8")
+    (RESULTS / f"{name_of(options)}.md").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
