@@ -55,3 +55,18 @@ def test_input_is_not_changed(x):
     scaler = GeneScaler.fit(x, np.arange(40))
     scaler.inverse(scaler.transform(x), x)
     np.testing.assert_array_equal(x, before)
+
+
+def test_what_did_not_change_comes_back_exactly():
+    rng = np.random.default_rng(0)
+    x = rng.uniform(1, 9, size=(40, 6)).astype(np.float32)
+    x[:, 2] = 3.3  # a gene that does not vary
+    scaler = GeneScaler.fit(x, np.arange(20))  # the others may lie outside the range
+    before = scaler.transform(x)
+    after = before.copy()
+    after[:, 1] = 0.5
+    found = scaler.inverse(after, x, before)
+    expected = np.clip(x, scaler.minimum, scaler.maximum)
+    np.testing.assert_array_equal(np.delete(found, 1, axis=1), np.delete(expected, 1, axis=1))
+    middle = (scaler.minimum + scaler.maximum)[1] / 2
+    np.testing.assert_allclose(found[:, 1], middle, rtol=1e-6)

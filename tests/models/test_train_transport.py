@@ -173,23 +173,13 @@ def test_many_targets_take_turns(make_trainer, monkeypatch):
     assert {place for drawn in draws for place in drawn} == {0, 1, 2}
 
 
-class Counter(torch.nn.Module):
-    """A generator with one weight."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.weight = torch.nn.Parameter(torch.zeros(1))
-
-    def shut(self, least: float) -> None:
-        """Nothing to shut."""
-
-
 class Stub:
     """A trainer whose validation losses are given, and whose weights count its steps."""
 
     def __init__(self, losses: list[float], max_epochs: int) -> None:
         self.queue = iter(losses)
-        self.averaged = Counter()
+        self.averaged = torch.nn.Linear(1, 1)
+        torch.nn.init.zeros_(self.averaged.weight)
         self.optimizer = torch.optim.SGD(self.averaged.parameters(), lr=0.0)
         self.options = TransportOptions(batch_size=4, max_epochs=max_epochs)
         self.targets, self.fabric = torch.tensor([0]), open_fabric("cpu")
@@ -285,3 +275,16 @@ def test_success_counts_samples_called_the_target_that_they_take_turns_at(make_t
         hits.append(trainer.classifier(moved).argmax().item() == TARGETS[place])
     assert trainer.success(samples) == pytest.approx(np.mean(hits))
     assert np.isnan(trainer.success(Samples(Rows(samples.rows.x[:0]), LABELS[:0])))
+
+
+def test_a_sparse_fit_leaves_alone_what_the_transport_moves_least(make_trainer, samples):
+    trainer, dense = make_trainer(sparsity=0.5), make_trainer()
+    assert (dense.network.gate == 1).all()
+    for place, target in enumerate(TARGETS):
+        others = target != LABELS
+        x, source = samples.rows.x[others], LABELS[others]
+        moved = dense.network.transport(x, source, torch.full((len(x),), place)).clamp(0, 1)
+        size = (moved - x).square().mean(dim=0)
+        open_genes = trainer.network.gate[place].bool()
+        assert open_genes.sum() == N_GENES / 2
+        assert size[open_genes].min() > size[~open_genes].max()

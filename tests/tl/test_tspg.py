@@ -523,3 +523,19 @@ def test_every_gene_order_gives_the_same_perturbation(fitted_many):
         np.testing.assert_array_equal(
             shuffled.layers["xadv"][:, ::-1], model.towards(target).perturb(fitted_many.X)
         )
+
+
+def test_a_sparse_fit_leaves_genes_alone(build):
+    adata = build({"liver": 60, "lung": 60, "thyroid": 60}, n_genes=40)
+    # Half of the genes do not differ between the tissues.
+    noise = 0.2 * np.random.default_rng(0).random(adata.shape, dtype=np.float32)
+    adata.X = noise + 1
+    adata.X[:, :20] += adata.obs["tissue"].cat.codes.to_numpy(np.float32)[:, None]
+    adata.X[0], adata.X[1] = 0, 5
+    adata.obs["part"] = "train"
+    adata.obs.loc[adata.obs_names[::4], "part"] = "test"
+    fit(adata, sparsity=0.5, held_out="part")
+    others = (adata.obs["tissue"] != "lung").to_numpy()
+    moved = (adata.layers["xadv"] != adata.X)[others].any(axis=0)
+    assert moved.tolist() == [True] * 20 + [False] * 20
+    assert adata.uns["tspg"]["params"]["sparsity"] == 0.5

@@ -61,7 +61,9 @@ class GeneScaler:
         scaled[:, self.varying] = self.transform(expression)
         return scaled
 
-    def inverse(self, scaled: np.ndarray, original: np.ndarray) -> np.ndarray:
+    def inverse(
+        self, scaled: np.ndarray, original: np.ndarray, before: np.ndarray | None = None
+    ) -> np.ndarray:
         """Scaled values in input units; genes that do not vary are taken from `original`.
 
         Parameters
@@ -70,10 +72,16 @@ class GeneScaler:
             Samples × varying genes, in [0, 1].
         original
             The same samples × all genes, in input units.
+        before
+            The original as scaled, samples × varying genes: where it still has the same value, that
+            of `original` (clipped) is taken, without the rounding of the way there and back.
         """
         varying = self.varying
         low, high = self.minimum[varying], self.maximum[varying]
         values = np.clip(scaled * (high - low) + low, low, high)
+        if before is not None:
+            own = original if varying.all() else original[:, varying]
+            np.copyto(values, np.clip(own, low, high), where=scaled == before, casting="same_kind")
         if varying.all():
             return values.astype(np.float32, copy=False)
         restored = original.astype(np.float32)

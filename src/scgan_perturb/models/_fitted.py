@@ -264,7 +264,7 @@ def apply_network(
             if not np.isfinite(block).all():
                 msg = "The expression holds NaN or infinite values; fill or remove them first."
                 raise ValueError(msg)
-            x = torch.from_numpy(classifier.scaler.transform(block)).to(device)
-            values = network(x).cpu().numpy()
-            result[rows] = classifier.scaler.inverse(values, block) if width is None else values
+            x = classifier.scaler.transform(block)
+            values = network(torch.from_numpy(x).to(device)).cpu().numpy()
+            result[rows] = classifier.scaler.inverse(values, block, x) if width is None else values
     return result

@@ -11,7 +11,7 @@ import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ._epochs import Record, check_losses, run_epochs
-from ._factors import find_factors
+from ._factors import MAX_SAMPLES, find_factors
 from ._losses import LossWeights, adversarial_loss, energy_loss
 from ._networks import initialise
 from ._transport_generator import TransportGenerator
@@ -25,13 +25,11 @@ if TYPE_CHECKING:
     from ._pools import Pools, Samples
 
 LEARNING_RATE = 3e-4  # at its highest; benchmarks/realism.py
-GATE_LEARNING_RATE = 1e-2  # takes a gate from 1 to 0 in a third of the steps
 WARM_UP = 0.2  # share of the steps in which it rises, lest the first ones spoil the transport
 AVERAGE_DECAY = 0.99  # of the running mean of the weights
 TARGETS_A_STEP = 4  # at most: each needs samples enough to tell two distributions apart
 N_STEPS = 300  # for one target, a multiple of it for many; benchmarks/realism.py
 MAX_MULTIPLE = 2
-CLOSED = 0.05  # a gate below it is shut for good once the fit is done
 LOSS_NAMES = ("loss_generator", "loss_adv", "loss_td", "loss_energy")
 
 
@@ -93,16 +91,29 @@ class TransportTrainer:
         initialise(network, seed)
         network.set_up(statistics, targets, factors)
         self.network = cast("TransportGenerator", fabric.to_device(network))
+        self._shut_gates()
         self.average = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(AVERAGE_DECAY))
-        network.gate.requires_grad_(options.sparsity > 0)
-        parts = [{"params": list(network.correction.parameters()), "lr": LEARNING_RATE}]
-        if options.sparsity:
-            parts.append({"params": [network.gate.weight], "lr": GATE_LEARNING_RATE})
-        optimizer = torch.optim.Adam(parts, fused=True)
+        optimizer = torch.optim.Adam(network.correction.parameters(), LEARNING_RATE, fused=True)
         self.generator, self.optimizer = fabric.setup(self.network, optimizer)
         self.probabilities = self._say(samples.rows)
         self.distances = torch.stack([self._typical_distance(t) for t in self.targets])
         self.deviations = statistics.spread.sum(dim=1) * math.sqrt(2 / math.pi)
+
+    @torch.no_grad()
+    def _shut_gates(self) -> None:
+        """Leave the genes alone that the transport moves least, as many as sparsity says."""
+        n_shut = int(self.options.sparsity * self.network.gate.shape[1])
+        if n_shut == 0:
+            return
+        labels, rows = self.samples.labels, self.samples.rows
+        index = torch.randperm(len(rows), generator=self.rng, device=self.rng.device)[:MAX_SAMPLES]
+        x, source = rows[index], labels[index]
+        for place, target in enumerate(self.targets):
+            others = source != target
+            towards = torch.full((int(others.sum()),), place, device=x.device)
+            moved = self.network.transport(x[others], source[others], towards).clamp(0, 1)
+            size = (moved - x[others]).square().mean(dim=0)
+            self.network.gate[place, size.argsort()[:n_shut]] = 0
 
     @torch.inference_mode()
     def _say(self, rows: ScaledRows) -> torch.Tensor:
@@ -175,8 +186,6 @@ class TransportTrainer:
         )
         weights = self.options.weights
         total = weights.adv * terms[0] + weights.td * terms[1] + weights.energy * terms[2]
-        if self.options.sparsity:
-            total = total + self.options.sparsity * network.gate(groups).mean()
         return torch.cat([total[None], terms])
 
     def step(self, pools: Pools) -> torch.Tensor:
@@ -185,9 +194,6 @@ class TransportTrainer:
         self.optimizer.zero_grad()
         self.fabric.backward(losses[0])
         self.optimizer.step()
-        if self.options.sparsity:
-            with torch.no_grad():
-                self.network.gate.weight.clamp_(0, 1)
         self.average.update_parameters(self.network)
         return losses.detach()
 
@@ -244,7 +250,7 @@ def train_transport(
     total_steps = n_steps * n_epochs
     scheduler = torch.optim.lr_scheduler.OneCycleLR(
         trainer.optimizer,
-        [part["lr"] for part in trainer.optimizer.param_groups],
+        LEARNING_RATE,
         total_steps=total_steps,
         pct_start=WARM_UP if WARM_UP * total_steps > 1 else 0.0,  # it cannot rise in one step
         cycle_momentum=False,
@@ -257,7 +263,7 @@ def train_transport(
         losses = [trainer.losses(*batch, trainer.averaged)[0] for batch in batches]
         return torch.stack(losses).mean().item()
 
-    lowest, sparse = validate(), trainer.options.sparsity > 0
+    lowest = validate()
     # No later loss is below NaN: the untrained generator would be returned without a word.
     check_losses({"loss_validation": lowest}, "before the first epoch")
 
@@ -274,12 +280,10 @@ def train_transport(
             **dict(zip(LOSS_NAMES, (total / n_steps).tolist(), strict=True)),
             "loss_validation": loss,
             "held_out_success": trainer.success(held_out),
-            **({"share_of_genes": best.share_of_genes(CLOSED)} if sparse else {}),
         }
 
     # No early stop: the validation loss falls last, when the learning rate does.
     history = run_epochs(run_epoch, n_epochs, description=description, progress_bar=progress_bar)
-    best.shut(CLOSED)
     return best.eval(), history
 
 

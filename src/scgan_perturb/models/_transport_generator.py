@@ -89,11 +89,12 @@ class TransportGenerator(nn.Module):
     axes: torch.Tensor
     maps: torch.Tensor
     rest: torch.Tensor
+    gate: torch.Tensor
 
     def __init__(self, n_genes: int, n_classes: int, n_targets: int, n_factors: int) -> None:
         super().__init__()
         self.correction = Correction(n_genes, n_targets)
-        self.gate = nn.Embedding(n_targets, n_genes)
+        self.register_buffer("gate", torch.ones(n_targets, n_genes))
         self.register_buffer("mean", torch.zeros(n_classes, n_genes))
         self.register_buffer("spread", torch.ones(n_classes, n_genes))
         self.register_buffer("familiar", torch.ones(()))
@@ -113,16 +114,7 @@ class TransportGenerator(nn.Module):
         self.maps.copy_(factors.maps)
         self.rest.copy_(factors.rest)
         nn.init.zeros_(self.correction.output.weight)
-        nn.init.ones_(self.gate.weight)
-
-    def share_of_genes(self, least: float) -> float:
-        """Share of the genes whose gate is at least so wide, over all targets."""
-        return (self.gate.weight >= least).float().mean().item()
-
-    @torch.no_grad()
-    def shut(self, least: float) -> None:
-        """Close the gates that are not at least so wide."""
-        self.gate.weight.masked_fill_(self.gate.weight < least, 0)
+        self.gate.fill_(1)
 
     def forward(
         self, x: torch.Tensor, probabilities: torch.Tensor, target: torch.Tensor
@@ -158,7 +150,7 @@ class TransportGenerator(nn.Module):
         moved = torch.addcmul(self.mean[of_target], self.spread[of_target], kept)
         remaining = 1 - probabilities.gather(1, of_target[:, None])
         change = moved - x + familiarity * self.correction(x, target)
-        return remaining * self.gate(target) * change
+        return remaining * self.gate[target] * change
 
     def transport(
         self, x: torch.Tensor, source: torch.Tensor, target: torch.Tensor

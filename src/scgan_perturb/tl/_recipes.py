@@ -172,6 +172,7 @@ RECIPES = {
         },
     ),
 }
+MOST = {"shrinkage": 1, "sparsity": 0.999}
 OPTIONS = (*(f"weight_{term}" for term in WEIGHTS), "kappa", "sparsity", "shrinkage")
 
 
@@ -199,7 +200,7 @@ def recipe_params(recipe: str, params: dict[str, Any]) -> dict[str, Any]:
     check_count("batch_size", stored["batch_size"], least=2)
     for name in OPTIONS:
         if name in stored and stored[name] != "ledoit-wolf":
-            most = {"most": 1} if name == "shrinkage" else {}
+            most = {"most": MOST[name]} if name in MOST else {}
             check_number(name, stored[name], least=0, **most)
     return stored
 

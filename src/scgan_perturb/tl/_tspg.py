@@ -126,8 +126,9 @@ def fit_tspg(
     kappa
         Lead over the best other class, in logits, that G is asked for (equation 2).
     sparsity
-        Weight of the share of genes that are perturbed; with more of it fewer genes change, and
-        samples are less real. None or 0 to let all genes change; recipe "transport" only.
+        Share of the genes that are left alone, below 1: those that the transport moves least, for
+        each target. With more of it samples are less real, see the docs for how much; recipe
+        "transport" only.
     shrinkage
         Share by which the target's covariance is shrunk towards a multiple of the identity,
         for targets with few samples; `"ledoit-wolf"` estimates it; recipe "paper" only.
