@@ -28,8 +28,8 @@ LEARNING_RATE = 3e-4  # at its highest; benchmarks/realism.py
 WARM_UP = 0.2  # share of the steps in which it rises, lest the first ones spoil the transport
 AVERAGE_DECAY = 0.99  # of the running mean of the weights
 TARGETS_A_STEP = 4  # at most: each needs samples enough to tell two distributions apart
-N_STEPS = 300  # for one target, a multiple of it for many; benchmarks/realism.py
-MAX_MULTIPLE = 2
+N_STEPS = 100  # for one target, a multiple of it for many; benchmarks/realism.py
+MAX_MULTIPLE = 4
 LOSS_NAMES = ("loss_generator", "loss_adv", "loss_td", "loss_energy")
 
 
