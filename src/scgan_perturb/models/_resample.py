@@ -24,8 +24,8 @@ def resampled_models(
 ) -> Iterator[PerturbationModel]:
     """Bootstrap: the means and spreads of the classes from samples drawn anew with replacement.
 
-    The trained correction stays the same, so what is varied is the transport, which makes up
-    nearly all of a perturbation.
+    The factors and the trained correction stay the same; means and spreads make up nearly all of a
+    perturbation.
 
     Parameters
     ----------
