@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from scipy import sparse
@@ -172,7 +172,7 @@ class PerturbationModel:
                 len(np.atleast_2d(self.weights.get("axes", ()))),
             )
         return TransportPerturber(
-            from_arrays(generator, self.weights),
+            cast("TransportGenerator", from_arrays(generator, self.weights)),
             self.classifier.network(),
             self.targets.index(self.target),
         )
