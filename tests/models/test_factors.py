@@ -72,7 +72,7 @@ def test_moved_deviations_vary_together_as_those_of_the_target(rng):
     x[labels == 2] += 2 * rng.normal(size=(300, 1)) * loading  # the genes of class 2 go together
     ones = torch.ones(3, n_genes)
     samples = Samples(Rows(torch.tensor(x, dtype=torch.float32)), torch.from_numpy(labels))
-    factors = find_factors(samples, ClassStatistics(0 * ones, ones, 1.0), torch.tensor([2]), seed=0)
+    factors = find_factors(samples, ClassStatistics(0 * ones, ones), torch.tensor([2]), seed=0)
     axes, turn, rest = factors.axes.numpy(), factors.maps[0].numpy(), factors.rest[0].numpy()
     u = x[labels != 2]
     moved = u @ axes.T @ turn @ axes + rest * (u - u @ axes.T @ axes)
@@ -88,7 +88,7 @@ def test_the_rest_takes_the_spread_of_the_target(monkeypatch, rng):
     x[labels == 1, 3] *= 2
     ones = torch.ones(2, 5)
     samples = Samples(Rows(torch.tensor(x, dtype=torch.float32)), torch.from_numpy(labels))
-    rest = find_factors(samples, ClassStatistics(0 * ones, ones, 1.0), torch.tensor([1]), 0).rest[0]
+    rest = find_factors(samples, ClassStatistics(0 * ones, ones), torch.tensor([1]), 0).rest[0]
     squares = [np.square(x[labels == c]).sum(axis=0) for c in (0, 1)]
     variance = (squares[1] + 5 * squares[0] / 300) / (300 + 5)
     np.testing.assert_allclose(rest[1:], np.sqrt(variance / (squares[0] / 300))[1:], rtol=2e-2)
@@ -98,7 +98,7 @@ def test_the_rest_takes_the_spread_of_the_target(monkeypatch, rng):
 def test_many_samples_are_drawn_from_the_same_way_with_a_seed(monkeypatch):
     monkeypatch.setattr(_factors, "MAX_SAMPLES", 20)
     samples = Samples(Rows(torch.rand(60, 4)), torch.arange(60) % 2)
-    statistics = ClassStatistics(torch.full((2, 4), 0.5), torch.ones(2, 4), 1.0)
+    statistics = ClassStatistics(torch.full((2, 4), 0.5), torch.ones(2, 4))
     one, same, other = (find_factors(samples, statistics, torch.tensor([0]), s) for s in (1, 1, 2))
     assert torch.equal(one.maps, same.maps)
     assert not torch.equal(one.axes, other.axes)

@@ -7,7 +7,7 @@ import torch
 from scgan_perturb.models._class_statistics import ClassStatistics
 from scgan_perturb.models._factors import Factors
 from scgan_perturb.models._networks import initialise
-from scgan_perturb.models._transport_generator import TransportGenerator
+from scgan_perturb.models._transport_generator import FADES, TransportGenerator
 
 N_GENES, SIZE = 6, 10
 TARGETS = (2, 0)  # of three classes
@@ -29,8 +29,8 @@ def generator() -> TransportGenerator:
     mean, spread, axes, maps, rest = (
         torch.tensor(part, dtype=torch.float32) for part in (MEAN, SPREAD, AXES, MAPS, REST)
     )
-    statistics, factors = ClassStatistics(mean, spread, FAMILIAR), Factors(axes, maps, rest)
-    network.set_up(statistics, torch.tensor(TARGETS), factors)
+    statistics, factors = ClassStatistics(mean, spread), Factors(axes, maps, rest)
+    network.set_up(statistics, torch.tensor(TARGETS), factors, FAMILIAR)
     return network
 
 
@@ -51,10 +51,11 @@ def speaking(generator) -> TransportGenerator:
 
 
 def samples_at(distance: float) -> np.ndarray:
-    """Samples of the source class, as far from its mean as asked, relative to its spread."""
-    deviations = RNG.normal(size=(SIZE, N_GENES)) * SPREAD[SOURCE]
-    length = np.sqrt((deviations**2).sum(axis=1) / (SPREAD[SOURCE] ** 2).sum())
-    return MEAN[SOURCE] + deviations * (distance / length)[:, None]
+    """Samples of the source class, whose deviations leave the axes as far as asked."""
+    u = RNG.normal(size=(SIZE, N_GENES))
+    rest = u - u @ AXES.T @ AXES
+    u += rest * (distance / np.sqrt(np.square(rest).mean(axis=1, keepdims=True)) - 1)
+    return MEAN[SOURCE] + SPREAD[SOURCE] * u
 
 
 def said(p_target: float = 0.0, p_source: float = 1.0, target: int = 0) -> torch.Tensor:
@@ -97,8 +98,8 @@ def test_an_unfamiliar_sample_lands_within_one_spread_of_the_target(speaking):
     assert (np.abs(found - MEAN[t]) <= SPREAD[t] + 1e-6).all()
 
 
-def test_between_familiar_and_twice_that_both_are_mixed(generator):
-    x, t = samples_at(1.25 * FAMILIAR), TARGETS[0]
+def test_a_little_beyond_the_familiar_both_are_mixed(generator):
+    x, t = samples_at((1 + 0.25 * FADES) * FAMILIAR), TARGETS[0]
     u = (x - MEAN[SOURCE]) / SPREAD[SOURCE]
     expected = MEAN[t] + SPREAD[t] * (0.75 * turned(x, 0) + 0.25 * u.clip(-1, 1))
     np.testing.assert_allclose(apply(generator, x, said()), expected.clip(0, 1), atol=1e-5)

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from ..data._rows import ScaledRows
 
 PRIOR_SAMPLES = 5  # weight of the variance within all classes, in samples; benchmarks/realism.py
-FAMILIAR_SHARE = 0.99  # of the training samples
 MIN_SPREAD = 1e-3  # in scaled units, for genes that do not vary within classes
 BLOCK = 512  # samples at a time
 
@@ -26,14 +25,10 @@ class ClassStatistics:
     ----------
     mean, spread
         Expected expression of each class and its standard deviation, classes × genes.
-    familiar
-        Distance from its class mean, relative to the spread of the class, within which nearly
-        all training samples lie; at least 1.
     """
 
     mean: torch.Tensor
     spread: torch.Tensor
-    familiar: float
 
 
 def class_statistics(rows: ScaledRows, labels: torch.Tensor, n_classes: int) -> ClassStatistics:
@@ -65,12 +60,7 @@ def class_statistics(rows: ScaledRows, labels: torch.Tensor, n_classes: int) -> 
     variance = (deviations + PRIOR_SAMPLES * within) / (counts - 1 + PRIOR_SAMPLES)
     mean = _shrunk_means(mean, counts, within)
     spread = variance.sqrt().clamp_(min=MIN_SPREAD).float()
-    distances = torch.cat(
-        [relative_distance(x - mean[labels[i]], spread[labels[i]]) for i, x in _blocks(rows)]
-    )
-    familiar = distances.sort().values[int(FAMILIAR_SHARE * (len(distances) - 1))]
-    # Where classes hardly vary all distances are about 0, and still no sample is unfamiliar.
-    return ClassStatistics(mean, spread, max(float(familiar), 1.0))
+    return ClassStatistics(mean, spread)
 
 
 def _shrunk_means(mean: torch.Tensor, counts: torch.Tensor, within: torch.Tensor) -> torch.Tensor:
@@ -89,15 +79,6 @@ def _shrunk_means(mean: torch.Tensor, counts: torch.Tensor, within: torch.Tensor
     own = torch.where(error > 0, between * precision, 1.0)
     centre = (precision * mean).sum(dim=0) / precision.sum(dim=0)
     return (centre + own * (mean - centre)).float()
-
-
-def relative_distance(deviations: torch.Tensor, spread: torch.Tensor) -> torch.Tensor:
-    """Length of each sample's deviation from a class mean, relative to the spread of the class.
-
-    About 1 for a sample of the class. A ratio of sums over genes, so that genes which hardly vary
-    in the class cannot dominate it.
-    """
-    return (deviations.square().sum(dim=1) / spread.square().sum(dim=1)).sqrt()
 
 
 def _blocks(rows: ScaledRows) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:

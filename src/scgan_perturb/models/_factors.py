@@ -89,13 +89,16 @@ def find_factors(
 def principal_axes(deviations: torch.Tensor) -> torch.Tensor:
     """The directions of greatest variance, orthonormal, at most N_FACTORS × genes.
 
+    No more than half of the genes, so that deviations have something left outside.
+
     From the products of samples, which are fewer than genes: seconds where a decomposition of
     samples × genes takes minutes.
     """
     wide = len(deviations) < deviations.shape[1]
     products = (deviations @ deviations.T if wide else deviations.T @ deviations).double()
     variances, vectors = torch.linalg.eigh(products)
-    kept = (variances > 1e-6 * variances[-1].clamp_min(1e-30)).nonzero().flatten()[-N_FACTORS:]
+    n_factors = min(N_FACTORS, max(deviations.shape[1] // 2, 1))
+    kept = (variances > 1e-6 * variances[-1].clamp_min(1e-30)).nonzero().flatten()[-n_factors:]
     axes = vectors[:, kept].T
     if wide:
         axes = axes @ deviations.double() / variances[kept].sqrt()[:, None]

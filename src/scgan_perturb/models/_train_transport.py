@@ -12,6 +12,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ._epochs import Record, check_losses, run_epochs
 from ._factors import MAX_SAMPLES, find_factors
+from ._familiarity import familiar_distance
 from ._losses import LossWeights, adversarial_loss, energy_loss
 from ._networks import initialise
 from ._transport_generator import TransportGenerator
@@ -89,7 +90,8 @@ class TransportTrainer:
                 samples.rows.n_genes, len(statistics.mean), len(self.targets), len(factors.axes)
             )
         initialise(network, seed)
-        network.set_up(statistics, targets, factors)
+        familiar = familiar_distance(samples, len(statistics.mean), seed)
+        network.set_up(statistics, targets, factors, familiar)
         self.network = cast("TransportGenerator", fabric.to_device(network))
         self._shut_gates()
         self.average = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(AVERAGE_DECAY))

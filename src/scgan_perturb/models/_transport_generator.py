@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from ._class_statistics import relative_distance
+from ._familiarity import remainder
 from ._networks import BOTTLENECK_UNITS, N_RESIDUAL_BLOCKS
 
 if TYPE_CHECKING:
     from ._class_statistics import ClassStatistics
     from ._factors import Factors
+
+FADES = 0.25  # share of the familiar distance beyond it, in which familiarity falls to 0
 
 
 def _hidden(n_in: int, n_out: int) -> nn.Sequential:
@@ -66,11 +68,11 @@ class TransportGenerator(nn.Module):
     T is the Gaussian transport μ_t + σ_t·M_t(u), u = (x − μ_s)/σ_s, from the class s that the
     classifier f gives the sample; M_t turns the factors of u, in which genes vary together, into
     those of t. h is the trained correction. A sample that f calls the target
-    with probability p_t is left alone in that measure. φ is 1 for samples as far from their class
-    as training samples are, and falls to 0 at twice that distance: an unfamiliar sample is not of
-    class s, so u tells what kind it is and not how it differs from its kind. Its u is then
-    limited to ±1, its factors stay, and h, which knows no such samples, does not speak. g_t is 1, or 0 for genes
-    that a sparse fit leaves alone.
+    with probability p_t is left alone in that measure. φ is 1 for samples that lie as
+    near the factors as nearly all samples of known classes do, and falls to 0 a quarter beyond: an
+    unfamiliar sample is not of class s, so u tells what kind it is and not how it differs from its
+    kind. Its u is then limited to ±1, its factors stay, and h, which knows no such samples, does
+    not speak. g_t is 1, or 0 for genes that a sparse fit leaves alone.
 
     Parameters
     ----------
@@ -104,11 +106,17 @@ class TransportGenerator(nn.Module):
         self.register_buffer("rest", torch.ones(n_targets, n_genes))
 
     @torch.no_grad()
-    def set_up(self, statistics: ClassStatistics, targets: torch.Tensor, factors: Factors) -> None:
+    def set_up(
+        self,
+        statistics: ClassStatistics,
+        targets: torch.Tensor,
+        factors: Factors,
+        familiar: float,
+    ) -> None:
         """Give the transport its classes, the positions of the targets among them, and factors."""
         self.mean.copy_(statistics.mean)
         self.spread.copy_(statistics.spread)
-        self.familiar.fill_(statistics.familiar)
+        self.familiar.fill_(familiar)
         self.targets.copy_(targets)
         self.axes.copy_(factors.axes)
         self.maps.copy_(factors.maps)
@@ -142,10 +150,9 @@ class TransportGenerator(nn.Module):
         """P before clipping, samples × genes."""
         of_target = self.targets[target].long()
         source = probabilities.argmax(dim=1)
-        deviations, spread = x - self.mean[source], self.spread[source]
-        distance = relative_distance(deviations, spread)
-        familiarity = (2 - distance / self.familiar).clamp(0, 1)[:, None]
-        standardised = deviations / spread
+        standardised = (x - self.mean[source]) / self.spread[source]
+        excess = remainder(standardised, self.axes) / self.familiar - 1
+        familiarity = (1 - excess / FADES).clamp(0, 1)[:, None]
         kept = torch.lerp(standardised.clamp(-1, 1), self.turned(standardised, target), familiarity)
         moved = torch.addcmul(self.mean[of_target], self.spread[of_target], kept)
         remaining = 1 - probabilities.gather(1, of_target[:, None])

@@ -1,0 +1,80 @@
+"""How far from its class a sample may be that is of a known class."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from ._class_statistics import class_statistics
+from ._factors import MAX_SAMPLES, principal_axes
+
+if TYPE_CHECKING:
+    from ..data._rows import ScaledRows
+    from ._pools import Samples
+
+LEFT_OUT = 0.2  # of each class, to measure
+FAMILIAR_SHARE = 0.95  # of them
+
+
+class _Chosen:
+    """Some of the rows."""
+
+    def __init__(self, rows: ScaledRows, index: torch.Tensor) -> None:
+        self._rows, self._index = rows, index
+        self.device, self.n_genes = rows.device, rows.n_genes
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def __getitem__(self, index: torch.Tensor) -> torch.Tensor:
+        return self._rows[self._index[index]]
+
+
+def remainder(standardised: torch.Tensor, axes: torch.Tensor) -> torch.Tensor:
+    """Root mean square, over genes, of what the axes leave of each sample's deviation.
+
+    Samples of one class deviate along axes that the classes share. What lies outside tells a class
+    that was never seen, far better than the length of the whole.
+    """
+    rest = standardised - (standardised @ axes.T) @ axes
+    return rest.square().mean(dim=1).sqrt()
+
+
+def familiar_distance(samples: Samples, n_classes: int, seed: int) -> float:
+    """The remainder within which nearly all samples of known classes lie.
+
+    Measured on samples that had no part in means, spreads and axes: those that had are nearer.
+    Infinite where classes are too small to leave any out.
+
+    Parameters
+    ----------
+    samples
+        Training samples, of each class at least one.
+    n_classes
+        Number of classes.
+    seed
+        Seed of the draw of those that are left out.
+    """
+    rng = np.random.default_rng(seed)
+    labels = samples.labels.cpu().numpy()
+    parts: list[tuple[np.ndarray, np.ndarray]] = []
+    for label in range(n_classes):
+        members = rng.permutation(np.flatnonzero(labels == label))
+        members = members[: max(MAX_SAMPLES // n_classes, 2)]
+        n_out = int(LEFT_OUT * len(members))
+        parts.append((members[n_out:], members[:n_out]))
+    kept, left_out = (torch.from_numpy(np.concatenate(part)) for part in zip(*parts, strict=True))
+    if len(left_out) == 0:
+        return float("inf")
+    kept, left_out = (index.to(samples.labels.device) for index in (kept, left_out))
+    chosen = _Chosen(samples.rows, kept)
+    statistics = class_statistics(chosen, samples.labels[kept], n_classes)  # type: ignore[arg-type]
+
+    def standardised(index: torch.Tensor) -> torch.Tensor:
+        own = samples.labels[index]
+        return (samples.rows[index] - statistics.mean[own]) / statistics.spread[own]
+
+    distances = remainder(standardised(left_out), principal_axes(standardised(kept)))
+    return float(torch.quantile(distances.double(), FAMILIAR_SHARE))
