@@ -15,6 +15,7 @@ from ._factors import MAX_SAMPLES, find_factors
 from ._familiarity import familiar_distance
 from ._losses import LossWeights, adversarial_loss, energy_loss
 from ._networks import initialise
+from ._perturber import transport
 from ._transport_generator import TransportGenerator
 
 if TYPE_CHECKING:
@@ -207,8 +208,7 @@ class TransportTrainer:
         for index in torch.arange(len(samples.rows)).split(self.options.batch_size):
             place = (index % n_targets).to(self.targets.device)
             x = samples.rows[index]
-            said = self.classifier(x).softmax(dim=1)
-            called = self.judge(self.averaged(x, said, place)).argmax(dim=1)
+            called = self.judge(transport(self.averaged, self.classifier, x, place)).argmax(dim=1)
             own = samples.labels[index.to(samples.labels.device)] == self.targets[place]
             hits.append((called == self.targets[place])[~own])
         return torch.cat(hits).float().mean().item() if hits else float("nan")
