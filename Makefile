@@ -9,7 +9,7 @@ quickstart: $(VENV)/.installed
 	$(BIN)/python tutorials/quickstart.py
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
