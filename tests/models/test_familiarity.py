@@ -6,8 +6,8 @@ import torch
 
 from scgan_perturb.models import _familiarity
 from scgan_perturb.models._class_statistics import class_statistics
-from scgan_perturb.models._factors import find_factors
-from scgan_perturb.models._familiarity import familiar_distance, remainder
+from scgan_perturb.models._factors import find_factors, split
+from scgan_perturb.models._familiarity import familiar_distance, root_mean_square
 from scgan_perturb.models._pools import Samples
 from tests.models.rows import Rows
 
@@ -27,6 +27,10 @@ def world():
         return torch.tensor(x, dtype=torch.float32)
 
     return draw
+
+
+def remainder(u: torch.Tensor, axes: torch.Tensor) -> torch.Tensor:
+    return root_mean_square(split(u, axes)[1])
 
 
 def samples_of(x: torch.Tensor, labels: np.ndarray) -> Samples:

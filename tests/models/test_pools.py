@@ -2,17 +2,30 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from scipy.stats import chisquare
 
-from scgan_perturb.models._pools import make_pools
+from scgan_perturb.models._pools import Pool, make_pools
 from scgan_perturb.tl._recipes import VALIDATION_SHARE, _validation
 
 LABELS = torch.tensor([0, 0, 0, 1, 1, 1, 2, 2])
 EVERYONE = torch.ones(8, dtype=torch.bool)
 
 
-def pools(targets, is_source=EVERYONE, among=EVERYONE) -> tuple[list, list]:
+def pools(targets, is_source=EVERYONE, among=EVERYONE) -> tuple[list, ...]:
+    """The members of the pools, as many draws show them."""
     found = make_pools(LABELS, torch.tensor(targets), is_source, among)
-    return [p.tolist() for p in found.sources], [p.tolist() for p in found.real]
+    places, rng = torch.arange(len(targets)), torch.Generator().manual_seed(0)
+    drawn = (pool.draw(places, 200, rng) for pool in (found.sources, found.real))
+    return tuple([sorted(set(row)) for row in pool.tolist()] for pool in drawn)
+
+
+def test_each_member_is_drawn_equally_often():
+    pool = Pool([torch.tensor([7]), torch.tensor([3, 5, 9, 11])])
+    drawn = pool.draw(torch.tensor([1, 0]), 8000, torch.Generator().manual_seed(0))
+    assert (drawn[1] == 7).all()
+    counts = np.unique(drawn[0], return_counts=True)
+    assert counts[0].tolist() == [3, 5, 9, 11]
+    assert chisquare(counts[1]).pvalue > 0.01
 
 
 def test_sources_are_the_samples_of_other_classes_and_real_ones_the_targets():

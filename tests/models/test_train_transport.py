@@ -13,7 +13,7 @@ from scgan_perturb.models._device import open_fabric
 from scgan_perturb.models._factors import find_factors
 from scgan_perturb.models._losses import LossWeights
 from scgan_perturb.models._networks import Classifier, initialise
-from scgan_perturb.models._pools import Pools, Samples, make_pools
+from scgan_perturb.models._pools import Pool, Pools, Samples, make_pools
 from scgan_perturb.models._train_transport import (
     LOSS_NAMES,
     TransportOptions,
@@ -138,13 +138,15 @@ def test_the_average_follows_the_weights_slowly(make_trainer, monkeypatch):
     monkeypatch.setattr(_train_transport, "AVERAGE_DECAY", 0.75)
     trainer = make_trainer()
     pools, weights = pools_of(trainer), []
+    output = trainer.network.correction.output
     for _ in range(3):
+        weights.append(output.weight.detach().clone())
         trainer.step(pools)
-        weights.append(trainer.network.correction.output.weight.detach().clone())
+    weights.append(output.weight.detach().clone())
     expected = weights[0]
     for weight in weights[1:]:
         expected = 0.75 * expected + 0.25 * weight
-    found = trainer.average.module.correction.output.weight
+    found = trainer.averaged.correction.output.weight
     torch.testing.assert_close(found, expected)
     assert not torch.equal(found, weights[-1])
 
@@ -208,7 +210,7 @@ def train_on(losses: list[float], max_epochs: int | None = None) -> tuple[float,
 
 
 def pools_stub(*_) -> Pools:
-    return Pools([], [])
+    return Pools(*[Pool([torch.tensor([0])])] * 2)
 
 
 @pytest.fixture
@@ -271,7 +273,7 @@ def test_success_counts_samples_called_the_target_that_they_take_turns_at(make_t
         if label == TARGETS[place]:
             continue
         said = trainer.classifier(x[None]).softmax(dim=1)
-        moved = trainer.average.module(x[None], said, torch.tensor([place]))
+        moved = trainer.averaged(x[None], said, torch.tensor([place]))
         hits.append(trainer.classifier(moved).argmax().item() == TARGETS[place])
     assert trainer.success(samples) == pytest.approx(np.mean(hits))
     assert np.isnan(trainer.success(Samples(Rows(samples.rows.x[:0]), LABELS[:0])))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
-from scipy import sparse
+
+from ._expression import blocks, dense
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from ._expression import Matrix
     from ._scaling import GeneScaler
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class ScaledRows:
     """Chosen rows of a matrix; indexing gives them as scaled float32 tensors on a device.
 
-    A dense matrix is scaled once and held on the device; a sparse one stays sparse and is
-    densified batch by batch.
+    On the CPU the matrix stays as it is, sparse or dense, and each batch is scaled by itself. On
+    another device a dense one is scaled once and held there.
 
     Parameters
     ----------
@@ -35,28 +35,33 @@ class ScaledRows:
     def __init__(
         self, expression: Matrix, rows: np.ndarray, scaler: GeneScaler, device: torch.device
     ) -> None:
-        self._scaler = scaler
-        self.device = device
-        self._rows: Matrix | torch.Tensor = (
-            expression[rows]
-            if sparse.issparse(expression)
-            else torch.from_numpy(scaler.transform(expression, rows)).to(device)
-        )
-        self._n_rows = len(rows)
+        self._expression, self._rows, self.device = expression, rows, device
+        varying = scaler.varying
+        self._genes = None if varying.all() else np.flatnonzero(varying)
+        low, span = scaler.minimum[varying], (scaler.maximum - scaler.minimum)[varying]
+        self._low, self._span = (torch.from_numpy(ends).to(device) for ends in (low, span))
+        self._held: torch.Tensor | None = None
+        if device.type != "cpu" and isinstance(expression, np.ndarray) and len(rows):
+            self._held = torch.cat([self._scaled(rows[block]) for block in blocks(len(rows))])
 
     def __len__(self) -> int:
-        return self._n_rows
+        return len(self._rows)
 
     @property
     def n_genes(self) -> int:
         """Number of varying genes, the width of the tensors."""
-        return int(self._scaler.varying.sum())
+        return len(self._low)
 
     def __getitem__(self, index: torch.Tensor) -> torch.Tensor:
-        if isinstance(self._rows, torch.Tensor):
-            return self._rows[index]
-        block = self._scaler.transform(self._rows, index.cpu().numpy())
-        return torch.from_numpy(block).to(self.device)
+        if self._held is not None:
+            return self._held[index]
+        return self._scaled(self._rows[index.cpu().numpy()])
+
+    def _scaled(self, rows: np.ndarray) -> torch.Tensor:
+        block = dense(self._expression[rows])
+        block = block if self._genes is None else block[:, self._genes]
+        x = torch.from_numpy(block).to(self.device)
+        return x.sub_(self._low).div_(self._span).clamp_(0, 1)
 
     def all(self) -> torch.Tensor:
         """All rows at once."""

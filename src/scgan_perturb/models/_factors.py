@@ -73,17 +73,20 @@ def find_factors(
     maps, rest = [], []
     for target in targets.tolist():
         parts = [standardised(np.flatnonzero((labels == target) == own)) for own in (False, True)]
-        scores = [part @ axes.T for part in parts]
+        scores, left = zip(*(split(part, axes) for part in parts), strict=True)
         maps.append(optimal_map(*(score.double().cpu().numpy() for score in scores)))
-        others, own = (
-            (part - score @ axes).square().sum(dim=0)
-            for part, score in zip(parts, scores, strict=True)
-        )
+        others, own = (rest.square().sum(dim=0) for rest in left)
         others /= len(parts[0])
         variance = (own + PRIOR_SAMPLES * others) / (len(parts[1]) + PRIOR_SAMPLES)
         rest.append(torch.where(others > 0, variance / others, 1.0).sqrt())
     stacked = torch.from_numpy(np.stack(maps)).to(axes)
     return Factors(axes, stacked, torch.stack(rest))
+
+
+def split(deviations: torch.Tensor, axes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The factors of deviations, samples × factors, and what they leave, samples × genes."""
+    factors = deviations @ axes.T
+    return factors, torch.addmm(deviations, factors, axes, alpha=-1)
 
 
 def principal_axes(deviations: torch.Tensor) -> torch.Tensor:

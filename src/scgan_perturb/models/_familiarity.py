@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from ._class_statistics import class_statistics
-from ._factors import MAX_SAMPLES, principal_axes
+from ._factors import MAX_SAMPLES, principal_axes, split
 
 if TYPE_CHECKING:
     from ..data._rows import ScaledRows
@@ -32,14 +33,13 @@ class _Chosen:
         return self._rows[self._index[index]]
 
 
-def remainder(standardised: torch.Tensor, axes: torch.Tensor) -> torch.Tensor:
-    """Root mean square, over genes, of what the axes leave of each sample's deviation.
+def root_mean_square(rest: torch.Tensor) -> torch.Tensor:
+    """Over genes, of what the axes leave of each sample's deviation.
 
     Samples of one class deviate along axes that the classes share. What lies outside tells a class
     that was never seen, far better than the length of the whole.
     """
-    rest = standardised - (standardised @ axes.T) @ axes
-    return rest.square().mean(dim=1).sqrt()
+    return torch.linalg.vector_norm(rest, dim=1) / math.sqrt(rest.shape[1])
 
 
 def familiar_distance(samples: Samples, n_classes: int, seed: int) -> float:
@@ -76,5 +76,6 @@ def familiar_distance(samples: Samples, n_classes: int, seed: int) -> float:
         own = samples.labels[index]
         return (samples.rows[index] - statistics.mean[own]) / statistics.spread[own]
 
-    distances = remainder(standardised(left_out), principal_axes(standardised(kept)))
+    _, rest = split(standardised(left_out), principal_axes(standardised(kept)))
+    distances = root_mean_square(rest)
     return float(torch.quantile(distances.double(), FAMILIAR_SHARE))

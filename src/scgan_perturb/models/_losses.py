@@ -75,7 +75,9 @@ def energy_loss(perturbed: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
         Groups × samples × genes, at least two perturbed samples a group.
     """
     n_samples = perturbed.shape[1]
-    among = _distances(perturbed, perturbed).sum(dim=(1, 2)) / (n_samples * (n_samples - 1))
+    # Distances are symmetric: the gradient of one side, twice, saves the product of the other.
+    among = _distances(perturbed, perturbed.detach()).sum(dim=(1, 2))
+    among = (2 * among - among.detach()) / (n_samples * (n_samples - 1))
     return 2 * _distances(perturbed, real).mean(dim=(1, 2)) - among
 
 

@@ -19,32 +19,59 @@ if TYPE_CHECKING:
 LEARNING_RATE = 1e-3  # paper, section 2.2
 
 
+class ClassifierTrainer:
+    """The network f, its optimiser and one training step (cross-entropy; paper, section 2.2).
+
+    Parameters
+    ----------
+    n_genes, n_classes
+        Shape of the network.
+    seed
+        Seed of initial weights and order of the samples.
+    fabric
+        The device.
+    """
+
+    def __init__(self, n_genes: int, n_classes: int, *, seed: int, fabric: Fabric) -> None:
+        with torch.device("meta"):
+            self.network = Classifier(n_genes, n_classes)
+        initialise(self.network, seed)
+        self.fabric = fabric
+        self.rng = torch.Generator(fabric.device).manual_seed(seed)
+        optimizer = torch.optim.Adam(self.network.parameters(), lr=LEARNING_RATE, fused=True)
+        self.model, self.optimizer = fabric.setup(self.network, optimizer)
+
+    def step(self, x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Update f on one batch; returns the loss."""
+        loss = cross_entropy(self.model(x), labels)
+        self.optimizer.zero_grad()
+        self.fabric.backward(loss)
+        self.optimizer.step()
+        return loss.detach()
+
+
 def train_classifier(
+    trainer: ClassifierTrainer,
     rows: ScaledRows,
     labels: torch.Tensor,
-    n_classes: int,
     *,
     held_out: tuple[ScaledRows, torch.Tensor],
     max_epochs: int,
     batch_size: int,
-    seed: int,
-    fabric: Fabric,
     progress_bar: bool,
 ) -> tuple[nn.Module, list[Record]]:
-    """Train f with cross-entropy (paper, section 2.2).
+    """Train f.
 
     Parameters
     ----------
+    trainer
+        Network and step.
     rows, labels
         Training samples and the positions of their classes.
-    n_classes
-        Number of classes.
     held_out
         Samples that do not train, and their classes, measured after each epoch.
-    max_epochs, batch_size, seed
-        Length of training, samples a step at most, seed of weights and order.
-    fabric
-        The device.
+    max_epochs, batch_size
+        Length of training, samples a step at most.
     progress_bar
         Whether to show progress.
 
@@ -52,29 +79,19 @@ def train_classifier(
     -------
     The network, and for each epoch its mean loss and held-out accuracy.
     """
-    with torch.device("meta"):
-        network = Classifier(rows.n_genes, n_classes)
-    initialise(network, seed)
-    optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE, fused=True)
-    model, optimizer = fabric.setup(network, optimizer)
-    rng = torch.Generator(fabric.device).manual_seed(seed)
-    labels = labels.to(fabric.device)
+    labels = labels.to(trainer.fabric.device)
 
     def run_epoch() -> Record:
-        total, n_steps = torch.zeros((), device=fabric.device), 0
-        for index in shuffled_batches(len(rows), batch_size, rng):
-            loss = cross_entropy(model(rows[index]), labels[index])
-            optimizer.zero_grad()
-            fabric.backward(loss)
-            optimizer.step()
-            total, n_steps = total + loss.detach(), n_steps + 1
+        total, n_steps = torch.zeros((), device=trainer.fabric.device), 0
+        for index in shuffled_batches(len(rows), batch_size, trainer.rng):
+            total, n_steps = total + trainer.step(rows[index], labels[index]), n_steps + 1
         return {
             "loss": total.item() / n_steps,
-            "held_out_accuracy": _accuracy(model, *held_out, batch_size),
+            "held_out_accuracy": _accuracy(trainer.network, *held_out, batch_size),
         }
 
     history = run_epochs(run_epoch, max_epochs, description="classifier", progress_bar=progress_bar)
-    return network.eval(), history
+    return trainer.network.eval(), history
 
 
 @torch.inference_mode()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 import torch
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from ._epochs import Record, check_losses, run_epochs
 from ._factors import MAX_SAMPLES, find_factors
@@ -95,7 +95,8 @@ class TransportTrainer:
         network.set_up(statistics, targets, factors, familiar)
         self.network = cast("TransportGenerator", fabric.to_device(network))
         self._shut_gates()
-        self.average = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(AVERAGE_DECAY))
+        self.averaged = copy.deepcopy(self.network)
+        self._average = get_ema_multi_avg_fn(AVERAGE_DECAY)
         optimizer = torch.optim.Adam(network.correction.parameters(), LEARNING_RATE, fused=True)
         self.generator, self.optimizer = fabric.setup(self.network, optimizer)
         self.probabilities = self._say(samples.rows)
@@ -132,25 +133,14 @@ class TransportTrainer:
         """E‖b − b'‖ of independent samples of a class, the unit of its energy term."""
         return (2 * self.statistics.spread[target].square().sum()).sqrt()
 
-    @property
-    def averaged(self) -> TransportGenerator:
-        """The generator with the running mean of the weights."""
-        return cast("TransportGenerator", self.average.module)
-
     def draw(self, pools: Pools) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Positions of the targets, of samples to perturb and of real ones: groups × samples."""
         n_groups = min(len(self.targets), TARGETS_A_STEP)
         size = max(self.options.batch_size // n_groups, 2)
         chosen = torch.randperm(len(self.targets), generator=self.rng, device=self.rng.device)
-        drawn = [
-            [self._pick(pool[place], size) for pool in (pools.sources, pools.real)]
-            for place in chosen[:n_groups].tolist()
-        ]
-        x, real = (torch.stack(part) for part in zip(*drawn, strict=True))
-        return chosen[:n_groups], x, real
-
-    def _pick(self, pool: torch.Tensor, size: int) -> torch.Tensor:
-        return pool[torch.randint(len(pool), (size,), generator=self.rng, device=self.rng.device)]
+        chosen = chosen[:n_groups]
+        x, real = (pool.draw(chosen, size, self.rng) for pool in (pools.sources, pools.real))
+        return chosen, x, real
 
     def losses(
         self,
@@ -197,7 +187,7 @@ class TransportTrainer:
         self.optimizer.zero_grad()
         self.fabric.backward(losses[0])
         self.optimizer.step()
-        self.average.update_parameters(self.network)
+        self._average(list(self.averaged.parameters()), list(self.network.parameters()), None)
         return losses.detach()
 
     @torch.inference_mode()

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from ._familiarity import remainder
+from ._factors import split
+from ._familiarity import root_mean_square
 from ._networks import BOTTLENECK_UNITS, N_RESIDUAL_BLOCKS
 
 if TYPE_CHECKING:
@@ -149,15 +150,17 @@ class TransportGenerator(nn.Module):
     ) -> torch.Tensor:
         """P before clipping, samples × genes."""
         of_target = self.targets[target].long()
-        source = probabilities.argmax(dim=1)
-        standardised = (x - self.mean[source]) / self.spread[source]
-        excess = remainder(standardised, self.axes) / self.familiar - 1
+        mean, spread = self._of_target(target)
+        deviation = self._deviation(x, probabilities.argmax(dim=1))
+        factors, rest = split(deviation, self.axes)
+        excess = root_mean_square(rest) / self.familiar - 1
         familiarity = (1 - excess / FADES).clamp(0, 1)[:, None]
-        kept = torch.lerp(standardised.clamp(-1, 1), self.turned(standardised, target), familiarity)
-        moved = torch.addcmul(self.mean[of_target], self.spread[of_target], kept)
+        turned = self._turned(factors, rest, target)
+        kept = torch.lerp(deviation.clamp_(-1, 1), turned, familiarity)
+        moved = torch.addcmul(mean, spread, kept)
+        change = torch.addcmul(moved.sub_(x), familiarity, self.correction(x, target))
         remaining = 1 - probabilities.gather(1, of_target[:, None])
-        change = moved - x + familiarity * self.correction(x, target)
-        return remaining * self.gate[target] * change
+        return change * (remaining * self._row(self.gate, target))
 
     def transport(
         self, x: torch.Tensor, source: torch.Tensor, target: torch.Tensor
@@ -173,14 +176,27 @@ class TransportGenerator(nn.Module):
         target
             For each sample the position of its target among the targets.
         """
-        of_target = self.targets[target].long()
-        standardised = (x - self.mean[source]) / self.spread[source]
-        turned = self.turned(standardised, target)
-        return torch.addcmul(self.mean[of_target], self.spread[of_target], turned)
+        mean, spread = self._of_target(target)
+        turned = self._turned(*split(self._deviation(x, source), self.axes), target)
+        return torch.addcmul(mean, spread, turned)
 
-    def turned(self, standardised: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    def _of_target(self, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean and spread of each sample's target."""
+        of_target = self.targets.long()
+        return self._row(self.mean[of_target], target), self._row(self.spread[of_target], target)
+
+    @staticmethod
+    def _row(of_targets: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """For each sample the row of its target; one row for all where there is only one."""
+        return of_targets if len(of_targets) == 1 else of_targets[target]
+
+    def _deviation(self, x: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
+        """u, samples × genes."""
+        return (x - self.mean[source]).div_(self.spread[source])
+
+    def _turned(
+        self, factors: torch.Tensor, rest: torch.Tensor, target: torch.Tensor
+    ) -> torch.Tensor:
         """M_t(u): deviations as samples of the target have them, samples × genes."""
-        scores = standardised @ self.axes.T
-        mapped = torch.einsum("sf,sfg->sg", scores, self.maps[target])
-        rest = standardised - scores @ self.axes
-        return torch.addcmul(mapped @ self.axes, self.rest[target], rest)
+        mapped = torch.matmul(factors[:, None], self._row(self.maps, target))[:, 0]
+        return torch.addmm(self._row(self.rest, target) * rest, mapped, self.axes)

@@ -17,7 +17,7 @@ from ..models._device import open_fabric
 from ..models._fitted import FittedClassifier
 from ..models._networks import to_arrays
 from ..models._parts import classifier_to_parts
-from ..models._train_classifier import train_classifier
+from ..models._train_classifier import ClassifierTrainer, train_classifier
 from ._arguments import check_count, check_names, leave_view
 from ._seeds import Rng, resolve_seed, spawn_seeds
 
@@ -151,18 +151,23 @@ def fit_on(
         np.flatnonzero(chosen) for chosen in (data.is_train, ~data.is_train & (data.labels >= 0))
     )
     labels = torch.from_numpy(data.labels.astype(np.int64))
-    network, history = train_classifier(
-        ScaledRows(data.expression, rows, data.scaler, fabric.device),
-        labels[rows],
+    train = ScaledRows(data.expression, rows, data.scaler, fabric.device)
+    trainer = ClassifierTrainer(
+        train.n_genes,
         len(data.classes),
+        seed=spawn_seeds(params["seed"]).classifier,
+        fabric=fabric,
+    )
+    network, history = train_classifier(
+        trainer,
+        train,
+        labels[rows],
         held_out=(
             ScaledRows(data.expression, held_out, data.scaler, fabric.device),
             labels[held_out],
         ),
         max_epochs=params["max_epochs"],
         batch_size=params["batch_size"],
-        seed=spawn_seeds(params["seed"]).classifier,
-        fabric=fabric,
         progress_bar=settings.progress_bar,
     )
     fitted = FittedClassifier(data.genes, data.classes, data.scaler, to_arrays(network), params)
