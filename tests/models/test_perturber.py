@@ -40,24 +40,27 @@ X = torch.tensor([[0.2, 0.3, 0.9], [0.3, 0.1, 0.8], [0.4, 0.0, 0.7]])  # deviate
 
 
 def test_samples_keep_as_much_of_their_deviation_as_convinces():
-    found = TransportPerturber(Moved(), Near(0.06), 0)(X)
+    found, logits = TransportPerturber(Moved(), Near(0.06), 0)(X)
     raw = X + torch.tensor([0.4, 0.4, 0.0])
     # 0.1 to a half; 0.2 to a quarter; the gene that is shut stays.
     for row, kept in ((0, 1.0), (1, 0.5), (2, 0.25)):
         expected = MEAN[TARGET] + kept * (raw[row] - MEAN[TARGET])
         torch.testing.assert_close(found[row, :2], expected[:2])
     torch.testing.assert_close(found[:, 2], X[:, 2])
+    torch.testing.assert_close(logits, Near(0.06)(found))
 
 
 def test_what_nothing_convinces_of_stays_as_it_is():
-    found = TransportPerturber(Moved(), Near(0.01, centre=5.0), 0)(X)
+    found, logits = TransportPerturber(Moved(), Near(0.01, centre=5.0), 0)(X)
+    torch.testing.assert_close(logits, Near(0.01, centre=5.0)(found))
     torch.testing.assert_close(found, X + torch.tensor([0.4, 0.4, 0.0]))
 
 
 @pytest.mark.parametrize("rows", [slice(0, 1), slice(1, 3)])
 def test_a_sample_is_perturbed_alike_in_company(rows):
     perturber = TransportPerturber(Moved(), Near(0.06), 0)
-    torch.testing.assert_close(perturber(X[rows]), perturber(X)[rows])
+    for part, whole in zip(perturber(X[rows]), perturber(X), strict=True):
+        torch.testing.assert_close(part, whole[rows])
 
 
 def test_more_is_tried_before_less():

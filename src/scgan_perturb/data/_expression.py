@@ -131,14 +131,19 @@ def match_genes(adata: AnnData, genes: np.ndarray, *, whose: str = "the model") 
     return positions
 
 
+def is_finite(block: Matrix) -> bool:
+    """Whether no value is NaN, infinite or beyond what float32 holds."""
+    values = np.asarray(block.data if sparse.issparse(block) else block)
+    # NaN is neither below nor above: minimum and maximum pass it on. No array is made.
+    return not values.size or bool(values.min() >= -LARGEST and values.max() <= LARGEST)
+
+
 def check_finite(adata: AnnData, matrix: Matrix, genes: np.ndarray) -> None:
     """Raise ValueError if a value of the matrix (samples × `genes`) is NaN or infinite."""
     bad, first = 0, None
     for rows in blocks(matrix.shape[0]):
         block = matrix[rows]
-        values = np.asarray(block.data if sparse.issparse(block) else block)
-        # What float32 cannot hold is infinite to the networks.
-        if (np.abs(values) <= LARGEST).all():
+        if is_finite(block):
             continue
         sample, gene = np.nonzero(~(np.abs(dense(block, np.float64)) <= LARGEST))
         bad += len(sample)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from ._expression import blocks, dense
+from ._expression import blocks
+from ._tensor_scaler import TensorScaler
 
 if TYPE_CHECKING:
     from ._expression import Matrix
@@ -36,10 +37,7 @@ class ScaledRows:
         self, expression: Matrix, rows: np.ndarray, scaler: GeneScaler, device: torch.device
     ) -> None:
         self._expression, self._rows, self.device = expression, rows, device
-        varying = scaler.varying
-        self._genes = None if varying.all() else np.flatnonzero(varying)
-        low, span = scaler.minimum[varying], (scaler.maximum - scaler.minimum)[varying]
-        self._low, self._span = (torch.from_numpy(ends).to(device) for ends in (low, span))
+        self._scaler = TensorScaler(scaler, device)
         self._held: torch.Tensor | None = None
         if device.type != "cpu" and isinstance(expression, np.ndarray) and len(rows):
             self._held = torch.cat([self._scaled(rows[block]) for block in blocks(len(rows))])
@@ -50,7 +48,7 @@ class ScaledRows:
     @property
     def n_genes(self) -> int:
         """Number of varying genes, the width of the tensors."""
-        return len(self._low)
+        return self._scaler.n_genes
 
     def __getitem__(self, index: torch.Tensor) -> torch.Tensor:
         if self._held is not None:
@@ -58,10 +56,7 @@ class ScaledRows:
         return self._scaled(self._rows[index.cpu().numpy()])
 
     def _scaled(self, rows: np.ndarray) -> torch.Tensor:
-        block = dense(self._expression[rows])
-        block = block if self._genes is None else block[:, self._genes]
-        x = torch.from_numpy(block).to(self.device)
-        return x.sub_(self._low).div_(self._span).clamp_(0, 1)
+        return self._scaler.scale(self._expression[rows])
 
     def all(self) -> torch.Tensor:
         """All rows at once."""

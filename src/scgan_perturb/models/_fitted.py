@@ -9,15 +9,17 @@ import numpy as np
 from scipy import sparse
 
 from .._messages import examples
-from ..data._expression import blocks, dense
+from ..data._expression import blocks, is_finite
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from torch import nn
 
     from ..data._expression import Matrix
     from ..data._scaling import GeneScaler
+    from ._apply import Block
 
 Weights = dict[str, np.ndarray]
 PAPER = "paper"  # the recipe whose generator is the paper's
@@ -67,10 +69,10 @@ class FittedClassifier:
         accelerator
             Device, as Lightning Fabric names them.
         """
-        import torch  # noqa: PLC0415
+        from ._apply import predicted  # noqa: PLC0415
 
-        network = torch.nn.Sequential(self.network(), torch.nn.Softmax(dim=1))
-        return apply_network(network, self, len(self.classes), expression, accelerator)
+        expression = check_expression(expression, len(self.genes))
+        return predicted(self.network(), self.scaler, len(self.classes), expression, accelerator)
 
 
 @dataclass(frozen=True)
@@ -152,7 +154,7 @@ class PerturbationModel:
         return int(np.flatnonzero(self.classifier.classes == self.target)[0])
 
     def network(self) -> nn.Module:
-        """Scaled samples to perturbed ones, on the CPU, frozen, in evaluation mode."""
+        """Scaled samples to perturbed ones and logits of f; on the CPU, frozen, for evaluation."""
         import torch  # noqa: PLC0415 (a stored model can be read without torch)
 
         from ._networks import Generator, from_arrays  # noqa: PLC0415
@@ -163,7 +165,7 @@ class PerturbationModel:
         if self.params.get("recipe") == PAPER:
             with torch.device("meta"):
                 generator: nn.Module = Generator(n_genes)
-            return PaperPerturber(from_arrays(generator, self.weights))
+            return PaperPerturber(from_arrays(generator, self.weights), self.classifier.network())
         with torch.device("meta"):
             generator = TransportGenerator(
                 n_genes,
@@ -199,7 +201,17 @@ class PerturbationModel:
         ValueError
             If the number of genes differs, or a value is NaN or infinite.
         """
-        return apply_network(self.network(), self.classifier, None, expression, accelerator)
+        expression = check_expression(expression, len(self.genes))
+        result = np.empty(expression.shape, dtype=np.float32)
+        for block in self.perturb_blocks(expression, accelerator=accelerator):
+            result[block.rows] = block.expression
+        return result
+
+    def perturb_blocks(self, expression: Matrix, *, accelerator: str = "auto") -> Iterator[Block]:
+        """What :meth:`perturb` gives, a block of samples at a time, with what f says of them."""
+        from ._apply import perturbed  # noqa: PLC0415
+
+        return perturbed(self.network(), self.scaler, expression, accelerator)
 
     def save(self, folder: str | Path) -> None:
         """Write `model.json` and `weights.safetensors` into a folder, made if need be."""
@@ -223,31 +235,14 @@ class PerturbationModel:
         return load_model(folder)
 
 
-def apply_network(
-    network: nn.Module,
-    classifier: Any,
-    width: int | None,
-    expression: Matrix,
-    accelerator: str,
-) -> np.ndarray:
-    """Run a network of scaled samples over all rows, in blocks.
+def check_expression(expression: Matrix, n_genes: int) -> Matrix:
+    """The expression as an array or CSR, if it is finite and of so many genes.
 
-    Parameters
-    ----------
-    network
-        Scaled samples to values.
-    classifier
-        What knows the genes and their ranges.
-    width
-        Columns of the result; None for expression, which is restored to input units.
-    expression, accelerator
-        Samples × genes in input units, and the device.
+    Raises
+    ------
+    ValueError
+        If the number of genes differs, or a value is NaN or infinite.
     """
-    import torch  # noqa: PLC0415
-
-    from ._device import open_fabric  # noqa: PLC0415
-
-    n_genes = len(classifier.genes)
     is_sparse = sparse.issparse(expression)
     expression = sparse.csr_matrix(expression) if is_sparse else np.asarray(expression)
     if np.ndim(expression) != 2 or expression.shape[1] != n_genes:
@@ -255,16 +250,7 @@ def apply_network(
             f"The expression must be samples × {n_genes:,} genes, not of shape {expression.shape}."
         )
         raise ValueError(msg)
-    device = open_fabric(accelerator).device
-    network.to(device)
-    result = np.empty((expression.shape[0], width or n_genes), dtype=np.float32)
-    with torch.inference_mode():
-        for rows in blocks(len(result)):
-            block = dense(expression[rows])
-            if not np.isfinite(block).all():
-                msg = "The expression holds NaN or infinite values; fill or remove them first."
-                raise ValueError(msg)
-            x = classifier.scaler.transform(block)
-            values = network(torch.from_numpy(x).to(device)).cpu().numpy()
-            result[rows] = classifier.scaler.inverse(values, block, x) if width is None else values
-    return result
+    if not all(is_finite(expression[rows]) for rows in blocks(expression.shape[0])):
+        msg = "The expression holds NaN or infinite values; fill or remove them first."
+        raise ValueError(msg)
+    return expression

@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from .._messages import examples
-from ._fitted import apply_network
+from ._apply import predicted
+from ._fitted import check_expression
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,8 +71,8 @@ class ModuleClassifier:
 
     def predict_proba(self, expression: Matrix, *, accelerator: str = "auto") -> np.ndarray:
         """Class probabilities, float32 of samples × classes, of samples × genes in input units."""
-        network = nn.Sequential(self.network(), nn.Softmax(dim=1))
-        return apply_network(network, self, len(self.classes), expression, accelerator)
+        expression = check_expression(expression, len(self.genes))
+        return predicted(self.network(), self.scaler, len(self.classes), expression, accelerator)
 
     def _check(self, n_labels: int) -> None:
         x = torch.rand(2, int(self.scaler.varying.sum()), requires_grad=True)

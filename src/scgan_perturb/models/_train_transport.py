@@ -198,7 +198,9 @@ class TransportTrainer:
         for index in torch.arange(len(samples.rows)).split(self.options.batch_size):
             place = (index % n_targets).to(self.targets.device)
             x = samples.rows[index]
-            called = self.judge(transport(self.averaged, self.classifier, x, place)).argmax(dim=1)
+            perturbed, logits = transport(self.averaged, self.classifier, x, place)
+            said = logits if self.judge is self.classifier else self.judge(perturbed)
+            called = said.argmax(dim=1)
             own = samples.labels[index.to(samples.labels.device)] == self.targets[place]
             hits.append((called == self.targets[place])[~own])
         return torch.cat(hits).float().mean().item() if hits else float("nan")

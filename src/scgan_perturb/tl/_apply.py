@@ -53,22 +53,27 @@ def apply_model(
     judge
         The classifier to ask; None for that of the model.
     """
-    judge = model.classifier if judge is None else judge
     chosen = select_genes(matrix, positions)
-    x_adv = model.perturb(chosen if rows.all() else chosen[rows], accelerator=accelerator)
-    said = judge.predict_proba(x_adv, accelerator=accelerator)
-    codes = np.full(len(rows), -1)
-    codes[rows] = said.argmax(axis=1)
-    probability = np.full(len(rows), np.nan, dtype=np.float32)
-    probability[rows] = said[:, model.target_class]
-    if chosen is matrix and rows.all():
-        expression = x_adv
+    index, every_gene = np.flatnonzero(rows), chosen is matrix
+    if every_gene and rows.all():
+        expression = np.empty(matrix.shape, dtype=np.float32)
     else:
         expression = dense(matrix)
         expression = expression.copy() if expression is matrix else expression
-        expression[np.ix_(rows, positions)] = x_adv
-    predicted = pd.Categorical.from_codes(codes, judge.classes)
-    return Perturbed(expression, predicted, probability)
+    codes = np.full(len(rows), -1)
+    probability = np.full(len(rows), np.nan, dtype=np.float32)
+    for block in model.perturb_blocks(
+        chosen if rows.all() else chosen[rows], accelerator=accelerator
+    ):
+        own = index[block.rows]
+        said = block.probabilities
+        if judge is not None:
+            said = judge.predict_proba(block.expression, accelerator=accelerator)
+        codes[own] = said.argmax(axis=1)
+        probability[own] = said[:, model.target_class]
+        expression[own if every_gene else np.ix_(own, positions)] = block.expression
+    classes = (model.classifier if judge is None else judge).classes
+    return Perturbed(expression, pd.Categorical.from_codes(codes, classes), probability)
 
 
 def write_perturbed(adata: AnnData, keys: TspgKeys, perturbed: Perturbed) -> None:

@@ -1,0 +1,73 @@
+"""Scaling of blocks on the device that networks run on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from ._expression import dense
+
+if TYPE_CHECKING:
+    from ._expression import Matrix
+    from ._scaling import GeneScaler
+
+
+class TensorScaler:
+    """What a :class:`GeneScaler` does, for tensors on a device.
+
+    Parameters
+    ----------
+    scaler
+        Range of each gene; scaled tensors hold its varying genes only.
+    device
+        Where the tensors are.
+    """
+
+    def __init__(self, scaler: GeneScaler, device: torch.device) -> None:
+        self.device = device
+        varying = scaler.varying
+        self._genes = None if varying.all() else torch.from_numpy(np.flatnonzero(varying))
+        self._low, self._high = (
+            torch.from_numpy(ends[varying]).to(device) for ends in (scaler.minimum, scaler.maximum)
+        )
+        self._span = self._high - self._low
+
+    @property
+    def n_genes(self) -> int:
+        """Number of varying genes."""
+        return len(self._low)
+
+    def scale(self, block: Matrix) -> torch.Tensor:
+        """Samples × genes in input units, scaled and clipped: float32, samples × varying genes."""
+        x = self._varying(self._tensor(block))
+        return (x - self._low).div_(self._span).clamp_(0, 1)
+
+    def restore(self, scaled: torch.Tensor, block: Matrix, before: torch.Tensor) -> np.ndarray:
+        """Scaled values in input units, float32 of samples × genes.
+
+        Parameters
+        ----------
+        scaled
+            Samples × varying genes, in [0, 1].
+        block
+            The same samples × all genes, in input units: genes that do not vary are taken from it.
+        before
+            The block as scaled: where `scaled` still has the same value, that of the block
+            (clipped) is taken, without the rounding of the way there and back.
+        """
+        original = self._tensor(block)
+        own = self._varying(original).clamp(self._low, self._high)
+        values = torch.addcmul(self._low, scaled, self._span).clamp_(self._low, self._high)
+        torch.where(scaled == before, own, values, out=values)
+        if self._genes is not None:
+            values = original.clone().index_copy_(1, self._genes.to(self.device), values)
+        return values.cpu().numpy()
+
+    def _tensor(self, block: Matrix) -> torch.Tensor:
+        # torch warns of arrays that are read only, though nothing here writes to them.
+        return torch.from_numpy(np.require(dense(block), requirements="CW")).to(self.device)
+
+    def _varying(self, x: torch.Tensor) -> torch.Tensor:
+        return x if self._genes is None else x[:, self._genes]
