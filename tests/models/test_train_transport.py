@@ -47,7 +47,7 @@ def classifier() -> Classifier:
 
 @pytest.fixture
 def make_trainer(samples, classifier):
-    def make(targets=TARGETS, judge=None, **options) -> TransportTrainer:
+    def make(targets=TARGETS, judge=None, precision="32-true", **options) -> TransportTrainer:
         return TransportTrainer(
             class_statistics(samples.rows, LABELS, N_CLASSES),
             classifier,
@@ -56,7 +56,7 @@ def make_trainer(samples, classifier):
             torch.tensor(targets),
             options=TransportOptions(**{"batch_size": 12, "weights": WEIGHTS, **options}),
             seed=0,
-            fabric=open_fabric("cpu"),
+            fabric=open_fabric("cpu", precision),
         )
 
     return make
@@ -149,6 +149,16 @@ def test_the_average_follows_the_weights_slowly(make_trainer, monkeypatch):
     found = trainer.averaged.correction.output.weight
     torch.testing.assert_close(found, expected)
     assert not torch.equal(found, weights[-1])
+
+
+def test_bfloat16_trains_float32_weights_by_nearly_the_same_losses(make_trainer):
+    trainers = [make_trainer(precision=precision) for precision in ("32-true", "bf16-mixed")]
+    exact, coarse = (
+        torch.stack([trainer.step(pools_of(trainer)) for _ in range(5)]) for trainer in trainers
+    )
+    torch.testing.assert_close(coarse, exact, rtol=0.05, atol=0.05)
+    assert not torch.equal(coarse, exact)
+    assert {p.dtype for p in trainers[1].network.parameters()} == {torch.float32}
 
 
 def test_training_leaves_the_global_random_state_alone(make_trainer):

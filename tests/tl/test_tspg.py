@@ -144,6 +144,19 @@ def test_numbers_serve_as_labels(adata):
     assert adata.uns["tspg"]["params"]["target"] == "1"
 
 
+@by_each_recipe
+def test_precision_reaches_classifier_and_generator(build, recipe):
+    exact, coarse = build(), build()
+    for adata, precision in ((exact, "32-true"), (coarse, "bf16-mixed")):
+        fit(adata, recipe=recipe, precision=precision)
+    for key in ("classifier", "tspg"):
+        losses = [adata.uns[key]["history"].filter(like="loss") for adata in (exact, coarse)]
+        assert not losses[0].equals(losses[1])
+        np.testing.assert_allclose(*losses, rtol=0.1, atol=0.1)
+        weights = coarse.uns[key]["weights"].values()
+        assert {weight.dtype for weight in weights} == {np.dtype(np.float32)}
+
+
 @pytest.mark.parametrize("kind", MATRIX_KINDS)
 def test_every_kind_of_matrix_gives_the_same(build, kind):
     adata, reference = build(kind=kind), build()

@@ -67,7 +67,7 @@ class TensorScaler:
 
     def _tensor(self, block: Matrix) -> torch.Tensor:
         # torch warns of arrays that are read only, though nothing here writes to them.
-        return torch.from_numpy(np.require(dense(block), requirements="CW")).to(self.device)
+        return torch.from_numpy(np.require(dense(block), requirements=["C", "W"])).to(self.device)
 
     def _varying(self, x: torch.Tensor) -> torch.Tensor:
         return x if self._genes is None else x[:, self._genes]

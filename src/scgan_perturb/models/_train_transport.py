@@ -168,11 +168,13 @@ class TransportTrainer:
         # The coupled draw: where the transport that is told the class takes the sample.
         drawn = network.transport(x, source, place)
         gaps = (perturbed - drawn.clamp(0, 1)).abs().sum(dim=1) / self.deviations[target]
+        with self.fabric.autocast():
+            logits = self.judge(perturbed)
         shape = (*index.shape, -1)
         energy = energy_loss(perturbed.view(shape), rows[real.flatten()].view(*real.shape, -1))
         terms = torch.stack(
             [
-                adversarial_loss(self.judge(perturbed), target, self.options.kappa),
+                adversarial_loss(logits.float(), target, self.options.kappa),
                 gaps.mean(),
                 (energy / self.distances[groups]).mean(),
             ]

@@ -110,9 +110,11 @@ class TspgTrainer:
         self.fabric.backward(loss_d)
         self.discriminator_optimizer.step()
 
+        with self.fabric.autocast():
+            logits = self.classifier(perturbed)
         terms = (
             gan_loss(self.discriminator(perturbed)),
-            adversarial_loss(self.classifier(perturbed), self.target_class, self.options.kappa),
+            adversarial_loss(logits.float(), self.target_class, self.options.kappa),
             norm_loss(perturbation),
             target_loss(perturbed, self.target.sample(len(x), self.rng)),
         )

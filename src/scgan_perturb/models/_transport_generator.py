@@ -151,16 +151,24 @@ class TransportGenerator(nn.Module):
         """P before clipping, samples × genes."""
         of_target = self.targets[target].long()
         mean, spread = self._of_target(target)
-        deviation = self._deviation(x, probabilities.argmax(dim=1))
+        # What the factors leave is a small difference, which bfloat16 would lose.
+        with torch.autocast(x.device.type, enabled=False):
+            kept, familiarity = self._kept(x, probabilities.argmax(dim=1), target)
+        moved = torch.addcmul(mean, spread, kept)
+        change = torch.addcmul(moved.sub_(x), familiarity, self.correction(x, target).float())
+        remaining = 1 - probabilities.gather(1, of_target[:, None])
+        return change * (remaining * self._row(self.gate, target))
+
+    def _kept(
+        self, x: torch.Tensor, source: torch.Tensor, target: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The deviation a sample keeps, samples × genes, and φ, samples × 1."""
+        deviation = self._deviation(x, source)
         factors, rest = split(deviation, self.axes)
         excess = root_mean_square(rest) / self.familiar - 1
         familiarity = (1 - excess / FADES).clamp(0, 1)[:, None]
         turned = self._turned(factors, rest, target)
-        kept = torch.lerp(deviation.clamp_(-1, 1), turned, familiarity)
-        moved = torch.addcmul(mean, spread, kept)
-        change = torch.addcmul(moved.sub_(x), familiarity, self.correction(x, target))
-        remaining = 1 - probabilities.gather(1, of_target[:, None])
-        return change * (remaining * self._row(self.gate, target))
+        return torch.lerp(deviation.clamp_(-1, 1), turned, familiarity), familiarity
 
     def transport(
         self, x: torch.Tensor, source: torch.Tensor, target: torch.Tensor

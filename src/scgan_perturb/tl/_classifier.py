@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from anndata import AnnData
+    from lightning_fabric import Fabric
 
     from .._keys import ClassifierKeys
     from ..data._training_data import TrainingData
@@ -43,6 +44,7 @@ def fit_classifier(
     max_epochs: int = MAX_EPOCHS,
     batch_size: int = BATCH_SIZE,
     accelerator: str = "auto",
+    precision: Literal["auto", "32-true", "bf16-mixed"] = "auto",
     rng: Rng = 0,
     key_added: str = CLASSIFIER,
     copy: bool = False,
@@ -71,6 +73,9 @@ def fit_classifier(
         Samples a step, at most.
     accelerator
         Device as Lightning Fabric names them: `"auto"`, `"cpu"`, `"cuda"`, `"mps"`.
+    precision
+        What dense layers compute in while they train, as Lightning Fabric names it: `"32-true"`,
+        `"bf16-mixed"`, or `"auto"` for the latter where the chip has instructions for it.
     rng
         Seed or generator; None for another result each time.
     key_added
@@ -130,7 +135,8 @@ def fit_classifier(
         batch_size=batch_size,
         seed=seed,
     )
-    classifier, history = fit_on(data, params, accelerator=accelerator)
+    fabric = open_fabric(accelerator, precision)
+    classifier, history = fit_on(data, params, fabric)
     write_classifier(adata, keys, classifier, data, history, accelerator)
     return adata if copy else None
 
@@ -143,10 +149,9 @@ def classifier_params(**params: Any) -> dict[str, Any]:
 
 
 def fit_on(
-    data: TrainingData, params: dict[str, Any], *, accelerator: str
+    data: TrainingData, params: dict[str, Any], fabric: Fabric
 ) -> tuple[FittedClassifier, pd.DataFrame]:
     """Train f on what was read; returns it with its history, a row an epoch."""
-    fabric = open_fabric(accelerator)
     rows, held_out = (
         np.flatnonzero(chosen) for chosen in (data.is_train, ~data.is_train & (data.labels >= 0))
     )

@@ -15,6 +15,7 @@ from ._classifier import BATCH_SIZE, MAX_EPOCHS, classifier_params, fit_on
 if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
+    from lightning_fabric import Fabric
 
     from ..data._training_data import TrainingData
     from ..models._fitted import FittedClassifier
@@ -51,7 +52,7 @@ def _read(adata: AnnData, key: str) -> FittedClassifier:
 
 
 def classifier_for(
-    adata: AnnData, key: str, data: TrainingData, params: dict[str, Any], accelerator: str
+    adata: AnnData, key: str, data: TrainingData, params: dict[str, Any], fabric: Fabric
 ) -> tuple[FittedClassifier, pd.DataFrame | None]:
     """The classifier called `key` if it fits the data, else a new one with its history.
 
@@ -78,7 +79,7 @@ def classifier_for(
         raise unknown_name("Classifier", key, adata.uns, "Fit one with sp.tl.fit_classifier.")
     same = {name: params.get(name) for name in ("groupby", "layer", "mask_var", "held_out", "seed")}
     own = classifier_params(max_epochs=MAX_EPOCHS, batch_size=BATCH_SIZE, **same)
-    return fit_on(data, own, accelerator=accelerator)
+    return fit_on(data, own, fabric)
 
 
 def _difference(

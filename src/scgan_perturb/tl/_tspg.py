@@ -64,6 +64,7 @@ def fit_tspg(
     sparsity: float | None = None,
     shrinkage: float | Literal["ledoit-wolf"] | None = None,
     accelerator: str = "auto",
+    precision: Literal["auto", "32-true", "bf16-mixed"] = "auto",
     rng: Rng = 0,
     key_added: str | None = None,
     copy: bool = False,
@@ -134,6 +135,9 @@ def fit_tspg(
         for targets with few samples; `"ledoit-wolf"` estimates it; recipe "paper" only.
     accelerator
         Device as Lightning Fabric names them: `"auto"`, `"cpu"`, `"cuda"`, `"mps"`.
+    precision
+        What dense layers compute in while they train, as Lightning Fabric names it: `"32-true"`,
+        `"bf16-mixed"`, or `"auto"` for the latter where the chip has instructions for it.
     rng
         Seed or generator; None for another result each time. A split that a classifier lends
         stays that of the classifier.
@@ -225,9 +229,10 @@ def fit_tspg(
     roles = assign_roles(data, target, source)
     check_targets(recipe, len(roles.targets))
     params |= label_params(data, roles, source)
-    frozen, new_history = classifier_for(adata, classifier, data, params, accelerator)
+    fabric = open_fabric(accelerator, precision)
+    frozen, new_history = classifier_for(adata, classifier, data, params, fabric)
     judge = None if own is None else module_classifier(own, frozen)
-    fit = Fit(data, roles, frozen, judge or frozen, params, open_fabric(accelerator))
+    fit = Fit(data, roles, frozen, judge or frozen, params, fabric)
     model, history = fit_generator(fit)
     expression = read_expression(adata, layer)
     perturbed = apply_model(model, expression, data.positions, roles.perturbed, accelerator, judge)
