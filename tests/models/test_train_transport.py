@@ -161,6 +161,28 @@ def test_bfloat16_trains_float32_weights_by_nearly_the_same_losses(make_trainer)
     assert {p.dtype for p in trainers[1].network.parameters()} == {torch.float32}
 
 
+def test_a_step_changes_its_state_in_place_as_a_captured_one_must(make_trainer):
+    trainer = make_trainer()
+    pools = pools_of(trainer)
+    trainer.step(pools)
+    states = trainer.optimizer.state.values()
+    held = [
+        *trainer.network.parameters(),
+        *trainer.averaged.parameters(),
+        *(state[name] for state in states for name in ("exp_avg", "exp_avg_sq", "step")),
+    ]
+    weight = trainer.network.correction.output.weight
+    before = weight.detach().clone()
+    trainer.step(pools)
+    again = [
+        *trainer.network.parameters(),
+        *trainer.averaged.parameters(),
+        *(state[name] for state in states for name in ("exp_avg", "exp_avg_sq", "step")),
+    ]
+    assert [t.data_ptr() for t in held] == [t.data_ptr() for t in again]
+    assert not torch.equal(weight, before)
+
+
 def test_training_leaves_the_global_random_state_alone(make_trainer):
     before = torch.get_rng_state()
     train(make_trainer(max_epochs=2))

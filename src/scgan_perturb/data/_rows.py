@@ -50,6 +50,11 @@ class ScaledRows:
         """Number of varying genes, the width of the tensors."""
         return self._scaler.n_genes
 
+    @property
+    def is_held(self) -> bool:
+        """Whether all rows are on the device, so that no batch is waited for."""
+        return self._held is not None
+
     def __getitem__(self, index: torch.Tensor) -> torch.Tensor:
         if self._held is not None:
             return self._held[index]

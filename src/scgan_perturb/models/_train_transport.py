@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from ._captured import Captured
 from ._epochs import Record, check_losses, run_epochs
 from ._factors import MAX_SAMPLES, find_factors
 from ._familiarity import familiar_distance
@@ -97,8 +98,18 @@ class TransportTrainer:
         self._shut_gates()
         self.averaged = copy.deepcopy(self.network)
         self._average = get_ema_multi_avg_fn(AVERAGE_DECAY)
-        optimizer = torch.optim.Adam(network.correction.parameters(), LEARNING_RATE, fused=True)
+        on_gpu = fabric.device.type == "cuda"
+        optimizer = torch.optim.Adam(
+            network.correction.parameters(),
+            # A graph reads the learning rate from the device.
+            torch.tensor(LEARNING_RATE, device=fabric.device) if on_gpu else LEARNING_RATE,
+            fused=True,
+            capturable=on_gpu,
+        )
         self.generator, self.optimizer = fabric.setup(self.network, optimizer)
+        # Another classifier than ours may do what a graph cannot hold.
+        captures = on_gpu and samples.rows.is_held and judge is classifier
+        self._update = Captured(self._eager_update) if captures else self._eager_update
         self.probabilities = self._say(samples.rows)
         self.distances = torch.stack([self._typical_distance(t) for t in self.targets])
         self.deviations = statistics.spread.sum(dim=1) * math.sqrt(2 / math.pi)
@@ -185,7 +196,12 @@ class TransportTrainer:
 
     def step(self, pools: Pools) -> torch.Tensor:
         """Update the generator on one batch; returns the losses in the order of LOSS_NAMES."""
-        losses = self.losses(*self.draw(pools), self.generator)
+        return self._update(*self.draw(pools))
+
+    def _eager_update(
+        self, groups: torch.Tensor, index: torch.Tensor, real: torch.Tensor
+    ) -> torch.Tensor:
+        losses = self.losses(groups, index, real, self.generator)
         self.optimizer.zero_grad()
         self.fabric.backward(losses[0])
         self.optimizer.step()

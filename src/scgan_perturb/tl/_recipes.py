@@ -104,10 +104,13 @@ def _train_transport(fit: Fit) -> tuple[nn.Module, list[Record]]:
     everyone = np.flatnonzero(data.is_train)
     train = samples(everyone)
     targets = torch.from_numpy(roles.targets)
+    classifier = judge = fit.fabric.to_device(fit.classifier.network())
+    if fit.judge is not fit.classifier:
+        judge = fit.fabric.to_device(fit.judge.network())
     trainer = TransportTrainer(
         class_statistics(train.rows, train.labels, len(data.classes)),
-        fit.fabric.to_device(fit.classifier.network()),
-        fit.fabric.to_device(fit.judge.network()),
+        classifier,
+        judge,
         train,
         targets,
         options=TransportOptions(
