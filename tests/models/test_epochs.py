@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import platform
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -58,3 +62,30 @@ def test_the_progress_bar_shows_the_losses(capsys):
     shown = capsys.readouterr().err
     assert "to lung" in shown
     assert "td=12.5" in shown
+
+
+COUNT_FAULTS = """
+import resource, torch
+from scgan_perturb.models._epochs import keep_freed_memory
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        torch.ones(2**21)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+torch.set_num_threads(1)
+first = faults()
+keep_freed_memory()
+faults()
+print(first, faults())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators differ")
+def test_memory_that_a_step_frees_serves_the_next():
+    run = subprocess.run(
+        [sys.executable, "-c", COUNT_FAULTS], check=True, capture_output=True, text=True
+    )
+    before, after = map(int, run.stdout.split())
+    assert after < before / 10
