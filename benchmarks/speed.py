@@ -41,7 +41,6 @@ import scgan_perturb as sp
 from scgan_perturb.data._expression import BLOCK_ROWS
 from scgan_perturb.data._rows import ScaledRows
 from scgan_perturb.data._scaling import GeneScaler
-from scgan_perturb.models._class_statistics import class_statistics
 from scgan_perturb.models._device import open_fabric
 from scgan_perturb.models._networks import Classifier, initialise
 from scgan_perturb.models._pools import Samples, make_pools
@@ -49,6 +48,7 @@ from scgan_perturb.models._target import TargetDistribution
 from scgan_perturb.models._train_classifier import ClassifierTrainer
 from scgan_perturb.models._train_transport import TransportOptions, TransportTrainer
 from scgan_perturb.models._train_tspg import TspgOptions, TspgTrainer
+from scgan_perturb.models._transport import estimate_transport
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,7 +85,7 @@ def trainers(adata: ad.AnnData, n_samples: int, accelerator: str):
     f = f.requires_grad_(False).eval().to(fabric.device)
     target, samples = torch.zeros(1, dtype=torch.long), Samples(rows, labels)
     transport = TransportTrainer(
-        class_statistics(rows, labels, N_CLASSES),
+        estimate_transport(samples, N_CLASSES, target, 0),
         f,
         f,
         samples,

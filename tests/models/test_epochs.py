@@ -10,6 +10,11 @@ import torch
 from scgan_perturb.models._epochs import run_epochs, shuffled_batches
 
 
+def run(run_epoch, max_epochs, **shown) -> list[dict]:
+    options = {"description": "", "progress_bar": False, **shown}
+    return run_epochs(run_epoch, max_epochs, trainer=None, checkpoint=None, **options)
+
+
 def batches(n_rows: int, batch_size: int) -> list[list[int]]:
     rng = torch.Generator().manual_seed(0)
     return [batch.tolist() for batch in shuffled_batches(n_rows, batch_size, rng)]
@@ -48,17 +53,17 @@ def test_a_broken_loss_stops_with_its_epoch_and_a_remedy(value):
     with pytest.raises(
         FloatingPointError, match=r"loss_td became NaN .* in epoch 2.*log-normalise"
     ):
-        run_epochs(lambda: {"loss_td": next(losses)}, 5, description="", progress_bar=False)
+        run(lambda: {"loss_td": next(losses)}, 5)
 
 
 def test_a_missing_held_out_measure_is_no_error():
     record = {"loss": 1.0, "held_out_success": float("nan")}
-    history = run_epochs(lambda: record, 2, description="", progress_bar=False)
+    history = run(lambda: record, 2)
     assert len(history) == 2
 
 
 def test_the_progress_bar_shows_the_losses(capsys):
-    run_epochs(lambda: {"loss_td": 12.5}, 1, description="to lung", progress_bar=True)
+    run(lambda: {"loss_td": 12.5}, 1, description="to lung", progress_bar=True)
     shown = capsys.readouterr().err
     assert "to lung" in shown
     assert "td=12.5" in shown

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import math
 
 import numpy as np
 import pytest
@@ -8,7 +9,6 @@ import torch
 from scipy.spatial.distance import cdist, pdist
 
 from scgan_perturb.models import _train_transport
-from scgan_perturb.models._class_statistics import class_statistics
 from scgan_perturb.models._device import open_fabric
 from scgan_perturb.models._factors import find_factors
 from scgan_perturb.models._losses import LossWeights
@@ -21,6 +21,7 @@ from scgan_perturb.models._train_transport import (
     schedule,
     train_transport,
 )
+from scgan_perturb.models._transport import estimate_transport
 from tests.models.rows import Rows
 
 N_GENES, N_CLASSES = 6, 3
@@ -49,7 +50,7 @@ def classifier() -> Classifier:
 def make_trainer(samples, classifier):
     def make(targets=TARGETS, judge=None, precision="32-true", **options) -> TransportTrainer:
         return TransportTrainer(
-            class_statistics(samples.rows, LABELS, N_CLASSES),
+            estimate_transport(samples, N_CLASSES, torch.tensor(targets), 0),
             classifier,
             classifier if judge is None else judge,
             samples,
@@ -214,10 +215,12 @@ class Stub:
         self.queue = iter(losses)
         self.averaged = torch.nn.Linear(1, 1)
         torch.nn.init.zeros_(self.averaged.weight)
-        self.optimizer = torch.optim.SGD(self.averaged.parameters(), lr=0.0)
+        self.best, self.lowest = copy.deepcopy(self.averaged), math.inf
         self.options = TransportOptions(batch_size=4, max_epochs=max_epochs)
         self.targets, self.fabric = torch.tensor([0]), open_fabric("cpu")
         self.samples = Samples(Rows(torch.zeros(4, 1)), torch.zeros(4, dtype=torch.long))
+
+    keep_if_best = TransportTrainer.keep_if_best
 
     def draw(self, pools: Pools) -> tuple:
         return (pools,)
@@ -228,7 +231,6 @@ class Stub:
     def step(self, pools: Pools) -> torch.Tensor:
         with torch.no_grad():
             self.averaged.weight += 1
-        self.optimizer.step()
         return torch.zeros(len(LOSS_NAMES))
 
     def success(self, samples: Samples) -> float:

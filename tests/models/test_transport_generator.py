@@ -7,6 +7,7 @@ import torch
 from scgan_perturb.models._class_statistics import ClassStatistics
 from scgan_perturb.models._factors import Factors
 from scgan_perturb.models._networks import initialise
+from scgan_perturb.models._transport import Transport
 from scgan_perturb.models._transport_generator import FADES, TransportGenerator
 
 N_GENES, SIZE = 6, 10
@@ -30,7 +31,7 @@ def generator() -> TransportGenerator:
         torch.tensor(part, dtype=torch.float32) for part in (MEAN, SPREAD, AXES, MAPS, REST)
     )
     statistics, factors = ClassStatistics(mean, spread), Factors(axes, maps, rest)
-    network.set_up(statistics, torch.tensor(TARGETS), factors, FAMILIAR)
+    network.set_up(Transport(statistics, factors, FAMILIAR), torch.tensor(TARGETS))
     return network
 
 

@@ -4,12 +4,16 @@ import warnings
 
 import numpy as np
 import pytest
+import torch
 
 import scgan_perturb as sp
 from scgan_perturb.data._training_data import read_training_data
 from scgan_perturb.models import _epochs
-from scgan_perturb.tl import _reuse, _roles
+from scgan_perturb.models._pools import Samples
+from scgan_perturb.tl import _recipes, _reuse, _roles
+from scgan_perturb.tl._seeds import spawn_seeds
 from tests.conftest import MATRIX_KINDS, same_adata
+from tests.models.rows import Rows
 
 
 @pytest.fixture(autouse=True)
@@ -552,3 +556,27 @@ def test_a_sparse_fit_leaves_genes_alone(build):
     moved = (adata.layers["xadv"] != adata.X)[others].any(axis=0)
     assert moved.tolist() == [True] * 20 + [False] * 20
     assert adata.uns["tspg"]["params"]["sparsity"] == 0.5
+
+
+def test_samples_that_choose_the_epoch_had_no_part_in_what_is_measured(build, monkeypatch):
+    """They have one in the model that is kept, as all training samples do."""
+    seen, original = [], _recipes.estimate_transport
+
+    def estimate(samples, *args):
+        seen.append(samples.rows[torch.arange(len(samples.rows))])
+        return original(samples, *args)
+
+    monkeypatch.setattr(_recipes, "estimate_transport", estimate)
+    adata = build({"liver": 40, "lung": 40, "thyroid": 40})
+    fit(adata)
+    train = (adata.obs["tspg_split"] == "train").to_numpy()
+    codes = adata.obs["tissue"].cat.codes.to_numpy(np.int64)[train]
+    chooses = _recipes._validation(codes, spawn_seeds(0).tspg)
+    everyone = torch.from_numpy(sp.get.model(adata).scaler.transform(adata.X[train]))
+    assert 0 < chooses.sum() < len(chooses)
+    torch.testing.assert_close(seen[0], everyone[torch.from_numpy(~chooses)])
+    torch.testing.assert_close(seen[1], everyone)
+    expected = original(Samples(Rows(everyone), torch.from_numpy(codes)), 3, torch.tensor([1]), 0)
+    found = sp.get.model(adata).weights
+    np.testing.assert_allclose(found["mean"], expected.statistics.mean, atol=1e-6)
+    np.testing.assert_allclose(found["spread"], expected.statistics.spread, atol=1e-6)

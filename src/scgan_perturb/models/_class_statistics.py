@@ -10,7 +10,7 @@ import torch
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..data._rows import ScaledRows
+    from ._pools import Rows
 
 PRIOR_SAMPLES = 5  # weight of the variance within all classes, in samples; benchmarks/realism.py
 MIN_SPREAD = 1e-3  # in scaled units, for genes that do not vary within classes
@@ -31,7 +31,7 @@ class ClassStatistics:
     spread: torch.Tensor
 
 
-def class_statistics(rows: ScaledRows, labels: torch.Tensor, n_classes: int) -> ClassStatistics:
+def class_statistics(rows: Rows, labels: torch.Tensor, n_classes: int) -> ClassStatistics:
     """Empirical Bayes estimates of the mean and spread of each class, gene by gene.
 
     A class's mean is drawn towards the mean of all classes by as much as its own error outweighs
@@ -81,6 +81,6 @@ def _shrunk_means(mean: torch.Tensor, counts: torch.Tensor, within: torch.Tensor
     return (centre + own * (mean - centre)).float()
 
 
-def _blocks(rows: ScaledRows) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def _blocks(rows: Rows) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     for index in torch.arange(len(rows), device=rows.device).split(BLOCK):
         yield index, rows[index]

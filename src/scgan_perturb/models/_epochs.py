@@ -11,6 +11,8 @@ from tqdm.auto import tqdm
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from ._checkpoint import Checkpoint, Trainer
+
 Record = dict[str, float]
 LOSS_PREFIX = "loss_"
 
@@ -29,27 +31,50 @@ def shuffled_batches(n_rows: int, batch_size: int, rng: torch.Generator) -> Iter
 
 
 def run_epochs(
-    run_epoch: Callable[[], Record], max_epochs: int, *, description: str, progress_bar: bool
+    run_epoch: Callable[[], Record],
+    max_epochs: int,
+    *,
+    trainer: Trainer,
+    checkpoint: Checkpoint | None,
+    description: str,
+    progress_bar: bool,
 ) -> list[Record]:
     """Run epochs and collect their records, showing the losses.
+
+    With a checkpoint, go on where it left the trainer.
 
     Raises
     ------
     FloatingPointError
         If a loss is NaN or infinite.
+    ValueError
+        If the checkpoint is damaged or of another run.
     """
     keep_freed_memory()
-    history = []
+    history = [] if checkpoint is None else checkpoint.resume(trainer)
     with tqdm(
-        range(1, max_epochs + 1), desc=description, unit="epoch", disable=not progress_bar
+        total=max_epochs,
+        initial=len(history),
+        desc=description,
+        unit="epoch",
+        disable=not progress_bar,
     ) as bar:
-        for epoch in bar:
-            record = run_epoch()
-            check_losses(record, f"in epoch {epoch}")
+        while len(history) < max_epochs:
+            try:
+                record = run_epoch()
+            except KeyboardInterrupt:
+                if checkpoint is not None:
+                    checkpoint.say_where()
+                raise
+            check_losses(record, f"in epoch {len(history) + 1}")
             history.append(record)
+            if checkpoint is not None:
+                checkpoint.save(trainer, history, is_last=len(history) == max_epochs)
             bar.set_postfix(
-                {name.removeprefix(LOSS_PREFIX): f"{v:.3g}" for name, v in record.items()}
+                {name.removeprefix(LOSS_PREFIX): f"{v:.3g}" for name, v in record.items()},
+                refresh=False,
             )
+            bar.update()
     return history
 
 

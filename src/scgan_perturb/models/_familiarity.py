@@ -12,25 +12,10 @@ from ._class_statistics import class_statistics
 from ._factors import MAX_SAMPLES, principal_axes, split
 
 if TYPE_CHECKING:
-    from ..data._rows import ScaledRows
     from ._pools import Samples
 
 LEFT_OUT = 0.2  # of each class, to measure
 FAMILIAR_SHARE = 0.95  # of them
-
-
-class _Chosen:
-    """Some of the rows."""
-
-    def __init__(self, rows: ScaledRows, index: torch.Tensor) -> None:
-        self._rows, self._index = rows, index
-        self.device, self.n_genes = rows.device, rows.n_genes
-
-    def __len__(self) -> int:
-        return len(self._index)
-
-    def __getitem__(self, index: torch.Tensor) -> torch.Tensor:
-        return self._rows[self._index[index]]
 
 
 def root_mean_square(rest: torch.Tensor) -> torch.Tensor:
@@ -69,8 +54,8 @@ def familiar_distance(samples: Samples, n_classes: int, seed: int) -> float:
     if len(left_out) == 0:
         return float("inf")
     kept, left_out = (index.to(samples.labels.device) for index in (kept, left_out))
-    chosen = _Chosen(samples.rows, kept)
-    statistics = class_statistics(chosen, samples.labels[kept], n_classes)  # type: ignore[arg-type]
+    known = samples.at(kept)
+    statistics = class_statistics(known.rows, known.labels, n_classes)
 
     def standardised(index: torch.Tensor) -> torch.Tensor:
         own = samples.labels[index]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn.functional import cross_entropy
 
+from ._checkpoint import load_module, load_optimizer, module_state, optimizer_state
 from ._epochs import Record, run_epochs, shuffled_batches
 from ._networks import Classifier, initialise
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from ..data._rows import ScaledRows
+    from ._checkpoint import Checkpoint, State
 
 LEARNING_RATE = 1e-3  # paper, section 2.2
 
@@ -38,8 +40,8 @@ class ClassifierTrainer:
         initialise(self.network, seed)
         self.fabric = fabric
         self.rng = torch.Generator(fabric.device).manual_seed(seed)
-        optimizer = torch.optim.Adam(self.network.parameters(), lr=LEARNING_RATE, fused=True)
-        self.model, self.optimizer = fabric.setup(self.network, optimizer)
+        self._adam = torch.optim.Adam(self.network.parameters(), lr=LEARNING_RATE, fused=True)
+        self.model, self.optimizer = fabric.setup(self.network, self._adam)
 
     def step(self, x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Update f on one batch; returns the loss."""
@@ -48,6 +50,20 @@ class ClassifierTrainer:
         self.fabric.backward(loss)
         self.optimizer.step()
         return loss.detach()
+
+    def state(self) -> State:
+        """All that changes while it trains."""
+        return {
+            **module_state("network", self.network),
+            **optimizer_state("optimizer", self._adam),
+            "rng": self.rng.get_state(),
+        }
+
+    def load(self, state: State) -> None:
+        """Go on from such a state."""
+        load_module("network", self.network, state)
+        load_optimizer("optimizer", self._adam, state)
+        self.rng.set_state(state["rng"])
 
 
 def train_classifier(
@@ -58,6 +74,7 @@ def train_classifier(
     held_out: tuple[ScaledRows, torch.Tensor],
     max_epochs: int,
     batch_size: int,
+    checkpoint: Checkpoint | None = None,
     progress_bar: bool,
 ) -> tuple[nn.Module, list[Record]]:
     """Train f.
@@ -72,6 +89,8 @@ def train_classifier(
         Samples that do not train, and their classes, measured after each epoch.
     max_epochs, batch_size
         Length of training, samples a step at most.
+    checkpoint
+        Where to keep the state, and to go on from; None for nowhere.
     progress_bar
         Whether to show progress.
 
@@ -90,7 +109,14 @@ def train_classifier(
             "held_out_accuracy": _accuracy(trainer.network, *held_out, batch_size),
         }
 
-    history = run_epochs(run_epoch, max_epochs, description="classifier", progress_bar=progress_bar)
+    history = run_epochs(
+        run_epoch,
+        max_epochs,
+        trainer=trainer,
+        checkpoint=checkpoint,
+        description="classifier",
+        progress_bar=progress_bar,
+    )
     return trainer.network.eval(), history
 
 

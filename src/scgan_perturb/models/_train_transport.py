@@ -11,9 +11,9 @@ import torch
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from ._captured import Captured
+from ._checkpoint import load_module, load_optimizer, module_state, optimizer_state
 from ._epochs import Record, check_losses, run_epochs
-from ._factors import MAX_SAMPLES, find_factors
-from ._familiarity import familiar_distance
+from ._factors import MAX_SAMPLES
 from ._losses import LossWeights, adversarial_loss, energy_loss
 from ._networks import initialise
 from ._perturber import transport
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
     from torch import nn
 
-    from ..data._rows import ScaledRows
-    from ._class_statistics import ClassStatistics
-    from ._pools import Pools, Samples
+    from ._checkpoint import Checkpoint, State
+    from ._pools import Pools, Rows, Samples
+    from ._transport import Transport
 
 LEARNING_RATE = 3e-4  # at its highest; benchmarks/realism.py
 WARM_UP = 0.2  # share of the steps in which it rises, lest the first ones spoil the transport
@@ -52,8 +52,8 @@ class TransportTrainer:
 
     Parameters
     ----------
-    statistics
-        Mean and spread of each class of f.
+    transport
+        What the generator starts at.
     classifier
         f, frozen, on the fabric's device, which tells the transport the class of a sample.
     judge
@@ -72,7 +72,7 @@ class TransportTrainer:
 
     def __init__(
         self,
-        statistics: ClassStatistics,
+        transport: Transport,
         classifier: nn.Module,
         judge: nn.Module,
         samples: Samples,
@@ -82,18 +82,20 @@ class TransportTrainer:
         seed: int,
         fabric: Fabric,
     ) -> None:
+        statistics = transport.statistics
         self.statistics, self.samples = statistics, samples
         self.classifier, self.judge = classifier, judge
         self.targets, self.options, self.fabric = targets.to(fabric.device), options, fabric
         self.rng = torch.Generator(fabric.device).manual_seed(seed)
-        factors = find_factors(samples, statistics, self.targets, seed)
         with torch.device("meta"):
             network = TransportGenerator(
-                samples.rows.n_genes, len(statistics.mean), len(self.targets), len(factors.axes)
+                samples.rows.n_genes,
+                len(statistics.mean),
+                len(self.targets),
+                len(transport.factors.axes),
             )
         initialise(network, seed)
-        familiar = familiar_distance(samples, len(statistics.mean), seed)
-        network.set_up(statistics, targets, factors, familiar)
+        network.set_up(transport, targets)
         self.network = cast("TransportGenerator", fabric.to_device(network))
         self._shut_gates()
         self.averaged = copy.deepcopy(self.network)
@@ -106,13 +108,28 @@ class TransportTrainer:
             fused=True,
             capturable=on_gpu,
         )
+        self._adam = optimizer
         self.generator, self.optimizer = fabric.setup(self.network, optimizer)
+        self.scheduler = self._schedule()
+        self.best, self.lowest = copy.deepcopy(self.network), math.inf
         # Another classifier than ours may do what a graph cannot hold.
-        captures = on_gpu and samples.rows.is_held and judge is classifier
+        captures = on_gpu and getattr(samples.rows, "is_held", False) and judge is classifier
         self._update = Captured(self._eager_update) if captures else self._eager_update
         self.probabilities = self._say(samples.rows)
         self.distances = torch.stack([self._typical_distance(t) for t in self.targets])
         self.deviations = statistics.spread.sum(dim=1) * math.sqrt(2 / math.pi)
+
+    def _schedule(self) -> torch.optim.lr_scheduler.OneCycleLR:
+        """The learning rate rises and falls once."""
+        n_steps, n_epochs = schedule(self)
+        total_steps = n_steps * n_epochs
+        return torch.optim.lr_scheduler.OneCycleLR(
+            self._adam,
+            LEARNING_RATE,
+            total_steps=total_steps,
+            pct_start=WARM_UP if WARM_UP * total_steps > 1 else 0.0,  # it cannot rise in one step
+            cycle_momentum=False,
+        )
 
     @torch.no_grad()
     def _shut_gates(self) -> None:
@@ -131,7 +148,7 @@ class TransportTrainer:
             self.network.gate[place, size.argsort()[:n_shut]] = 0
 
     @torch.inference_mode()
-    def _say(self, rows: ScaledRows) -> torch.Tensor:
+    def _say(self, rows: Rows) -> torch.Tensor:
         """What f says of samples, which stays the same throughout."""
         return torch.cat(
             [
@@ -196,7 +213,36 @@ class TransportTrainer:
 
     def step(self, pools: Pools) -> torch.Tensor:
         """Update the generator on one batch; returns the losses in the order of LOSS_NAMES."""
-        return self._update(*self.draw(pools))
+        losses = self._update(*self.draw(pools))
+        self.scheduler.step()
+        return losses
+
+    def keep_if_best(self, loss: float) -> None:
+        """Keep the mean weights if no validation loss was lower."""
+        if loss < self.lowest:
+            self.lowest = loss
+            self.best.load_state_dict(self.averaged.state_dict())
+
+    def state(self) -> State:
+        """All that changes while it trains."""
+        return {
+            **module_state("network", self.network.correction),
+            **module_state("averaged", self.averaged.correction),
+            **module_state("best", self.best.correction),
+            **optimizer_state("optimizer", self._adam),
+            "rng": self.rng.get_state(),
+            "n_steps": torch.tensor(self.scheduler.last_epoch),
+            "lowest": torch.tensor(self.lowest, dtype=torch.float64),
+        }
+
+    def load(self, state: State) -> None:
+        """Go on from such a state."""
+        for name in ("network", "averaged", "best"):
+            load_module(name, getattr(self, name).correction, state)
+        load_optimizer("optimizer", self._adam, state)
+        self.rng.set_state(state["rng"])
+        self.scheduler.last_epoch = int(state["n_steps"])
+        self.lowest = float(state["lowest"])
 
     def _eager_update(
         self, groups: torch.Tensor, index: torch.Tensor, real: torch.Tensor
@@ -230,9 +276,10 @@ def train_transport(
     validation: Pools,
     held_out: Samples,
     *,
+    checkpoint: Checkpoint | None = None,
     description: str,
     progress_bar: bool,
-) -> tuple[nn.Module, list[Record]]:
+) -> tuple[TransportGenerator, list[Record]]:
     """Train the correction, and keep the weights with the best validation loss.
 
     Parameters
@@ -243,6 +290,8 @@ def train_transport(
         Training samples that give gradients, and those that choose the epoch.
     held_out
         Samples that do not train, measured after each epoch.
+    checkpoint
+        Where to keep the state, and to go on from; None for nowhere.
     description
         Text before the progress bar.
     progress_bar
@@ -259,35 +308,24 @@ def train_transport(
         If a loss is NaN or infinite.
     """
     n_steps, n_epochs = schedule(trainer)
-    total_steps = n_steps * n_epochs
-    scheduler = torch.optim.lr_scheduler.OneCycleLR(
-        trainer.optimizer,
-        LEARNING_RATE,
-        total_steps=total_steps,
-        pct_start=WARM_UP if WARM_UP * total_steps > 1 else 0.0,  # it cannot rise in one step
-        cycle_momentum=False,
-    )
     batches = [trainer.draw(validation) for _ in range(_n_groups(trainer))]
-    best = copy.deepcopy(trainer.averaged)
 
     @torch.inference_mode()
     def validate() -> float:
         losses = [trainer.losses(*batch, trainer.averaged)[0] for batch in batches]
         return torch.stack(losses).mean().item()
 
-    lowest = validate()
+    untrained = validate()
     # No later loss is below NaN: the untrained generator would be returned without a word.
-    check_losses({"loss_validation": lowest}, "before the first epoch")
+    check_losses({"loss_validation": untrained}, "before the first epoch")
+    trainer.keep_if_best(untrained)
 
     def run_epoch() -> Record:
-        nonlocal best, lowest
         total = torch.zeros(len(LOSS_NAMES), device=trainer.fabric.device)
         for _ in range(n_steps):
             total += trainer.step(train)
-            scheduler.step()
         loss = validate()
-        if loss < lowest:
-            lowest, best = loss, copy.deepcopy(trainer.averaged)
+        trainer.keep_if_best(loss)
         return {
             **dict(zip(LOSS_NAMES, (total / n_steps).tolist(), strict=True)),
             "loss_validation": loss,
@@ -295,8 +333,15 @@ def train_transport(
         }
 
     # No early stop: the validation loss falls last, when the learning rate does.
-    history = run_epochs(run_epoch, n_epochs, description=description, progress_bar=progress_bar)
-    return best.eval(), history
+    history = run_epochs(
+        run_epoch,
+        n_epochs,
+        trainer=trainer,
+        checkpoint=checkpoint,
+        description=description,
+        progress_bar=progress_bar,
+    )
+    return trainer.best.eval(), history
 
 
 def schedule(trainer: TransportTrainer) -> tuple[int, int]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from ._checkpoint import load_module, load_optimizer, module_state, optimizer_state
 from ._epochs import Record, run_epochs, shuffled_batches
 from ._losses import (
     LossWeights,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from ..data._rows import ScaledRows
+    from ._checkpoint import Checkpoint, State
     from ._target import TargetDistribution
 
 GENERATOR_LEARNING_RATE = 2e-4  # paper, section 2.2
@@ -86,19 +88,35 @@ class TspgTrainer:
         self.rng = torch.Generator(fabric.device).manual_seed(seed)
         with torch.device("meta"):
             self.network, critic = Generator(n_genes), Discriminator(n_genes)
+        self._learners: dict[str, tuple[nn.Module, torch.optim.Optimizer]] = {}
         self.generator, self.generator_optimizer = self._set_up(
-            self.network, seed, GENERATOR_LEARNING_RATE
+            "generator", self.network, seed, GENERATOR_LEARNING_RATE
         )
         self.discriminator, self.discriminator_optimizer = self._set_up(
-            critic, seed + 1, DISCRIMINATOR_LEARNING_RATE
+            "discriminator", critic, seed + 1, DISCRIMINATOR_LEARNING_RATE
         )
 
     def _set_up(
-        self, network: nn.Module, seed: int, learning_rate: float
+        self, name: str, network: nn.Module, seed: int, learning_rate: float
     ) -> tuple[nn.Module, torch.optim.Optimizer]:
         initialise(network, seed)
         optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate, fused=True)
+        self._learners[name] = network, optimizer
         return self.fabric.setup(network, optimizer)
+
+    def state(self) -> State:
+        """All that changes while it trains."""
+        state = {"rng": self.rng.get_state()}
+        for name, (network, optimizer) in self._learners.items():
+            state |= module_state(name, network) | optimizer_state(f"{name}_adam", optimizer)
+        return state
+
+    def load(self, state: State) -> None:
+        """Go on from such a state."""
+        self.rng.set_state(state["rng"])
+        for name, (network, optimizer) in self._learners.items():
+            load_module(name, network, state)
+            load_optimizer(f"{name}_adam", optimizer, state)
 
     def step(self, x: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
         """Update D, then G, on one batch; returns the losses in the order of LOSS_NAMES."""
@@ -156,6 +174,7 @@ def train_tspg(
     real: ScaledRows,
     held_out: ScaledRows,
     *,
+    checkpoint: Checkpoint | None = None,
     description: str,
     progress_bar: bool,
 ) -> tuple[nn.Module, list[Record]]:
@@ -171,6 +190,8 @@ def train_tspg(
         Training samples that D is shown as real.
     held_out
         Samples that do not train, measured after each epoch.
+    checkpoint
+        Where to keep the state, and to go on from; None for nowhere.
     description
         Text before the progress bar.
     progress_bar
@@ -199,6 +220,8 @@ def train_tspg(
     history = run_epochs(
         run_epoch,
         trainer.options.max_epochs,
+        trainer=trainer,
+        checkpoint=checkpoint,
         description=description,
         progress_bar=progress_bar,
     )

@@ -12,8 +12,7 @@ from ._familiarity import root_mean_square
 from ._networks import BOTTLENECK_UNITS, N_RESIDUAL_BLOCKS
 
 if TYPE_CHECKING:
-    from ._class_statistics import ClassStatistics
-    from ._factors import Factors
+    from ._transport import Transport
 
 FADES = 0.25  # share of the familiar distance beyond it, in which familiarity falls to 0
 
@@ -107,23 +106,22 @@ class TransportGenerator(nn.Module):
         self.register_buffer("rest", torch.ones(n_targets, n_genes))
 
     @torch.no_grad()
-    def set_up(
-        self,
-        statistics: ClassStatistics,
-        targets: torch.Tensor,
-        factors: Factors,
-        familiar: float,
-    ) -> None:
-        """Give the transport its classes, the positions of the targets among them, and factors."""
-        self.mean.copy_(statistics.mean)
-        self.spread.copy_(statistics.spread)
-        self.familiar.fill_(familiar)
+    def set_up(self, transport: Transport, targets: torch.Tensor) -> None:
+        """Start at a transport to the targets, which are positions among the classes."""
+        self.set_transport(transport)
         self.targets.copy_(targets)
-        self.axes.copy_(factors.axes)
-        self.maps.copy_(factors.maps)
-        self.rest.copy_(factors.rest)
         nn.init.zeros_(self.correction.output.weight)
         self.gate.fill_(1)
+
+    @torch.no_grad()
+    def set_transport(self, transport: Transport) -> None:
+        """Take means, spreads and factors from another estimate; the correction stays."""
+        self.mean.copy_(transport.statistics.mean)
+        self.spread.copy_(transport.statistics.spread)
+        self.familiar.fill_(transport.familiar)
+        self.axes = transport.factors.axes.clone()
+        self.maps = transport.factors.maps.clone()
+        self.rest.copy_(transport.factors.rest)
 
     def forward(
         self, x: torch.Tensor, probabilities: torch.Tensor, target: torch.Tensor

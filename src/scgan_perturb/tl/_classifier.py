@@ -19,9 +19,11 @@ from ..models._networks import to_arrays
 from ..models._parts import classifier_to_parts
 from ..models._train_classifier import ClassifierTrainer, train_classifier
 from ._arguments import check_count, check_names, leave_view
+from ._checkpoints import open_checkpoint
 from ._seeds import Rng, resolve_seed, spawn_seeds
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from typing import Any
 
     from anndata import AnnData
@@ -45,6 +47,7 @@ def fit_classifier(
     batch_size: int = BATCH_SIZE,
     accelerator: str = "auto",
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto",
+    checkpoint: str | Path | None = None,
     rng: Rng = 0,
     key_added: str = CLASSIFIER,
     copy: bool = False,
@@ -76,6 +79,10 @@ def fit_classifier(
     precision
         What dense layers compute in while they train, as Lightning Fabric names it: `"32-true"`,
         `"bf16-mixed"`, or `"auto"` for the latter where the chip has instructions for it.
+    checkpoint
+        Folder to keep the state of training in, made if need be. The same call again goes on where
+        the last one was stopped, even if it was killed, and ends with the same bits on a CPU; a
+        state of other data or settings is refused. None for none.
     rng
         Seed or generator; None for another result each time.
     key_added
@@ -102,7 +109,7 @@ def fit_classifier(
         If a column, layer or mask is not there.
     ValueError
         If labels are missing or all the same, values are NaN or infinite, gene names repeat,
-        or no genes are left.
+        no genes are left, or the checkpoint is damaged or of another fit.
     FloatingPointError
         If the loss becomes NaN or infinite.
 
@@ -136,7 +143,7 @@ def fit_classifier(
         seed=seed,
     )
     fabric = open_fabric(accelerator, precision)
-    classifier, history = fit_on(data, params, fabric)
+    classifier, history = fit_on(data, params, fabric, checkpoint)
     write_classifier(adata, keys, classifier, data, history, accelerator)
     return adata if copy else None
 
@@ -149,7 +156,7 @@ def classifier_params(**params: Any) -> dict[str, Any]:
 
 
 def fit_on(
-    data: TrainingData, params: dict[str, Any], fabric: Fabric
+    data: TrainingData, params: dict[str, Any], fabric: Fabric, folder: str | Path | None
 ) -> tuple[FittedClassifier, pd.DataFrame]:
     """Train f on what was read; returns it with its history, a row an epoch."""
     rows, held_out = (
@@ -173,6 +180,9 @@ def fit_on(
         ),
         max_epochs=params["max_epochs"],
         batch_size=params["batch_size"],
+        checkpoint=open_checkpoint(
+            folder, "classifier", data, params, precision=str(fabric.strategy.precision.precision)
+        ),
         progress_bar=settings.progress_bar,
     )
     fitted = FittedClassifier(data.genes, data.classes, data.scaler, to_arrays(network), params)

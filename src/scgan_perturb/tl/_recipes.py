@@ -9,26 +9,31 @@ import torch
 
 from .._settings import settings
 from ..data._rows import ScaledRows
-from ..models._class_statistics import class_statistics
 from ..models._fitted import PAPER
 from ..models._losses import LossWeights
+from ..models._networks import to_arrays
 from ..models._pools import Samples, make_pools
 from ..models._target import TargetDistribution
 from ..models._train_transport import TransportOptions, TransportTrainer, train_transport
 from ..models._train_tspg import TspgOptions, TspgTrainer, train_tspg
+from ..models._transport import estimate_transport
 from ._arguments import check_count, check_number
+from ._checkpoints import open_checkpoint, weights_digest
 from ._seeds import spawn_seeds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from lightning_fabric import Fabric
     from torch import nn
 
     from ..data._training_data import TrainingData
+    from ..models._checkpoint import Checkpoint
     from ..models._epochs import Record
     from ..models._fitted import FittedClassifier
     from ..models._module_classifier import ModuleClassifier
+    from ..models._transport import Transport
     from ._roles import Roles
 
 TRANSPORT = "transport"
@@ -46,6 +51,22 @@ class Fit(NamedTuple):
     judge: FittedClassifier | ModuleClassifier
     params: dict[str, Any]
     fabric: Fabric
+    folder: str | Path | None = None
+
+    @property
+    def checkpoint(self) -> Checkpoint | None:
+        """Where the state of training is kept."""
+        if self.folder is None:
+            return None
+        return open_checkpoint(
+            self.folder,
+            "generator",
+            self.data,
+            self.params,
+            precision=str(self.fabric.strategy.precision.precision),
+            classifier=weights_digest(self.classifier.weights),
+            judge=weights_digest(to_arrays(self.judge.network())),
+        )
 
     def scaled(self, rows: np.ndarray) -> ScaledRows:
         """Samples as a network reads them."""
@@ -88,6 +109,7 @@ def _train_paper(fit: Fit) -> tuple[nn.Module, list[Record]]:
         rows,
         rows if len(roles.real) == len(roles.train) else fit.scaled(roles.real),
         fit.scaled(roles.held_out),
+        checkpoint=fit.checkpoint,
         description=fit.description,
         progress_bar=settings.progress_bar,
     )
@@ -107,8 +129,15 @@ def _train_transport(fit: Fit) -> tuple[nn.Module, list[Record]]:
     classifier = judge = fit.fabric.to_device(fit.classifier.network())
     if fit.judge is not fit.classifier:
         judge = fit.fabric.to_device(fit.judge.network())
+    is_source = torch.from_numpy(np.isin(everyone, roles.train)).to(device)
+    chooses = torch.from_numpy(_validation(data.labels[everyone], seed)).to(device)
+
+    def transport_of(samples: Samples) -> Transport:
+        return estimate_transport(samples, len(data.classes), targets.to(device), seed)
+
     trainer = TransportTrainer(
-        class_statistics(train.rows, train.labels, len(data.classes)),
+        # Samples that choose the epoch had a part in nothing that it is measured on.
+        transport_of(train.at(torch.nonzero(~chooses).flatten())),
         classifier,
         judge,
         train,
@@ -123,17 +152,18 @@ def _train_transport(fit: Fit) -> tuple[nn.Module, list[Record]]:
         seed=seed,
         fabric=fit.fabric,
     )
-    is_source = torch.from_numpy(np.isin(everyone, roles.train)).to(device)
-    chooses = torch.from_numpy(_validation(data.labels[everyone], seed)).to(device)
     measured = roles.held_out[:: max(1, -(-len(roles.held_out) // MEASURED))]
-    return train_transport(
+    network, history = train_transport(
         trainer,
         make_pools(train.labels, targets.to(device), is_source, ~chooses),
         make_pools(train.labels, targets.to(device), is_source, chooses),
         samples(measured),
+        checkpoint=fit.checkpoint,
         description=fit.description,
         progress_bar=settings.progress_bar,
     )
+    network.set_transport(transport_of(train))
+    return network, history
 
 
 def _validation(labels: np.ndarray, seed: int) -> np.ndarray:

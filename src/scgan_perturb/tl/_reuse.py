@@ -13,6 +13,8 @@ from ..models._parts import classifier_from_parts
 from ._classifier import BATCH_SIZE, MAX_EPOCHS, classifier_params, fit_on
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pandas as pd
     from anndata import AnnData
     from lightning_fabric import Fabric
@@ -52,7 +54,12 @@ def _read(adata: AnnData, key: str) -> FittedClassifier:
 
 
 def classifier_for(
-    adata: AnnData, key: str, data: TrainingData, params: dict[str, Any], fabric: Fabric
+    adata: AnnData,
+    key: str,
+    data: TrainingData,
+    params: dict[str, Any],
+    fabric: Fabric,
+    folder: str | Path | None,
 ) -> tuple[FittedClassifier, pd.DataFrame | None]:
     """The classifier called `key` if it fits the data, else a new one with its history.
 
@@ -79,7 +86,7 @@ def classifier_for(
         raise unknown_name("Classifier", key, adata.uns, "Fit one with sp.tl.fit_classifier.")
     same = {name: params.get(name) for name in ("groupby", "layer", "mask_var", "held_out", "seed")}
     own = classifier_params(max_epochs=MAX_EPOCHS, batch_size=BATCH_SIZE, **same)
-    return fit_on(data, own, fabric)
+    return fit_on(data, own, fabric, folder)
 
 
 def _difference(

@@ -27,6 +27,7 @@ from ._seeds import Rng, resolve_seed, spawn_seeds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
     from typing import Any
 
     import pandas as pd
@@ -65,6 +66,7 @@ def fit_tspg(
     shrinkage: float | Literal["ledoit-wolf"] | None = None,
     accelerator: str = "auto",
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto",
+    checkpoint: str | Path | None = None,
     rng: Rng = 0,
     key_added: str | None = None,
     copy: bool = False,
@@ -138,6 +140,10 @@ def fit_tspg(
     precision
         What dense layers compute in while they train, as Lightning Fabric names it: `"32-true"`,
         `"bf16-mixed"`, or `"auto"` for the latter where the chip has instructions for it.
+    checkpoint
+        Folder to keep the state of training in, made if need be. The same call again goes on where
+        the last one was stopped, even if it was killed, and ends with the same bits on a CPU; a
+        state of other data or settings is refused. None for none.
     rng
         Seed or generator; None for another result each time. A split that a classifier lends
         stays that of the classifier.
@@ -172,7 +178,8 @@ def fit_tspg(
     ValueError
         If the target is not a class or has fewer than two training samples, an option has no
         part in the recipe or its targets are too many, labels are missing or all the same, values
-        are NaN or infinite, gene names repeat, or no genes are left.
+        are NaN or infinite, gene names repeat, no genes are left, or the checkpoint is damaged or
+        of another fit.
     FloatingPointError
         If a loss becomes NaN or infinite.
 
@@ -230,9 +237,9 @@ def fit_tspg(
     check_targets(recipe, len(roles.targets))
     params |= label_params(data, roles, source)
     fabric = open_fabric(accelerator, precision)
-    frozen, new_history = classifier_for(adata, classifier, data, params, fabric)
+    frozen, new_history = classifier_for(adata, classifier, data, params, fabric, checkpoint)
     judge = None if own is None else module_classifier(own, frozen)
-    fit = Fit(data, roles, frozen, judge or frozen, params, fabric)
+    fit = Fit(data, roles, frozen, judge or frozen, params, fabric, checkpoint)
     model, history = fit_generator(fit)
     expression = read_expression(adata, layer)
     perturbed = apply_model(model, expression, data.positions, roles.perturbed, accelerator, judge)

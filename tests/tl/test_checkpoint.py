@@ -1,0 +1,287 @@
+"""A fit that is stopped goes on, as if it had not been stopped."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import scgan_perturb as sp
+from scgan_perturb.models import _checkpoint
+from scgan_perturb.models._train_classifier import ClassifierTrainer
+from scgan_perturb.models._train_transport import TransportTrainer
+from scgan_perturb.models._train_tspg import TspgTrainer
+from scgan_perturb.tl import _reuse
+
+TRAINERS = {"transport": TransportTrainer, "paper": TspgTrainer}
+EPOCHS = 4
+
+
+@pytest.fixture(autouse=True)
+def every_epoch_is_kept(monkeypatch):
+    monkeypatch.setattr(_checkpoint, "SECONDS_BETWEEN", 0.0)
+    monkeypatch.setattr(_reuse, "MAX_EPOCHS", 3)
+
+
+def fit(adata, recipe="transport", target="lung", **options):
+    options = {"max_epochs": EPOCHS, "batch_size": 16, **options}
+    sp.tl.fit_tspg(adata, "tissue", target, recipe=recipe, **options)
+    return adata
+
+
+class Stopped(Exception):
+    """What a test raises in a step."""
+
+
+def stop_after(monkeypatch, trainer: type, n_steps: int, error: type[BaseException] = Stopped):
+    """Let so many steps of a trainer pass, then raise."""
+    left, original = iter(range(n_steps)), trainer.step
+
+    def step(*args):
+        if next(left, None) is None:
+            raise error
+        return original(*args)
+
+    monkeypatch.setattr(trainer, "step", step)
+
+
+def same_fit(a, b) -> bool:
+    """Whether two fits are the same to the last bit, classifiers and histories included."""
+    same = np.array_equal(a.layers["xadv"], b.layers["xadv"])
+    for key in ("tspg", "classifier"):
+        one, other = a.uns[key], b.uns[key]
+        same &= one["history"].equals(other["history"])
+        same &= one["weights"].keys() == other["weights"].keys()
+        same &= all(np.array_equal(one["weights"][n], other["weights"][n]) for n in one["weights"])
+    return same
+
+
+@pytest.mark.parametrize("recipe", TRAINERS)
+@pytest.mark.parametrize("n_steps", [0, 3, 5, 9])
+def test_a_stopped_generator_goes_on_to_the_same_bits(
+    build, recipe, n_steps, tmp_path, monkeypatch
+):
+    whole = fit(build(), recipe)
+    adata = build()
+    with monkeypatch.context() as patch:
+        stop_after(patch, TRAINERS[recipe], n_steps)
+        with pytest.raises(Stopped):
+            fit(adata, recipe, checkpoint=tmp_path)
+    assert not adata.uns
+    assert not adata.layers
+    assert same_fit(fit(adata, recipe, checkpoint=tmp_path), whole)
+
+
+@pytest.mark.parametrize("n_steps", [1, 10])
+def test_a_stopped_classifier_goes_on_to_the_same_bits(build, n_steps, tmp_path, monkeypatch):
+    whole, adata = build(), build()
+    sp.tl.fit_classifier(whole, "tissue", max_epochs=8, batch_size=16)
+    with monkeypatch.context() as patch:
+        stop_after(patch, ClassifierTrainer, n_steps)
+        with pytest.raises(Stopped):
+            sp.tl.fit_classifier(adata, "tissue", max_epochs=8, batch_size=16, checkpoint=tmp_path)
+    sp.tl.fit_classifier(adata, "tissue", max_epochs=8, batch_size=16, checkpoint=tmp_path)
+    assert whole.uns["classifier"]["history"].equals(adata.uns["classifier"]["history"])
+    for name, weight in whole.uns["classifier"]["weights"].items():
+        np.testing.assert_array_equal(adata.uns["classifier"]["weights"][name], weight)
+
+
+def test_stops_may_be_many(build, tmp_path, monkeypatch):
+    whole = fit(build())
+    for _ in range(3):
+        with monkeypatch.context() as patch:
+            stop_after(patch, TransportTrainer, 4)
+            with pytest.raises(Stopped):
+                fit(build(), checkpoint=tmp_path)
+    assert same_fit(fit(build(), checkpoint=tmp_path), whole)
+
+
+def test_a_fit_that_is_done_trains_no_more(build, tmp_path, monkeypatch):
+    done = fit(build(), checkpoint=tmp_path)
+    stop_after(monkeypatch, TransportTrainer, 0)
+    stop_after(monkeypatch, ClassifierTrainer, 0)
+    assert same_fit(fit(build(), checkpoint=tmp_path), done)
+
+
+def test_without_a_folder_nothing_is_written(build, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    fit(build())
+    assert not list(tmp_path.iterdir())
+
+
+def test_young_states_are_not_written_but_the_last_is(build, tmp_path, monkeypatch):
+    monkeypatch.setattr(_checkpoint, "SECONDS_BETWEEN", 1e6)
+    with monkeypatch.context() as patch:
+        stop_after(patch, TransportTrainer, 9)
+        with pytest.raises(Stopped):
+            fit(build(), checkpoint=tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["classifier.safetensors"]
+    fit(build(), checkpoint=tmp_path)
+    assert (tmp_path / "generator.safetensors").exists()
+
+
+FIT_IN_A_PROCESS = """
+import sys, torch
+torch.set_num_threads(1)
+from tests.conftest import make_adata
+import scgan_perturb as sp
+from scgan_perturb.models import _checkpoint
+from scgan_perturb.tl import _reuse
+_checkpoint.SECONDS_BETWEEN, _reuse.MAX_EPOCHS = 0.0, 3
+sp.settings.progress_bar = False
+adata = make_adata()
+sp.tl.fit_tspg(adata, "tissue", "lung", max_epochs=120, batch_size=16, checkpoint=sys.argv[1])
+"""
+
+
+def written(folder) -> int:
+    """When the state of the generator was written last."""
+    path = folder / "generator.safetensors"
+    return path.stat().st_mtime_ns if path.exists() else 0
+
+
+def test_a_killed_fit_goes_on_to_the_same_bits(build, tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "state"
+    for _ in range(2):
+        command = [sys.executable, "-W", "ignore", "-c", FIT_IN_A_PROCESS, str(folder)]
+        before = written(folder)
+        with subprocess.Popen(command, stderr=subprocess.DEVNULL) as run:
+            while written(folder) == before and run.poll() is None:
+                time.sleep(0.01)
+            time.sleep(rng.uniform(0, 0.5))
+            run.send_signal(signal.SIGKILL)
+        assert run.returncode == -signal.SIGKILL
+    monkeypatch.setattr(_checkpoint, "SECONDS_BETWEEN", 1e6)
+    resumed, whole = (
+        fit(build(), max_epochs=120, checkpoint=where) for where in (folder, tmp_path / "other")
+    )
+    assert same_fit(resumed, whole)
+
+
+def test_a_write_that_fails_leaves_the_state_before(build, tmp_path, monkeypatch):
+    whole = fit(build())
+    save, left = _checkpoint.save_file, iter(range(2))
+
+    def half(tensors, path, about):
+        save(tensors, path, about)
+        if "averaged.input.weight" in tensors and next(left, None) is None:
+            path.write_bytes(path.read_bytes()[:1000])
+            raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_checkpoint, "save_file", half)
+        with pytest.raises(OSError, match="No space left"):
+            fit(build(), checkpoint=tmp_path)
+    assert same_fit(fit(build(), checkpoint=tmp_path), whole)
+
+
+def other_values(adata):
+    adata.X = adata.X + np.float32(0.5)
+
+
+def other_genes(adata):
+    adata.var_names = [f"other{i}" for i in range(adata.n_vars)]
+
+
+def other_labels(adata):
+    adata.obs["tissue"] = adata.obs["tissue"].to_numpy()[::-1]
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "differing"),
+    [
+        (other_values, {}, "expression \\(was"),
+        (other_genes, {}, "genes \\(was"),
+        (other_labels, {}, "labels \\(was"),
+        (None, {"held_out": 0.3}, r"held_out \(was 0.2, is 0.3\)"),
+        (None, {"rng": 1}, r"seed \(was 0, is 1\)"),
+        (None, {"precision": "bf16-mixed"}, r"precision \(was 32-true, is bf16-mixed\)"),
+        (None, {"target": "liver"}, r"target \(was lung, is liver\)"),
+        (None, {"kappa": 1.5}, r"kappa \(was 3.0, is 1.5\)"),
+        (None, {"batch_size": 20}, r"batch_size \(was 16, is 20\)"),
+        (None, {"max_epochs": 7}, r"max_epochs \(was 4, is 7\)"),
+        (None, {"source": "liver"}, r"source \(was not there, is liver\)"),
+        (None, {"recipe": "paper"}, r"recipe \(was transport, is paper\)"),
+    ],
+)
+def test_a_state_of_another_fit_is_refused_by_what_differs(
+    build, change, options, differing, tmp_path
+):
+    fit(build(), checkpoint=tmp_path)
+    adata = build()
+    if change is not None:
+        change(adata)
+    with pytest.raises(ValueError, match=rf"is of another run; what differs: .*{differing}"):
+        fit(adata, checkpoint=tmp_path, **options)
+    assert not adata.uns
+
+
+def test_a_state_made_with_another_classifier_is_refused(build, tmp_path):
+    fit(build(), checkpoint=tmp_path)
+    adata = build()
+    sp.tl.fit_classifier(adata, "tissue", max_epochs=2)
+    with pytest.raises(ValueError, match="what differs: classifier .*judge"):
+        fit(adata, checkpoint=tmp_path)
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "text", "lacking"])
+def test_a_damaged_state_is_an_error_that_says_what_to_do(build, damage, tmp_path):
+    fit(build(), checkpoint=tmp_path)
+    path = tmp_path / "generator.safetensors"
+    if damage == "lacking":
+        tensors = load_file(path)
+        tensors.pop("lowest")
+        with _checkpoint.safe_open(path, framework="pt") as file:
+            about = file.metadata()
+        _checkpoint.save_file(tensors, path, about)
+    else:
+        content = path.read_bytes()
+        path.write_bytes({"cut": content[:-100], "empty": b"", "text": b"not a state"}[damage])
+    with pytest.raises(ValueError, match=r"generator.safetensors is damaged .*Delete it"):
+        fit(build(), checkpoint=tmp_path)
+
+
+def test_the_folder_may_not_be_a_file(build, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="is a file; name a folder"):
+        fit(build(), checkpoint=tmp_path / "file")
+
+
+@pytest.mark.parametrize(
+    ("n_steps", "said"), [(9, "goes on after epoch 3"), (0, "before the first")]
+)
+def test_an_interrupt_says_where_the_state_is(build, n_steps, said, tmp_path, monkeypatch, caplog):
+    stop_after(monkeypatch, TransportTrainer, n_steps, KeyboardInterrupt)
+    with pytest.raises(KeyboardInterrupt):
+        fit(build(), checkpoint=tmp_path)
+    assert said in caplog.text
+    assert str(tmp_path / "generator.safetensors") in caplog.text
+
+
+def test_moments_and_learning_rate_survive(tmp_path):
+    """Against an optimiser that went on without a stop."""
+    weights = [torch.nn.Linear(3, 2) for _ in range(2)]
+    weights[1].load_state_dict(weights[0].state_dict())
+    whole, resumed = (torch.optim.Adam(w.parameters(), lr=0.1) for w in weights)
+
+    def step(network, optimizer):
+        optimizer.zero_grad()
+        network(torch.ones(1, 3)).square().sum().backward()
+        optimizer.step()
+
+    step(weights[0], whole)
+    whole.param_groups[0]["lr"] = 0.05
+    state = _checkpoint.optimizer_state("adam", whole)
+    state = {name: tensor.clone() for name, tensor in state.items()}
+    weights[1].load_state_dict(weights[0].state_dict())
+    _checkpoint.load_optimizer("adam", resumed, state)
+    for network, optimizer in zip(weights, (whole, resumed), strict=True):
+        step(network, optimizer)
+    torch.testing.assert_close(weights[0].weight, weights[1].weight, rtol=0, atol=0)
