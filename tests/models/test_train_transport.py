@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import copy
+import gc
 import math
+import weakref
 
 import numpy as np
 import pytest
@@ -182,6 +184,19 @@ def test_a_step_changes_its_state_in_place_as_a_captured_one_must(make_trainer):
     ]
     assert [t.data_ptr() for t in held] == [t.data_ptr() for t in again]
     assert not torch.equal(weight, before)
+
+
+def test_what_is_trained_is_freed_at_once(make_trainer):
+    """Large fits have no room for it until Python looks for cycles."""
+    gc.disable()
+    try:
+        trainer = make_trainer()
+        trainer.step(pools_of(trainer))
+        left = [weakref.ref(part) for part in (trainer, trainer.network, trainer._adam)]
+        del trainer
+        assert [ref() for ref in left] == [None] * 3
+    finally:
+        gc.enable()
 
 
 def test_training_leaves_the_global_random_state_alone(make_trainer):

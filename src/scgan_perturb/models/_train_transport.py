@@ -114,7 +114,7 @@ class TransportTrainer:
         self.best, self.lowest = copy.deepcopy(self.network), math.inf
         # Another classifier than ours may do what a graph cannot hold.
         captures = on_gpu and getattr(samples.rows, "is_held", False) and judge is classifier
-        self._update = Captured(self._eager_update) if captures else self._eager_update
+        self._captured = Captured(self._update) if captures else None
         self.probabilities = self._say(samples.rows)
         self.distances = torch.stack([self._typical_distance(t) for t in self.targets])
         self.deviations = statistics.spread.sum(dim=1) * math.sqrt(2 / math.pi)
@@ -213,7 +213,8 @@ class TransportTrainer:
 
     def step(self, pools: Pools) -> torch.Tensor:
         """Update the generator on one batch; returns the losses in the order of LOSS_NAMES."""
-        losses = self._update(*self.draw(pools))
+        update = self._captured or self._update
+        losses = update(*self.draw(pools))
         self.scheduler.step()
         return losses
 
@@ -244,7 +245,7 @@ class TransportTrainer:
         self.scheduler.last_epoch = int(state["n_steps"])
         self.lowest = float(state["lowest"])
 
-    def _eager_update(
+    def _update(
         self, groups: torch.Tensor, index: torch.Tensor, real: torch.Tensor
     ) -> torch.Tensor:
         losses = self.losses(groups, index, real, self.generator)

@@ -162,6 +162,7 @@ def _train_transport(fit: Fit) -> tuple[nn.Module, list[Record]]:
         description=fit.description,
         progress_bar=settings.progress_bar,
     )
+    del trainer  # its optimiser and averages take more memory than the estimate
     network.set_transport(transport_of(train))
     return network, history
 
