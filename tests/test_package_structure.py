@@ -33,6 +33,7 @@ BELOW = {
     "datasets": {"data"},
     "tl": {"data", "models", "metrics", "get"},
     "pl": {"data", "get"},
+    "_cli": {"tl", "get", "pl"},
 }
 
 
@@ -109,11 +110,12 @@ def test_a_verb_stands_in_the_room_that_offers_it(room, function):
 
 
 def imported_rooms(path: Path) -> set[str]:
-    """Rooms of this package that a file imports from, at any place in it."""
+    """Rooms of this package that a file imports, or imports from, at any place in it."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.level == 2:
-            found.add((node.module or "").split(".")[0])
+            names = [node.module] if node.module else [alias.name for alias in node.names]
+            found |= {name.split(".")[0] for name in names}
     return found & set(BELOW)
 
 

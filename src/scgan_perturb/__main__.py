@@ -1,0 +1,6 @@
+"""`python -m scgan_perturb` is the command `scgan-perturb`."""
+
+from ._cli import run
+
+if __name__ == "__main__":
+    run()

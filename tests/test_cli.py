@@ -1,0 +1,345 @@
+"""The command line does what the functions do, and fails as a workflow manager wants it."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tomllib
+import warnings
+from importlib import import_module
+from pathlib import Path
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+
+import scgan_perturb as sp
+from scgan_perturb._cli import main
+from scgan_perturb._cli._commands import COMMANDS
+from scgan_perturb._cli._files import write_whole
+from scgan_perturb._cli._main import make_parser
+from scgan_perturb._cli._options import NOT_SAID, read_function
+from tests.conftest import make_adata
+
+ROOT = Path(__file__).parents[1]
+PNG_MAGIC = b"\x89PNG"
+FUNCTIONS = [("tl", command.verb) for command in COMMANDS.values()]
+FUNCTIONS += [("pl", command.figure) for command in COMMANDS.values() if command.figure]
+SETS = {"first": [f"gene{i}" for i in range(6)], "last": [f"gene{i}" for i in range(6, 12)]}
+
+
+@pytest.fixture(scope="session")
+def _files(tmp_path_factory, _fitted) -> Path:
+    folder = tmp_path_factory.mktemp("files")
+    make_adata().write_h5ad(folder / "cells.h5ad")
+    _fitted.write_h5ad(folder / "fitted.h5ad")
+    make_adata(seed=1).write_h5ad(folder / "new.h5ad")
+    rows = ["\t".join([name, "", *genes]) for name, genes in SETS.items()]
+    (folder / "sets.gmt").write_text("\n".join(rows))
+    (folder / "text.h5ad").write_text("not HDF5")
+    return folder
+
+
+@pytest.fixture
+def files(tmp_path, _files) -> Path:
+    """A folder with samples, the same with a fit, new samples, and gene sets."""
+    return Path(shutil.copytree(_files, tmp_path / "files"))
+
+
+def call(folder: Path, arguments: str) -> int:
+    """Run a command in a folder."""
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        return main(shlex.split(arguments))
+    finally:
+        os.chdir(before)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def same_table(path: Path, expected: pd.DataFrame) -> bool:
+    found = pd.read_csv(path)
+    expected = expected.astype({"group": str}) if "group" in expected else expected
+    pd.testing.assert_frame_equal(found, expected, check_dtype=False, rtol=1e-5)
+    return True
+
+
+@pytest.mark.parametrize(("room", "name"), FUNCTIONS)
+def test_options_are_those_of_the_functions(room, name):
+    parameters = inspect.signature(getattr(getattr(sp, room), name)).parameters
+    read = read_function(room, name)
+    assert list(read.options) == list(parameters)
+    assert read.required == [n for n, p in parameters.items() if p.default is p.empty]
+    for option in set(parameters) - set(read.required):
+        assert read.options[option].value == parameters[option].default
+
+
+def test_phrases_that_are_left_out_of_the_help_still_stand_in_a_docstring():
+    texts = [option.text for f in FUNCTIONS for option in read_function(*f).options.values()]
+    for phrase in NOT_SAID:
+        assert any(phrase in text for text in texts)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_teaches_without_importing_anything_slow(command, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main([command, "--help"])
+    text = capsys.readouterr().out
+    assert f"scgan-perturb {command} {COMMANDS[command].example}" in text
+    assert not re.search(r"`|\bNone\b|:func:", text)
+
+
+def test_help_imports_nothing_slow():
+    code = (
+        "import sys\nfrom scgan_perturb._cli import main\n"
+        "try:\n    main(['fit', '--help'])\nexcept SystemExit:\n    pass\n"
+        "slow = {'torch', 'matplotlib', 'scanpy', 'anndata', 'sklearn', 'pandas', 'numpy'}\n"
+        "print('slow:', *sorted(slow & set(sys.modules)))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.endswith("slow:\n")
+
+
+def test_fit_is_tl_fit_tspg(files):
+    options = "--groupby tissue --target lung --target liver --max-epochs 2 --rng 3 --kappa 2"
+    assert call(files, f"fit fitted.h5ad out.h5ad out.csv {options}") == 0
+    adata = ad.read_h5ad(files / "fitted.h5ad")
+    sp.tl.fit_tspg(adata, "tissue", ["lung", "liver"], max_epochs=2, rng=3, kappa=2)
+    found = ad.read_h5ad(files / "out.h5ad")
+    np.testing.assert_array_equal(found.layers["xadv"], adata.layers["xadv"])
+    assert found.uns["tspg"]["params"]["kappa"] == 2
+    assert list(found.uns["tspg"]["params"]["targets"]) == ["lung", "liver"]
+    table = pd.read_csv(files / "out.csv", index_col=0)
+    np.testing.assert_allclose(table, sp.get.perturbation(adata), atol=1e-6)
+    assert list(table.index) == list(adata.obs_names)
+
+
+def test_results_can_have_another_name(files):
+    options = "--groupby tissue --target lung --max-epochs 1"
+    assert call(files, f"fit fitted.h5ad mine.h5ad mine.csv {options} --key-added mine") == 0
+    assert "mine" in ad.read_h5ad(files / "mine.h5ad").layers
+    assert call(files, "rank mine.h5ad genes.csv --key mine") == 0
+    assert (
+        call(files, "enrich mine.h5ad sets.csv --key mine --key-added it --gene-sets sets.gmt") == 0
+    )
+
+
+def test_perturb_is_tl_perturb(files, fitted):
+    assert call(files, "perturb new.h5ad out.h5ad --reference fitted.h5ad --target lung") == 0
+    adata = make_adata(seed=1)
+    sp.tl.perturb(adata, "lung", reference=fitted)
+    found = ad.read_h5ad(files / "out.h5ad")
+    np.testing.assert_array_equal(found.layers["xadv"], adata.layers["xadv"])
+
+
+@pytest.mark.filterwarnings("ignore:Plain baselines")
+def test_evaluate_is_tl_evaluate(files, fitted):
+    assert call(files, "evaluate fitted.h5ad e.csv e.h5ad e.png --n-bootstrap 5 --metric mmd") == 0
+    sp.tl.evaluate(fitted, n_bootstrap=5)
+    assert same_table(files / "e.csv", sp.get.evaluation_df(fitted, source=None))
+    assert "evaluation" in ad.read_h5ad(files / "e.h5ad").uns["tspg"]
+    assert (files / "e.png").read_bytes().startswith(PNG_MAGIC)
+
+
+def test_rank_is_tl_rank_genes(files, fitted):
+    assert call(files, "rank fitted.h5ad r.h5ad r.csv r.png --split test --group liver") == 0
+    sp.tl.rank_genes(fitted, split="test")
+    assert same_table(files / "r.csv", sp.get.rank_genes_df(fitted))
+    assert same_table(files / "r.csv", sp.get.rank_genes_df(ad.read_h5ad(files / "r.h5ad")))
+    assert (files / "r.png").read_bytes().startswith(PNG_MAGIC)
+
+
+def test_enrich_is_tl_enrich_and_ranks_where_nobody_did(files, fitted):
+    options = "--gene-sets sets.gmt --method prerank --n-permutations 20"
+    assert call(files, f"enrich fitted.h5ad e.csv e.png {options}") == 0
+    sp.tl.rank_genes(fitted)
+    sp.tl.enrich(fitted, SETS, method="prerank", n_permutations=20)
+    assert same_table(files / "e.csv", sp.get.enrichment_df(fitted))
+    assert (files / "e.png").read_bytes().startswith(PNG_MAGIC)
+
+
+def test_enrich_keeps_a_ranking_that_is_there(files, fitted):
+    sp.tl.rank_genes(fitted, split="test")
+    fitted.write_h5ad(files / "ranked.h5ad")
+    assert call(files, "enrich ranked.h5ad e.h5ad --gene-sets sets.gmt") == 0
+    assert ad.read_h5ad(files / "e.h5ad").uns["tspg_rank_genes"]["params"]["split"] == "test"
+
+
+UNUSABLE = {
+    "no such file": ("fit none.h5ad o.h5ad --groupby tissue", "There is no file 'none.h5ad'"),
+    "not an h5ad": ("fit text.h5ad o.h5ad --groupby tissue", "'text.h5ad' cannot be read as an"),
+    "no such reference": ("perturb new.h5ad o.h5ad --reference none.h5ad", "no file 'none.h5ad'"),
+    "unknown groupby": (
+        "fit cells.h5ad o.h5ad --groupby tisue",
+        "'tisue' not found. Nearest: 'tissue'",
+    ),
+    "unknown target": (
+        "fit cells.h5ad o.h5ad --groupby tissue --target Lung",
+        "'Lung' is not a class. The classes are: 'liver', 'lung'",
+    ),
+    "not of the model": ("perturb fitted.h5ad o.h5ad --target thyroid", "not 'thyroid'"),
+    "bad number": (
+        "fit cells.h5ad o.h5ad --groupby tissue --held-out 2",
+        "held_out must be",
+    ),
+    "no fit": ("rank cells.h5ad o.csv", "Fit 'tspg' not found"),
+    "no gene sets": ("enrich fitted.h5ad o.csv --gene-sets no.gmt", "no GMT file 'no.gmt'"),
+    "suffix": ("evaluate fitted.h5ad o.csv o.txt", "'o.txt' must end in .h5ad or .csv or .png"),
+    "no figure of a fit": ("fit cells.h5ad o.png --groupby tissue", "must end in .h5ad or .csv"),
+    "no such folder": ("rank fitted.h5ad no/o.csv", "there is no folder 'no'"),
+    "folder is a file": ("rank fitted.h5ad cells.h5ad/o.csv", "no folder 'cells.h5ad'"),
+    "output is the reference": (
+        "perturb new.h5ad fitted.h5ad --reference fitted.h5ad",
+        "is the reference",
+    ),
+    "unknown group in a figure": ("rank fitted.h5ad o.csv o.png --group x", "Group 'x' not found"),
+    "figure without file": (
+        "rank fitted.h5ad o.csv --group liver",
+        "--group: options of the figure",
+    ),
+}
+
+
+@pytest.mark.parametrize(("arguments", "text"), UNUSABLE.values(), ids=UNUSABLE)
+def test_what_cannot_be_used_is_told_in_a_line_and_changes_no_file(files, capsys, arguments, text):
+    before = contents(files)
+    assert call(files, arguments) == 1
+    said = capsys.readouterr().err
+    (line,) = [line for line in said.splitlines() if "error:" in line]
+    assert line.startswith(f"scgan-perturb {arguments.split()[0]}: error: ")
+    assert text in line
+    assert "Traceback" not in said
+    assert contents(files) == before
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "",
+        "paint a.h5ad b.h5ad",
+        "fit cells.h5ad --groupby tissue",
+        "fit cells.h5ad o.h5ad",
+        "fit cells.h5ad o.h5ad --groupby tissue --max-epochs few",
+        "fit cells.h5ad o.h5ad --groupby tissue --recipe mine",
+        "fit cells.h5ad o.h5ad --groupb tissue",
+    ],
+)
+def test_a_wrong_command_line_ends_with_2(arguments):
+    with pytest.raises(SystemExit, match="2"):
+        main(shlex.split(arguments))
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "text"),
+    [
+        (KeyboardInterrupt(), 130, "scgan-perturb rank: interrupted; nothing was written.\n"),
+        (ZeroDivisionError(), 3, "Traceback"),
+        (KeyError("our mistake"), 3, "Traceback"),
+        (OSError("No space left on device"), 1, "error: No space left on device\n"),
+    ],
+)
+def test_exit_codes_tell_what_happened(files, monkeypatch, capsys, error, code, text):
+    def fail(*arguments, **options):
+        raise error
+
+    monkeypatch.setattr(sp.tl, "rank_genes", fail)
+    before = contents(files)
+    assert call(files, "rank fitted.h5ad o.csv") == code
+    assert text in capsys.readouterr().err
+    assert contents(files) == before
+
+
+def test_outputs_are_replaced_and_so_is_the_input_where_it_is_named(files, caplog):
+    (files / "r.csv").write_text("old")
+    before = (files / "cells.h5ad").read_bytes()
+    assert call(files, "rank fitted.h5ad fitted.h5ad r.csv") == 0
+    assert "tspg_rank_genes" in ad.read_h5ad(files / "fitted.h5ad").uns
+    assert (files / "r.csv").read_text().startswith("group,gene,mean")
+    assert "Replaced r.csv" in caplog.text
+    assert (files / "cells.h5ad").read_bytes() == before
+
+
+def test_an_output_that_is_a_link_is_replaced_not_what_it_points_to(files):
+    (files / "link.h5ad").symlink_to(files / "fitted.h5ad")
+    before = (files / "fitted.h5ad").read_bytes()
+    assert call(files, "rank link.h5ad link.h5ad") == 0
+    assert (files / "fitted.h5ad").read_bytes() == before
+    assert not (files / "link.h5ad").is_symlink()
+
+
+def test_no_output_appears_where_one_of_them_fails(tmp_path):
+    def fail(path):
+        path.write_text("half")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_whole(
+            {tmp_path / "a.csv": lambda path: path.write_text("a"), tmp_path / "b.csv": fail}
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.filterwarnings("default::UserWarning")
+def test_warnings_are_log_lines(files, monkeypatch, caplog):
+    monkeypatch.setattr(
+        sp.tl, "evaluate", lambda adata: warnings.warn("Few samples.", stacklevel=1)
+    )
+    call(files, "evaluate fitted.h5ad o.h5ad")
+    assert "warning: Few samples.\n" in caplog.text
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_a_progress_bar_is_for_terminals(files, monkeypatch, is_terminal):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: is_terminal)
+    call(files, "rank cells.h5ad o.csv")
+    assert sp.settings.progress_bar is is_terminal
+
+
+def test_the_installed_command_is_the_module():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    module, function = project["scripts"]["scgan-perturb"].split(":")
+    assert getattr(import_module(module), function) is import_module("scgan_perturb._cli").run
+
+
+def test_as_a_program(tmp_path):
+    command = [sys.executable, "-m", "scgan_perturb", "rank", "none.h5ad", "o.csv"]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert run.returncode == 1
+    assert run.stderr == "scgan-perturb rank: error: There is no file 'none.h5ad'.\n"
+    assert run.stdout == ""
+
+
+def test_sigterm_is_an_interruption():
+    code = (
+        "import os, signal, sys\nfrom scgan_perturb._cli import _main\n"
+        "_main.run_command = lambda *arguments: os.kill(os.getpid(), signal.SIGTERM)\n"
+        "sys.argv = ['scgan-perturb', 'rank', 'a.h5ad', 'b.csv']\n_main.run()"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert run.returncode == 130
+    assert run.stderr == "scgan-perturb rank: interrupted; nothing was written.\n"
+
+
+def documented_commands() -> list[str]:
+    """Command lines of the pages."""
+    pages = [ROOT / "README.md", ROOT / "docs" / "command_line.md"]
+    text = "\n".join(page.read_text(encoding="utf-8") for page in pages).replace("\\\n", " ")
+    found = re.findall(r"^scgan-perturb .*$", text, re.MULTILINE)
+    assert found
+    return found + [f"scgan-perturb {name} {c.example}" for name, c in COMMANDS.items()]
+
+
+def test_commands_of_the_pages_can_be_given():
+    parser = make_parser()
+    for line in documented_commands():
+        if "--help" not in line:
+            parser.parse_args(shlex.split(line)[1:])
