@@ -46,9 +46,9 @@ from scgan_perturb.models._networks import Classifier, initialise
 from scgan_perturb.models._pools import Samples, make_pools
 from scgan_perturb.models._target import TargetDistribution
 from scgan_perturb.models._train_classifier import ClassifierTrainer
-from scgan_perturb.models._train_transport import TransportOptions, TransportTrainer
 from scgan_perturb.models._train_tspg import TspgOptions, TspgTrainer
 from scgan_perturb.models._transport import estimate_transport
+from scgan_perturb.models._transport_trainer import TransportOptions, TransportTrainer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

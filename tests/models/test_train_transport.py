@@ -10,20 +10,20 @@ import pytest
 import torch
 from scipy.spatial.distance import cdist, pdist
 
-from scgan_perturb.models import _train_transport
+from scgan_perturb.models import _transport_trainer
 from scgan_perturb.models._device import open_fabric
 from scgan_perturb.models._factors import find_factors
 from scgan_perturb.models._losses import LossWeights
 from scgan_perturb.models._networks import Classifier, initialise
 from scgan_perturb.models._pools import Pool, Pools, Samples, make_pools
-from scgan_perturb.models._train_transport import (
+from scgan_perturb.models._train_transport import train_transport
+from scgan_perturb.models._transport import estimate_transport
+from scgan_perturb.models._transport_trainer import (
     LOSS_NAMES,
     TransportOptions,
     TransportTrainer,
     schedule,
-    train_transport,
 )
-from scgan_perturb.models._transport import estimate_transport
 from tests.models.rows import Rows
 
 N_GENES, N_CLASSES = 6, 3
@@ -138,7 +138,7 @@ def test_a_step_moves_the_correction_only(make_trainer, classifier):
 
 
 def test_the_average_follows_the_weights_slowly(make_trainer, monkeypatch):
-    monkeypatch.setattr(_train_transport, "AVERAGE_DECAY", 0.75)
+    monkeypatch.setattr(_transport_trainer, "AVERAGE_DECAY", 0.75)
     trainer = make_trainer()
     pools, weights = pools_of(trainer), []
     output = trainer.network.correction.output
@@ -216,7 +216,7 @@ def test_a_draw_is_of_other_classes_to_perturb_and_of_real_targets(make_trainer)
 
 
 def test_many_targets_take_turns(make_trainer, monkeypatch):
-    monkeypatch.setattr(_train_transport, "TARGETS_A_STEP", 2)
+    monkeypatch.setattr(_transport_trainer, "TARGETS_A_STEP", 2)
     trainer = make_trainer(targets=(0, 1, 2))
     draws = [trainer.draw(pools_of(trainer))[0].tolist() for _ in range(20)]
     assert {len(set(drawn)) for drawn in draws} == {2}
@@ -305,11 +305,11 @@ def test_training_lowers_the_validation_loss(make_trainer):
 
 
 def test_the_number_of_epochs_is_as_asked_or_grows_with_the_targets(make_trainer, monkeypatch):
-    monkeypatch.setattr(_train_transport, "N_STEPS", 30)
+    monkeypatch.setattr(_transport_trainer, "N_STEPS", 30)
     assert schedule(make_trainer(max_epochs=7)) == (3, 7)
     assert schedule(make_trainer()) == (3, 10)
-    monkeypatch.setattr(_train_transport, "TARGETS_A_STEP", 1)
-    monkeypatch.setattr(_train_transport, "MAX_MULTIPLE", 2)
+    monkeypatch.setattr(_transport_trainer, "TARGETS_A_STEP", 1)
+    monkeypatch.setattr(_transport_trainer, "MAX_MULTIPLE", 2)
     assert schedule(make_trainer()) == (3, 20)
     assert schedule(make_trainer(targets=(0, 1, 2))) == (3, 20)
 

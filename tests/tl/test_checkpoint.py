@@ -15,8 +15,8 @@ from safetensors.torch import load_file
 import scgan_perturb as sp
 from scgan_perturb.models import _checkpoint
 from scgan_perturb.models._train_classifier import ClassifierTrainer
-from scgan_perturb.models._train_transport import TransportTrainer
 from scgan_perturb.models._train_tspg import TspgTrainer
+from scgan_perturb.models._transport_trainer import TransportTrainer
 from scgan_perturb.tl import _reuse
 
 TRAINERS = {"transport": TransportTrainer, "paper": TspgTrainer}

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import scgan_perturb as sp
-from scgan_perturb.models import _train_transport
+from scgan_perturb.models import _transport_trainer
 
 pytestmark = [
     pytest.mark.gpu,
@@ -28,7 +28,7 @@ def test_a_captured_step_trains_as_one_that_is_not(adata, monkeypatch):
     """Ten epochs are more than the steps before the capture."""
     captured, plain = adata.copy(), adata.copy()
     sp.tl.fit_tspg(captured, "tissue", "lung", max_epochs=10, accelerator="cuda")
-    monkeypatch.setattr(_train_transport, "Captured", lambda function: function)
+    monkeypatch.setattr(_transport_trainer, "Captured", lambda function: function)
     sp.tl.fit_tspg(plain, "tissue", "lung", max_epochs=10, accelerator="cuda")
     histories = [fit.uns["tspg"]["history"].to_numpy() for fit in (captured, plain)]
     np.testing.assert_allclose(*histories, rtol=1e-3, atol=1e-4)

@@ -14,9 +14,10 @@ from ..models._losses import LossWeights
 from ..models._networks import to_arrays
 from ..models._pools import Samples, make_pools
 from ..models._target import TargetDistribution
-from ..models._train_transport import TransportOptions, TransportTrainer, train_transport
+from ..models._train_transport import train_transport
 from ..models._train_tspg import TspgOptions, TspgTrainer, train_tspg
 from ..models._transport import estimate_transport
+from ..models._transport_trainer import TransportOptions, TransportTrainer
 from ._arguments import check_count, check_number
 from ._checkpoints import open_checkpoint, weights_digest
 from ._seeds import spawn_seeds

@@ -1,0 +1,284 @@
+"""What trains the correction to Gaussian transport, for one target or many: a step at a time."""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
+
+import torch
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from ._captured import Captured
+from ._checkpoint import load_module, load_optimizer, module_state, optimizer_state
+from ._factors import MAX_SAMPLES
+from ._losses import LossWeights, adversarial_loss, energy_loss
+from ._networks import initialise
+from ._perturber import transport
+from ._transport_generator import TransportGenerator
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+    from torch import nn
+
+    from ._checkpoint import State
+    from ._pools import Pools, Rows, Samples
+    from ._transport import Transport
+
+LEARNING_RATE = 3e-4  # at its highest; benchmarks/realism.py
+WARM_UP = 0.2  # share of the steps in which it rises, lest the first ones spoil the transport
+AVERAGE_DECAY = 0.99  # of the running mean of the weights
+TARGETS_A_STEP = 4  # at most: each needs samples enough to tell two distributions apart
+N_STEPS = 100  # for one target, a multiple of it for many; benchmarks/realism.py
+MAX_MULTIPLE = 4
+LOSS_NAMES = ("loss_generator", "loss_adv", "loss_td", "loss_energy")
+
+
+@dataclass(frozen=True)
+class TransportOptions:
+    """How long and with which weights to train."""
+
+    batch_size: int
+    max_epochs: int | None = None
+    kappa: float = 0.0
+    sparsity: float = 0.0
+    weights: LossWeights = field(default_factory=LossWeights)
+
+
+class TransportTrainer:
+    """The generator, its optimiser and one training step.
+
+    Parameters
+    ----------
+    transport
+        What the generator starts at.
+    classifier
+        f, frozen, on the fabric's device, which tells the transport the class of a sample.
+    judge
+        The classifier to convince, frozen; f itself or another with the same classes first.
+    samples
+        Training samples, of all classes.
+    targets
+        Positions of the targets among the classes.
+    options
+        Weights of the terms, κ, length of training.
+    seed
+        Seed of initial weights and draws.
+    fabric
+        The device.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        classifier: nn.Module,
+        judge: nn.Module,
+        samples: Samples,
+        targets: torch.Tensor,
+        *,
+        options: TransportOptions,
+        seed: int,
+        fabric: Fabric,
+    ) -> None:
+        statistics = transport.statistics
+        self.statistics, self.samples = statistics, samples
+        self.classifier, self.judge = classifier, judge
+        self.targets, self.options, self.fabric = targets.to(fabric.device), options, fabric
+        self.rng = torch.Generator(fabric.device).manual_seed(seed)
+        with torch.device("meta"):
+            network = TransportGenerator(
+                samples.rows.n_genes,
+                len(statistics.mean),
+                len(self.targets),
+                len(transport.factors.axes),
+            )
+        initialise(network, seed)
+        network.set_up(transport, targets)
+        self.network = cast("TransportGenerator", fabric.to_device(network))
+        self._shut_gates()
+        self.averaged = copy.deepcopy(self.network)
+        self._average = get_ema_multi_avg_fn(AVERAGE_DECAY)
+        on_gpu = fabric.device.type == "cuda"
+        optimizer = torch.optim.Adam(
+            network.correction.parameters(),
+            # A graph reads the learning rate from the device.
+            torch.tensor(LEARNING_RATE, device=fabric.device) if on_gpu else LEARNING_RATE,
+            fused=True,
+            capturable=on_gpu,
+        )
+        self._adam = optimizer
+        self.generator, self.optimizer = fabric.setup(self.network, optimizer)
+        self.scheduler = self._schedule()
+        self.best, self.lowest = copy.deepcopy(self.network), math.inf
+        # Another classifier than ours may do what a graph cannot hold.
+        captures = on_gpu and getattr(samples.rows, "is_held", False) and judge is classifier
+        self._captured = Captured(self._update) if captures else None
+        self.probabilities = self._say(samples.rows)
+        self.distances = torch.stack([self._typical_distance(t) for t in self.targets])
+        self.deviations = statistics.spread.sum(dim=1) * math.sqrt(2 / math.pi)
+
+    def _schedule(self) -> torch.optim.lr_scheduler.OneCycleLR:
+        """The learning rate rises and falls once."""
+        n_steps, n_epochs = schedule(self)
+        total_steps = n_steps * n_epochs
+        return torch.optim.lr_scheduler.OneCycleLR(
+            self._adam,
+            LEARNING_RATE,
+            total_steps=total_steps,
+            pct_start=WARM_UP if WARM_UP * total_steps > 1 else 0.0,  # it cannot rise in one step
+            cycle_momentum=False,
+        )
+
+    @torch.no_grad()
+    def _shut_gates(self) -> None:
+        """Leave the genes alone that the transport moves least, as many as sparsity says."""
+        n_shut = int(self.options.sparsity * self.network.gate.shape[1])
+        if n_shut == 0:
+            return
+        labels, rows = self.samples.labels, self.samples.rows
+        index = torch.randperm(len(rows), generator=self.rng, device=self.rng.device)[:MAX_SAMPLES]
+        x, source = rows[index], labels[index]
+        for place, target in enumerate(self.targets):
+            others = source != target
+            towards = torch.full((int(others.sum()),), place, device=x.device)
+            moved = self.network.transport(x[others], source[others], towards).clamp(0, 1)
+            size = (moved - x[others]).square().mean(dim=0)
+            self.network.gate[place, size.argsort()[:n_shut]] = 0
+
+    @torch.inference_mode()
+    def _say(self, rows: Rows) -> torch.Tensor:
+        """What f says of samples, which stays the same throughout."""
+        return torch.cat(
+            [
+                self.classifier(rows[index]).softmax(dim=1)
+                for index in torch.arange(len(rows)).split(self.options.batch_size)
+            ]
+        ).clone()
+
+    def _typical_distance(self, target: torch.Tensor) -> torch.Tensor:
+        """E‖b − b'‖ of independent samples of a class, the unit of its energy term."""
+        return (2 * self.statistics.spread[target].square().sum()).sqrt()
+
+    def draw(self, pools: Pools) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Positions of the targets, of samples to perturb and of real ones: groups × samples."""
+        n_groups = min(len(self.targets), TARGETS_A_STEP)
+        size = max(self.options.batch_size // n_groups, 2)
+        chosen = torch.randperm(len(self.targets), generator=self.rng, device=self.rng.device)
+        chosen = chosen[:n_groups]
+        x, real = (pool.draw(chosen, size, self.rng) for pool in (pools.sources, pools.real))
+        return chosen, x, real
+
+    def losses(
+        self,
+        groups: torch.Tensor,
+        index: torch.Tensor,
+        real: torch.Tensor,
+        network: TransportGenerator,
+    ) -> torch.Tensor:
+        """The weighted sum and its terms, in the order of LOSS_NAMES.
+
+        Parameters
+        ----------
+        groups
+            Positions of targets among the targets.
+        index, real
+            Positions among the training samples, groups × samples.
+        network
+            The generator to measure.
+        """
+        rows, labels = self.samples.rows, self.samples.labels
+        place = groups.repeat_interleave(index.shape[1])
+        flat = index.flatten()
+        x, target, source = rows[flat], self.targets[place], labels[flat]
+        perturbed = network(x, self.probabilities[flat], place)
+        # The coupled draw: where the transport that is told the class takes the sample.
+        drawn = network.transport(x, source, place)
+        gaps = (perturbed - drawn.clamp(0, 1)).abs().sum(dim=1) / self.deviations[target]
+        with self.fabric.autocast():
+            logits = self.judge(perturbed)
+        shape = (*index.shape, -1)
+        energy = energy_loss(perturbed.view(shape), rows[real.flatten()].view(*real.shape, -1))
+        terms = torch.stack(
+            [
+                adversarial_loss(logits.float(), target, self.options.kappa),
+                gaps.mean(),
+                (energy / self.distances[groups]).mean(),
+            ]
+        )
+        weights = self.options.weights
+        total = weights.adv * terms[0] + weights.td * terms[1] + weights.energy * terms[2]
+        return torch.cat([total[None], terms])
+
+    def step(self, pools: Pools) -> torch.Tensor:
+        """Update the generator on one batch; returns the losses in the order of LOSS_NAMES."""
+        update = self._captured or self._update
+        losses = update(*self.draw(pools))
+        self.scheduler.step()
+        return losses
+
+    def keep_if_best(self, loss: float) -> None:
+        """Keep the mean weights if no validation loss was lower."""
+        if loss < self.lowest:
+            self.lowest = loss
+            self.best.load_state_dict(self.averaged.state_dict())
+
+    def state(self) -> State:
+        """All that changes while it trains."""
+        return {
+            **module_state("network", self.network.correction),
+            **module_state("averaged", self.averaged.correction),
+            **module_state("best", self.best.correction),
+            **optimizer_state("optimizer", self._adam),
+            "rng": self.rng.get_state(),
+            "n_steps": torch.tensor(self.scheduler.last_epoch),
+            "lowest": torch.tensor(self.lowest, dtype=torch.float64),
+        }
+
+    def load(self, state: State) -> None:
+        """Go on from such a state."""
+        for name in ("network", "averaged", "best"):
+            load_module(name, getattr(self, name).correction, state)
+        load_optimizer("optimizer", self._adam, state)
+        self.rng.set_state(state["rng"])
+        self.scheduler.last_epoch = int(state["n_steps"])
+        self.lowest = float(state["lowest"])
+
+    def _update(
+        self, groups: torch.Tensor, index: torch.Tensor, real: torch.Tensor
+    ) -> torch.Tensor:
+        losses = self.losses(groups, index, real, self.generator)
+        self.optimizer.zero_grad()
+        self.fabric.backward(losses[0])
+        self.optimizer.step()
+        self._average(list(self.averaged.parameters()), list(self.network.parameters()), None)
+        return losses.detach()
+
+    @torch.inference_mode()
+    def success(self, samples: Samples) -> float:
+        """Share of samples called their target, each perturbed towards one; NaN without samples."""
+        n_targets = len(self.targets)
+        hits = []
+        for index in torch.arange(len(samples.rows)).split(self.options.batch_size):
+            place = (index % n_targets).to(self.targets.device)
+            x = samples.rows[index]
+            perturbed, logits = transport(self.averaged, self.classifier, x, place)
+            said = logits if self.judge is self.classifier else self.judge(perturbed)
+            called = said.argmax(dim=1)
+            own = samples.labels[index.to(samples.labels.device)] == self.targets[place]
+            hits.append((called == self.targets[place])[~own])
+        return torch.cat(hits).float().mean().item() if hits else float("nan")
+
+
+def schedule(trainer: TransportTrainer) -> tuple[int, int]:
+    """Steps an epoch, and epochs: those asked for, or enough for N_STEPS."""
+    n_steps = math.ceil(len(trainer.samples.rows) / trainer.options.batch_size)
+    if trainer.options.max_epochs is not None:
+        return n_steps, trainer.options.max_epochs
+    wanted = N_STEPS * min(n_groups(trainer), MAX_MULTIPLE)
+    return n_steps, math.ceil(wanted / n_steps)
+
+
+def n_groups(trainer: TransportTrainer) -> int:
+    """Steps that it takes to see every target once."""
+    return math.ceil(len(trainer.targets) / TARGETS_A_STEP)
