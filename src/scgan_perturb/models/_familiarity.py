@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 LEFT_OUT = 0.2  # of each class, to measure
 FAMILIAR_SHARE = 0.95  # of them
+LEAST = 1e-3  # spreads; where the axes leave nothing, as of a single gene, the rest is rounding
 
 
 class _Chosen:
@@ -77,4 +78,4 @@ def familiar_distance(samples: Samples, n_classes: int, seed: int) -> float:
         return (samples.rows[index] - statistics.mean[own]) / statistics.spread[own]
 
     distances = remainder(standardised(left_out), principal_axes(standardised(kept)))
-    return float(torch.quantile(distances.double(), FAMILIAR_SHARE))
+    return max(float(torch.quantile(distances.double(), FAMILIAR_SHARE)), LEAST)
