@@ -266,5 +266,8 @@ def apply_network(
                 raise ValueError(msg)
             x = classifier.scaler.transform(block)
             values = network(torch.from_numpy(x).to(device)).cpu().numpy()
+            if not np.isfinite(values).all():
+                msg = "The model gives NaN or infinite values: its weights may be damaged."
+                raise ValueError(msg)
             result[rows] = classifier.scaler.inverse(values, block, x) if width is None else values
     return result
