@@ -103,6 +103,8 @@ def swap(old: str, new: str):
         pytest.param(swap("Name\tDesc", "Desc\tName"), "third line does not begin", id="columns"),
         pytest.param(swap("4\t3\n", "4\t5\n"), "announces 5 samples and has 3", id="fewer samples"),
         pytest.param(swap("4\t3\n", "6\t3\n"), "announces 6 genes and has 4.*cut off", id="fewer"),
+        pytest.param(swap("4\t3\n", "9999999999\t3\n"), "more than it can hold", id="too many"),
+        pytest.param(swap("4\t3\n", "9" * 5000 + "\t3\n"), "second line is not", id="digits"),
         pytest.param(swap("4\t3\n", "2\t3\n"), "announces 2 genes and has 4.*damaged", id="more"),
         pytest.param(
             lambda body: body[:-6], "'ENSG4.9' has 1 values for 3 samples", id="cut in a line"
@@ -113,6 +115,8 @@ def swap(old: str, new: str):
         pytest.param(swap("\t7\t8", "\tseven\t8"), "value of 'ENSG3.2' is a finite", id="text"),
         pytest.param(swap("\t7\t8", "\t\t8"), "value of 'ENSG3.2' is a finite", id="empty value"),
         pytest.param(swap("\t7\t8", "\tnan\t8"), "value of 'ENSG3.2' is a finite", id="nan"),
+        pytest.param(swap("\t7\t8", "\t1_0\t8"), "value of 'ENSG3.2' is a finite", id="underscore"),
+        pytest.param(swap("\t7\t8", "\t\r7\t8"), "value of 'ENSG3.2' is a finite", id="return"),
         pytest.param(swap("\t7\t8", "\tinf\t8"), "value of 'ENSG3.2' is a finite", id="infinity"),
         pytest.param(swap("ENSG3.2", "ENSG2.1"), "genes twice: 'ENSG2.1'", id="a gene twice"),
         pytest.param(swap("a\tb\tc", "a\tb\ta"), "samples twice: 'a'", id="a sample twice"),
@@ -129,6 +133,24 @@ def test_a_broken_file_is_refused_by_name_and_with_the_reason(path, change, matc
     path.write_bytes(change(path.read_bytes()))
     with pytest.raises(ValueError, match=f"genes.gct.*{match}"):
         sp.datasets.read_gct(path)
+
+
+class EndlessLine:
+    """As a small gzip file can hold it."""
+
+    def readline(self, size: int = -1) -> bytes:
+        assert 0 < size < 1 << 20
+        return b"1" * size
+
+
+@pytest.mark.parametrize(
+    ("n_genes", "match"),
+    [(None, r"genes.gct: '1+' has 0 values for 1 samples"), (1, "genes.gct announces 1 genes")],
+)
+def test_a_line_without_end_is_not_read_to_its_end(path, n_genes, match):
+    table = _gene_table.GeneTable(path, EndlessLine(), ["a"], 2, n_genes)
+    with pytest.raises(ValueError, match=match):
+        next(table.blocks())
 
 
 def test_a_header_without_samples_is_refused(path):

@@ -143,9 +143,32 @@ def pickle_instead(folder):
 def change_json(**changes):
     def change(folder):
         path = folder / "model.json"
-        path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+        text = {**json.loads(path.read_text()), **changes}
+        text.pop("digest")  # as if on purpose
+        path.write_text(json.dumps(text))
 
     return change
+
+
+def flip_a_bit(folder):
+    path = folder / "weights.safetensors"
+    body = bytearray(path.read_bytes())
+    body[-1000] ^= 1
+    path.write_bytes(body)
+
+
+def swap_models(folder):
+    adata = make_adata(seed=1)
+    sp.tl.fit_classifier(adata, "tissue", max_epochs=1)
+    sp.tl.fit_tspg(adata, "tissue", "lung", max_epochs=1)
+    sp.get.model(adata).save(folder.parent / "other")
+    (folder.parent / "other" / "model.json").replace(folder / "model.json")
+
+
+def store_half_precision(folder):
+    path = folder / "weights.safetensors"
+    path.write_bytes(path.read_bytes().replace(b'"F32"', b'"C64"', 1))
+    change_json()(folder)
 
 
 @pytest.mark.parametrize(
@@ -160,6 +183,11 @@ def change_json(**changes):
         change_json(classes=["a", "b"]),
         change_json(params={}),
         change_json(params=3),
+        change_json(classes=["liver", "lung", "lung"]),
+        lambda folder: (folder / "model.json").write_text("[" * 100_000),
+        flip_a_bit,
+        swap_models,
+        store_half_precision,
     ],
     ids=[
         "cut off",
@@ -171,12 +199,38 @@ def change_json(**changes):
         "classes",
         "no parameters",
         "odd parameters",
+        "a class twice",
+        "deep JSON",
+        "a flipped bit",
+        "of two models",
+        "half precision",
     ],
 )
 def test_a_damaged_folder_is_a_clear_error(folder, damage):
     damage(folder)
     with pytest.raises(ValueError, match="The model in .* cannot be read"):
         sp.get.PerturbationModel.load(folder)
+
+
+def test_a_model_of_an_earlier_version_has_no_digest(folder, model, fitted):
+    change_json()(folder)
+    back = sp.get.PerturbationModel.load(folder)
+    np.testing.assert_array_equal(back.perturb(fitted.X), model.perturb(fitted.X))
+
+
+def test_a_few_names_ask_for_no_memory(folder, monkeypatch):
+    import torch
+
+    change_json(classes=["lung", *map(str, range(10_000))])(folder)
+    monkeypatch.setattr(torch.nn.Module, "to_empty", None)
+    with pytest.raises(ValueError, match=r"has shape \(3, 12\), not \(10001, 12\)"):
+        sp.get.PerturbationModel.load(folder)
+
+
+def test_a_weight_that_overflows_is_a_clear_error(model, fitted):
+    model.weights["mean"][:] = np.nan
+    with pytest.raises(ValueError, match="gives NaN or infinite values"):
+        model.perturb(fitted.X)
 
 
 def test_a_folder_without_a_model_is_a_clear_error(tmp_path):
@@ -194,9 +248,21 @@ def test_a_folder_without_a_model_is_a_clear_error(tmp_path):
         lambda fit: fit.pop("target_means"),
         lambda fit: fit.update(target_means=fit["target_means"][:, :3]),
         lambda fit: fit["params"].update(targets=["lung", "liver"]),
+        lambda fit: fit["params"].pop("groupby"),
+        lambda fit: fit["params"].update(layer=["counts"]),
+        lambda fit: fit["scale_max"].__setitem__(0, np.inf),
+        lambda fit: fit["target_means"].__setitem__((0, 0), np.nan),
+        lambda fit: fit["genes"].__setitem__(0, "gene1"),
     ],
 )
 def test_a_damaged_fit_in_uns_is_a_clear_error(fitted, damage):
     damage(fitted.uns["tspg"])
+    with pytest.raises(ValueError, match=r"uns\['tspg'\] does not hold a fit"):
+        sp.get.model(fitted)
+
+
+@pytest.mark.parametrize("thing", [None, 3, "text", np.zeros(3), pd.DataFrame({"a": [1]}), {}])
+def test_anything_else_in_its_place_is_a_clear_error(fitted, thing):
+    fitted.uns["tspg"] = thing
     with pytest.raises(ValueError, match=r"uns\['tspg'\] does not hold a fit"):
         sp.get.model(fitted)

@@ -102,7 +102,7 @@ def test_classes_of_one_sample_get_the_mean_shift(move):
 @pytest.mark.parametrize("move", [diagonal_gaussian_transport, full_gaussian_transport])
 def test_copies_of_one_sample_are_shifted(move):
     train = draw(8)
-    train[LABELS == "a"] = 0.5
+    train[LABELS == "a"] = 0.1  # whose mean differs from it by rounding
     arguments = (train[:2] + 0.01, LABELS[:2], train, LABELS, "t")
     np.testing.assert_allclose(move(*arguments), class_mean_shift(*arguments))
 
@@ -141,6 +141,14 @@ def test_what_the_components_leave_is_scaled_gene_by_gene():
     np.testing.assert_allclose(moved.std(axis=0), target.std(axis=0), rtol=0.15)
     alone = linear_gaussian_transport(source[:5], source, target, n_components=2)
     np.testing.assert_allclose(alone, moved[:5])  # a sample's map does not depend on others
+
+
+@pytest.mark.parametrize("value", [0.25, 0.1])
+def test_sources_that_are_all_alike_are_shifted(value):
+    alike, target = np.full((3, 3), value), np.full((3, 3), 0.5)
+    np.testing.assert_allclose(linear_gaussian_transport(alike, alike, alike), alike)
+    moved = linear_gaussian_transport(alike + 0.01, alike, target)
+    np.testing.assert_allclose(moved, target + 0.01)
 
 
 def test_a_linear_map_needs_two_samples_a_side():

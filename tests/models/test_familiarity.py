@@ -69,6 +69,12 @@ def test_classes_of_too_few_samples_make_nothing_unfamiliar(world):
     assert familiar_distance(samples_of(world(labels), labels), 2, seed=0) == float("inf")
 
 
+def test_where_the_axes_leave_nothing_all_samples_are_familiar(world):
+    labels = np.arange(60) % 3
+    samples = samples_of(world(labels)[:, :1], labels)  # one gene, which is the one axis
+    assert familiar_distance(samples, 3, seed=0) == _familiarity.LEAST
+
+
 def test_the_seed_decides(world):
     labels = np.arange(60) % 3
     samples = samples_of(world(labels), labels)

@@ -145,6 +145,14 @@ def test_the_log_names_a_few_of_many_lacking_genes(adata, caplog):
     assert "'lost4' and 1,500 more." in caplog.text
 
 
+def test_a_file_of_other_genes_is_named(adata, tmp_path):
+    (tmp_path / "sets.gmt").write_text("RED\tabout\tENSG01\n")
+    for arguments in ({"name_or_genes": "RED", "gmt": tmp_path / "sets.gmt"},
+                      {"name_or_genes": str(tmp_path / "sets.gmt")}):  # fmt: skip
+        with pytest.raises(ValueError, match=r"None of the 1 genes of .*sets\.gmt"):
+            sp.pp.gene_set(adata, **arguments)
+
+
 @pytest.mark.parametrize(
     ("name", "with_gmt", "error", "match"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -16,6 +17,7 @@ from ._gene_table import (
     check_var_names,
     name_genes,
     open_bytes,
+    read_header,
     refuse_duplicates,
 )
 
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 VERSION = "#1.2"
+SHAPE = re.compile(rb"\s*(\d{1,12})\s+(\d{1,12})\s*")
+MOST_COMPRESSED = 1032  # bytes out of one, in gzip
 
 
 def read_gct(path: str | Path, *, var_names: Literal["symbol", "gene_id"] = "symbol") -> ad.AnnData:
@@ -88,18 +92,21 @@ def open_gct(path: Path) -> Iterator[GeneTable]:
         if version != VERSION:
             msg = f"{path} is not a GCT file of version 1.2: it begins with {version[:40]!r}, not {VERSION!r}."
             raise DamagedError(msg)
-        shape = file.readline().decode().split()
-        columns = file.readline().decode().rstrip("\r\n").split("\t")
+        shape = SHAPE.fullmatch(file.readline(200))
+        columns = read_header(file)
         lowered = [column.lower() for column in columns]
-        if len(shape) != 2 or not all(number.isdecimal() for number in shape):
+        if shape is None:
             msg = f"{path} is not a GCT file: its second line is not the number of genes and of samples."
             raise DamagedError(msg)
         if lowered[:2] != ["name", "description"]:
             msg = f"{path} is not a GCT file: its third line does not begin with Name and Description."
             raise DamagedError(msg)
-        n_genes, n_samples = map(int, shape)
+        n_genes, n_samples = map(int, shape.groups())
         if len(columns) - 2 != n_samples:
             msg = f"{path} announces {n_samples:,} samples and has {len(columns) - 2:,}. It is damaged; get it anew."
+            raise DamagedError(msg)
+        if n_genes * n_samples > path.stat().st_size * MOST_COMPRESSED:
+            msg = f"{path} announces {n_genes:,} genes, more than it can hold. It is cut off; get it anew."
             raise DamagedError(msg)
         yield GeneTable(path, file, columns[2:], 2, n_genes)
 

@@ -22,6 +22,7 @@ from ._gene_table import (
     name_genes,
     open_bytes,
     read_columns,
+    read_header,
     refuse_duplicates,
 )
 
@@ -201,7 +202,7 @@ def _convert(project: str, unit: str, path: Path) -> Path:
 @contextmanager
 def _open(path: Path) -> Iterator[GeneTable]:
     with open_bytes(path) as file:
-        first, *samples = file.readline().decode().rstrip("\r\n").split("\t")
+        first, *samples = read_header(file)
         if first != "Ensembl_ID":
             msg = f"{path} is not a table of Xena's GDC hub: it begins with {first[:40]!r}, not 'Ensembl_ID'."
             raise DamagedError(msg)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 # Ledoit-Wolf can estimate 0 for samples that span few directions (always for two of them); a
 # singular covariance has no map.
 MIN_SHRINKAGE = 1e-3
+NO_SPREAD = 1e-12  # scaled units; what rounding leaves of samples that are all alike
 
 
 def diagonal_gaussian_transport(
@@ -146,7 +147,9 @@ def linear_gaussian_transport(
         raise ValueError(msg)
     source, target = np.asarray(source, np.float64), np.asarray(target, np.float64)
     both = np.vstack([source, target])
-    pca = PCA(min(n_components, len(both) - 1, both.shape[1]), random_state=0).fit(both)
+    pca = PCA(min(n_components, len(both) - 1, both.shape[1]), random_state=0)
+    with np.errstate(invalid="ignore"):  # shares of a variance of 0, where all samples are alike
+        pca.fit(both)
     axes = pca.components_
 
     def split(samples: np.ndarray, centre: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -157,7 +160,9 @@ def linear_gaussian_transport(
     mean_s, mean_t = source.mean(axis=0), target.mean(axis=0)
     (inside_s, rest_s), (inside_t, rest_t) = split(source, mean_s), split(target, mean_t)
     inside, rest = split(np.asarray(x, np.float64), mean_s)
-    linear = _optimal_map(*(_Shrunk.of(part).covariance(part) for part in (inside_s, inside_t)))
+    linear = np.eye(len(axes))
+    if _spreads(inside_s):
+        linear = _optimal_map(*(_Shrunk.of(part).covariance(part) for part in (inside_s, inside_t)))
     moved = mean_t + inside @ linear @ axes + rest * _ratio(rest_s.std(axis=0), rest_t.std(axis=0))
     return np.clip(moved, 0, 1)
 
@@ -222,7 +227,7 @@ def _diagonal_map(x: np.ndarray, source: np.ndarray, target: np.ndarray) -> np.n
 def _full_map(x: np.ndarray, source: np.ndarray, target: np.ndarray) -> np.ndarray:
     mean_s, mean_t = source.mean(axis=0), target.mean(axis=0)
     source, target, x = source - mean_s, target - mean_t, x - mean_s
-    if min(len(source), len(target)) < 3 or not source.any():
+    if min(len(source), len(target)) < 3 or not _spreads(source):
         return mean_t + x
     basis = np.linalg.qr(np.vstack([source, target]).T)[0]  # genes × directions
     shrunk_s, shrunk_t = _Shrunk.of(source), _Shrunk.of(target)
@@ -246,4 +251,9 @@ def _optimal_map(covariance_s: np.ndarray, covariance_t: np.ndarray) -> np.ndarr
 
 def _ratio(spread_s: np.ndarray, spread_t: np.ndarray) -> np.ndarray:
     """σ_t / σ_s; 1 where σ_s is 0."""
-    return np.divide(spread_t, spread_s, out=np.ones_like(spread_t), where=spread_s > 0)
+    return np.divide(spread_t, spread_s, out=np.ones_like(spread_t), where=spread_s > NO_SPREAD)
+
+
+def _spreads(centred: np.ndarray) -> bool:
+    """Whether samples differ from their mean."""
+    return bool(np.abs(centred).max(initial=0) > NO_SPREAD)

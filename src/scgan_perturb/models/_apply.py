@@ -62,6 +62,9 @@ def perturbed(
         with torch.inference_mode():
             x = on.scale(block)
             x_adv, logits = network(x)
+            if not torch.isfinite(x_adv).all():
+                msg = "The model gives NaN or infinite values: its weights may be damaged."
+                raise ValueError(msg)
             done = Block(rows, on.restore(x_adv, block, x), logits.softmax(dim=1).cpu().numpy())
         yield done
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 LEFT_OUT = 0.2  # of each class, to measure
 FAMILIAR_SHARE = 0.95  # of them
+LEAST = 1e-3  # spreads; where the axes leave nothing, as of a single gene, the rest is rounding
 
 
 def root_mean_square(rest: torch.Tensor) -> torch.Tensor:
@@ -63,4 +64,4 @@ def familiar_distance(samples: Samples, n_classes: int, seed: int) -> float:
 
     _, rest = split(standardised(left_out), principal_axes(standardised(kept)))
     distances = root_mean_square(rest)
-    return float(torch.quantile(distances.double(), FAMILIAR_SHARE))
+    return max(float(torch.quantile(distances.double(), FAMILIAR_SHARE)), LEAST)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load, save
 
 from ._parts import model_from_parts, model_to_parts
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 JSON_FILE = "model.json"
 ARRAYS_FILE = "weights.safetensors"
+DIGEST = "digest"
 TEXT_PARTS = ("params", "genes", "classes")
 
 
@@ -28,10 +30,11 @@ def save_model(model: PerturbationModel, folder: str | Path) -> None:
     parts = model_to_parts(model)
     text = {name: parts.pop(name) for name in TEXT_PARTS}
     arrays = {**parts.pop("weights"), **parts}
-    save_file({n: np.asarray(a, order="C") for n, a in arrays.items()}, folder / ARRAYS_FILE)
-    (folder / JSON_FILE).write_text(
-        json.dumps({"format": FORMAT, **text}, indent=1, default=_plain), encoding="utf-8"
-    )
+    body = save({n: np.asarray(a, order="C") for n, a in arrays.items()})
+    text = json.loads(json.dumps({"format": FORMAT, **text}, default=_plain))
+    text[DIGEST] = _digest(text, body)
+    (folder / ARRAYS_FILE).write_bytes(body)
+    (folder / JSON_FILE).write_text(json.dumps(text, indent=1), encoding="utf-8")
 
 
 def load_model(folder: str | Path) -> PerturbationModel:
@@ -51,13 +54,16 @@ def load_model(folder: str | Path) -> PerturbationModel:
             raise FileNotFoundError(msg)
     try:
         text = json.loads((folder / JSON_FILE).read_text(encoding="utf-8"))
-        arrays = load_file(folder / ARRAYS_FILE)
+        body = (folder / ARRAYS_FILE).read_bytes()
         _check_format(text)
+        _check_digest(text, body)
+        arrays = load(body)
         model = model_from_parts({**text, **arrays, "weights": arrays})
         # Building the networks shows whether the weights fit.
         model.network()
         model.classifier.network()
-    except (ValueError, SafetensorError) as error:
+    # Of types that NumPy does not know safetensors makes a KeyError or more, by version.
+    except (ValueError, LookupError, TypeError, RecursionError, SafetensorError) as error:
         msg = f"The model in {folder} cannot be read: {error}"
         raise ValueError(msg) from error
     return model
@@ -67,6 +73,19 @@ def _check_format(text: Any) -> None:
     if not isinstance(text, dict) or text.get("format") != FORMAT:
         msg = f"{JSON_FILE} is not of format {FORMAT}; a newer version may have written it."
         raise ValueError(msg)
+
+
+def _check_digest(text: dict[str, Any], body: bytes) -> None:
+    if DIGEST in text and text.pop(DIGEST) != _digest(text, body):
+        msg = "its files are damaged, were changed or are of two models."
+        raise ValueError(msg)
+
+
+def _digest(text: dict[str, Any], body: bytes) -> str:
+    """A hash of both files: a flipped bit in a weight is a number like any other."""
+    digest = hashlib.blake2b(json.dumps(text, sort_keys=True).encode(), digest_size=16)
+    digest.update(body)
+    return digest.hexdigest()
 
 
 def _plain(value: Any) -> Any:

@@ -136,13 +136,15 @@ def from_arrays(network: nn.Module, arrays: Mapping[str, np.ndarray]) -> nn.Modu
     if differing := sorted(set(names) ^ arrays.keys()):
         msg = f"Stored weights are missing or left over: {examples(differing)}."
         raise ValueError(msg)
-    network.to_empty(device="cpu")
-    state = network.state_dict()
-    for name in names:
-        if (found := np.shape(arrays[name])) != (wanted := tuple(state[name].shape)):
-            msg = f"Stored weight {name!r} has shape {found}, not {wanted}."
+    # Before memory is asked for: a damaged model can describe a network of any size.
+    for name, weight in network.state_dict().items():
+        if name in names and (found := np.shape(arrays[name])) != tuple(weight.shape):
+            msg = f"Stored weight {name!r} has shape {found}, not {tuple(weight.shape)}."
             raise ValueError(msg)
-        state[name].copy_(torch.tensor(arrays[name]))
+    network.to_empty(device="cpu")
+    # Frozen: it shares the memory of the arrays, which can be large.
+    weights = {name: torch.from_numpy(np.require(arrays[name], None, ["C", "W"])) for name in names}
+    network.load_state_dict(weights, strict=False, assign=True)
     return network.eval().requires_grad_(False)
 
 

@@ -47,12 +47,23 @@ def classifier_from_parts(parts: Mapping[str, Any]) -> FittedClassifier:
             _unprefixed(CLASSIFIER, parts["weights"]),
             dict(parts["params"]),
         )
-    except (KeyError, TypeError, AttributeError) as error:
+    except (LookupError, TypeError, AttributeError) as error:
         msg = f"Not a stored model: {type(error).__name__}: {error}"
         raise ValueError(msg) from error
     if not genes.shape == scaler.minimum.shape == scaler.maximum.shape:
         msg = "Not a stored model: its genes and their ranges differ in number."
         raise ValueError(msg)
+    if not (np.isfinite(scaler.minimum) & np.isfinite(scaler.maximum)).all():
+        msg = "Not a stored model: a gene's range is NaN or infinite."
+        raise ValueError(msg)
+    for what, names in (("genes", genes), ("classes", classifier.classes)):
+        if len(set(names)) < len(names):
+            msg = f"Not a stored model: its {what} are not all different."
+            raise ValueError(msg)
+    for name, instead in (("groupby", None), ("layer", "X")):
+        if not isinstance(classifier.params.get(name, instead), str):
+            msg = f"Not a stored model: its {name} is no name."
+            raise ValueError(msg)
     return classifier
 
 
@@ -86,7 +97,8 @@ def model_from_parts(parts: Mapping[str, Any]) -> PerturbationModel:
         )
         fits = model.target in model.targets and set(model.targets) <= set(classifier.classes)
         fits &= model.target_means.shape == (len(model.targets), len(model.genes))
-    except (KeyError, TypeError) as error:
+        fits &= bool(np.isfinite(model.target_means).all())
+    except (LookupError, TypeError) as error:
         msg = f"Not a stored model: {type(error).__name__}: {error}"
         raise ValueError(msg) from error
     if not fits:

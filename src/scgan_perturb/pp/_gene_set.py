@@ -84,8 +84,10 @@ def gene_set(
     found = set(adata.var_names[marked])
     lacking = [gene for gene in genes if gene not in found]
     if not found:
+        file = name_or_genes if gmt is None else gmt
+        of = f" of {file}" if isinstance(file, (str, Path)) else ""
         msg = (
-            f"None of the {len(genes):,} genes ({examples(genes)}) is in adata.var_names "
+            f"None of the {len(genes):,} genes{of} ({examples(genes)}) is in adata.var_names "
             f"({examples(adata.var_names[:3])}). {name_kind_hint(genes, adata.var_names)}"
         )
         raise ValueError(msg)
