@@ -17,10 +17,10 @@ import numpy as np
 import scgan_perturb as sp
 
 RESULTS = Path(__file__).parent / "results"
-LENGTHS = (1, 2, 4, 8, None, 36)
+LENGTHS = (1, 4, 8, None, 36)
 CLASSIFIER_LENGTHS = (2, 5, 10, 20, 50, 100)
 DATA = {
-    "rnaseqdb": ("tissue", ("Lung", "Kidney", "Thyroid", "Head and neck")),
+    "rnaseqdb": ("tissue", ("Lung", "Kidney", "Thyroid")),
     "pbmc68k": ("bulk_labels", ("CD19+ B", "CD14+ Monocyte")),
 }
 

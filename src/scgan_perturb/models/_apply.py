@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..data._scaling import GeneScaler
 
 # Few enough for a processor's cache, enough for its matrix products: benchmarks/speed.py.
-BLOCK_VALUES, LEAST_ROWS, MOST_ROWS = 2**20, 128, 1024
+BLOCK_VALUES, LEAST_ROWS, MOST_ROWS = 2**20, 64, 1024
 
 
 class Block(NamedTuple):
