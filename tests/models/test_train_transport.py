@@ -50,10 +50,12 @@ def classifier() -> Classifier:
 
 @pytest.fixture
 def make_trainer(samples, classifier):
-    def make(targets=TARGETS, judge=None, precision="32-true", **options) -> TransportTrainer:
+    def make(
+        targets=TARGETS, judge=None, f=None, precision="32-true", **options
+    ) -> TransportTrainer:
         return TransportTrainer(
             estimate_transport(samples, N_CLASSES, torch.tensor(targets), 0),
-            classifier,
+            classifier if f is None else f,
             classifier if judge is None else judge,
             samples,
             torch.tensor(targets),
@@ -121,6 +123,29 @@ def test_the_loss_is_that_of_its_terms_by_hand(make_trainer, samples, classifier
     total = WEIGHTS.adv * terms[0] + WEIGHTS.td * terms[1] + WEIGHTS.energy * terms[2]
     assert np.abs(terms).min() > 0.01  # each counts here
     np.testing.assert_allclose(found, [total, *terms], rtol=1e-3)
+
+
+def test_where_f_is_right_the_draw_is_not_computed_twice(make_trainer, monkeypatch):
+    trainer = make_trainer()
+    trainer.called = LABELS
+    drawn = trainer.draw(pools_of(trainer))
+    losses, calls = [], []
+    moved = trainer.network.moved
+    monkeypatch.setattr(trainer.network, "moved", lambda *args: calls.append(1) or moved(*args))
+    for trainer.f_is_right in (False, True):
+        losses.append(trainer.losses(*drawn, trainer.network).detach())
+    torch.testing.assert_close(*losses, rtol=0, atol=0)
+    assert len(calls) == 2 + 1
+
+
+def test_f_is_right_if_it_knows_all_training_samples(make_trainer, samples):
+    class Knows(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            nearest = torch.cdist(x, samples.rows.x).argmin(dim=1)
+            return torch.nn.functional.one_hot(LABELS[nearest], N_CLASSES).float()
+
+    assert not make_trainer().f_is_right
+    assert make_trainer(f=Knows()).f_is_right
 
 
 def test_a_step_moves_the_correction_only(make_trainer, classifier):
@@ -334,7 +359,9 @@ def test_a_sparse_fit_leaves_alone_what_the_transport_moves_least(make_trainer, 
     for place, target in enumerate(TARGETS):
         others = target != LABELS
         x, source = samples.rows.x[others], LABELS[others]
-        moved = dense.network.transport(x, source, torch.full((len(x),), place)).clamp(0, 1)
+        towards = torch.full((len(x),), place)
+        turned = dense.network.moved(x, source, towards).turned
+        moved = dense.network.placed(turned, towards).clamp(0, 1)
         size = (moved - x).square().mean(dim=0)
         open_genes = trainer.network.gate[place].bool()
         assert open_genes.sum() == N_GENES / 2

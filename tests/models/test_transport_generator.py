@@ -125,7 +125,7 @@ def test_the_transport_of_known_classes_is_that_of_a_sure_classifier(generator):
     x = torch.tensor(samples_at(0.9), dtype=torch.float32)
     source, place = torch.full((SIZE,), SOURCE), torch.zeros(SIZE, dtype=torch.long)
     with torch.no_grad():
-        known = generator.transport(x, source, place).clamp(0, 1)
+        known = generator.placed(generator.moved(x, source, place).turned, place).clamp(0, 1)
         torch.testing.assert_close(known, generator(x, said(), place), atol=1e-6, rtol=0)
 
 
@@ -140,7 +140,7 @@ def test_a_shut_gate_leaves_its_gene_alone(generator):
 def test_the_result_is_clipped_and_its_gradient_is_not(generator):
     x = torch.tensor(samples_at(0.9), dtype=torch.float32)
     shift = torch.linspace(-3, 3, N_GENES).requires_grad_()
-    generator.perturbation = lambda *_: shift.expand(SIZE, -1)
+    generator._perturbation = lambda *_: shift.expand(SIZE, -1)
     found = generator(x, said(), torch.zeros(SIZE, dtype=torch.long))
     torch.testing.assert_close(found, (x + shift).clip(0, 1), atol=1e-6, rtol=0)
     found.sum().backward()

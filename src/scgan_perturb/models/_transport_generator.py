@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import nn
@@ -60,6 +60,24 @@ class Correction(nn.Module):
         """Samples × genes, and the position of each sample's target, to samples × genes."""
         hidden = self.encoder(self.input(x) + self.target_in(target))
         return self.output(self.decoder(hidden + self.target_narrow(target)))
+
+
+class Moved(NamedTuple):
+    """The way of samples to their target, before the correction.
+
+    Parameters
+    ----------
+    turned
+        M_t(u), deviations as samples of the target have them, samples × genes.
+    kept
+        The same with what unfamiliar samples keep, samples × genes.
+    familiarity
+        φ, samples × 1.
+    """
+
+    turned: torch.Tensor
+    kept: torch.Tensor
+    familiarity: torch.Tensor
 
 
 class TransportGenerator(nn.Module):
@@ -124,7 +142,11 @@ class TransportGenerator(nn.Module):
         self.rest.copy_(transport.factors.rest)
 
     def forward(
-        self, x: torch.Tensor, probabilities: torch.Tensor, target: torch.Tensor
+        self,
+        x: torch.Tensor,
+        probabilities: torch.Tensor,
+        target: torch.Tensor,
+        moved: Moved | None = None,
     ) -> torch.Tensor:
         """x_adv = clip(x + P, 0, 1), samples × genes, with the gradient of x + P.
 
@@ -139,39 +161,30 @@ class TransportGenerator(nn.Module):
             What f says of them, samples × classes.
         target
             For each sample the position of its target among the targets.
+        moved
+            What :meth:`moved` says of them with the classes of f, where that is known.
         """
-        raw = x + self.perturbation(x, probabilities, target)
+        if moved is None:
+            # What the factors leave is a small difference, which bfloat16 would lose.
+            with torch.autocast(x.device.type, enabled=False):
+                moved = self.moved(x, probabilities.argmax(dim=1), target)
+        raw = x + self._perturbation(x, probabilities, target, moved)
         return raw + (raw.clamp(0, 1) - raw).detach()
 
-    def perturbation(
-        self, x: torch.Tensor, probabilities: torch.Tensor, target: torch.Tensor
+    def _perturbation(
+        self, x: torch.Tensor, probabilities: torch.Tensor, target: torch.Tensor, moved: Moved
     ) -> torch.Tensor:
         """P before clipping, samples × genes."""
         of_target = self.targets[target].long()
-        mean, spread = self._of_target(target)
-        # What the factors leave is a small difference, which bfloat16 would lose.
-        with torch.autocast(x.device.type, enabled=False):
-            kept, familiarity = self._kept(x, probabilities.argmax(dim=1), target)
-        moved = torch.addcmul(mean, spread, kept)
-        change = torch.addcmul(moved.sub_(x), familiarity, self.correction(x, target).float())
+        correction = self.correction(x, target).float()
+        change = self.placed(moved.kept, target).sub_(x)
+        change = torch.addcmul(change, moved.familiarity, correction)
         remaining = 1 - probabilities.gather(1, of_target[:, None])
         return change * (remaining * self._row(self.gate, target))
 
-    def _kept(
-        self, x: torch.Tensor, source: torch.Tensor, target: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The deviation a sample keeps, samples × genes, and φ, samples × 1."""
-        deviation = self._deviation(x, source)
-        factors, rest = split(deviation, self.axes)
-        excess = root_mean_square(rest) / self.familiar - 1
-        familiarity = (1 - excess / FADES).clamp(0, 1)[:, None]
-        turned = self._turned(factors, rest, target)
-        return torch.lerp(deviation.clamp_(-1, 1), turned, familiarity), familiarity
-
-    def transport(
-        self, x: torch.Tensor, source: torch.Tensor, target: torch.Tensor
-    ) -> torch.Tensor:
-        """T(x) of samples whose classes are known, samples × genes, before clipping.
+    @torch.no_grad()
+    def moved(self, x: torch.Tensor, source: torch.Tensor, target: torch.Tensor) -> Moved:
+        """The way of scaled samples from their classes to the target, without the correction.
 
         Parameters
         ----------
@@ -182,27 +195,22 @@ class TransportGenerator(nn.Module):
         target
             For each sample the position of its target among the targets.
         """
-        mean, spread = self._of_target(target)
-        turned = self._turned(*split(self._deviation(x, source), self.axes), target)
-        return torch.addcmul(mean, spread, turned)
+        deviation = (x - self.mean[source]).div_(self.spread[source])
+        factors, rest = split(deviation, self.axes)
+        excess = root_mean_square(rest) / self.familiar - 1
+        familiarity = (1 - excess / FADES).clamp(0, 1)[:, None]
+        mapped = torch.matmul(factors[:, None], self._row(self.maps, target))[:, 0]
+        turned = torch.addmm(self._row(self.rest, target) * rest, mapped, self.axes)
+        kept = torch.lerp(deviation.clamp_(-1, 1), turned, familiarity)
+        return Moved(turned, kept, familiarity)
 
-    def _of_target(self, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean and spread of each sample's target."""
+    def placed(self, deviation: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Samples of the target that deviate so from its mean, samples × genes, before clipping."""
         of_target = self.targets.long()
-        return self._row(self.mean[of_target], target), self._row(self.spread[of_target], target)
+        mean, spread = (self._row(of[of_target], target) for of in (self.mean, self.spread))
+        return torch.addcmul(mean, spread, deviation)
 
     @staticmethod
     def _row(of_targets: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """For each sample the row of its target; one row for all where there is only one."""
         return of_targets if len(of_targets) == 1 else of_targets[target]
-
-    def _deviation(self, x: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
-        """u, samples × genes."""
-        return (x - self.mean[source]).div_(self.spread[source])
-
-    def _turned(
-        self, factors: torch.Tensor, rest: torch.Tensor, target: torch.Tensor
-    ) -> torch.Tensor:
-        """M_t(u): deviations as samples of the target have them, samples × genes."""
-        mapped = torch.matmul(factors[:, None], self._row(self.maps, target))[:, 0]
-        return torch.addmm(self._row(self.rest, target) * rest, mapped, self.axes)

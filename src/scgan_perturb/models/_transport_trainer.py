@@ -115,6 +115,8 @@ class TransportTrainer:
         captures = on_gpu and getattr(samples.rows, "is_held", False) and judge is classifier
         self._captured = Captured(self._update) if captures else None
         self.probabilities = self._say(samples.rows)
+        self.called = self.probabilities.argmax(dim=1)
+        self.f_is_right = bool((self.called == samples.labels).all())
         self.distances = torch.stack([self._typical_distance(t) for t in self.targets])
         self.deviations = statistics.spread.sum(dim=1) * math.sqrt(2 / math.pi)
 
@@ -142,7 +144,8 @@ class TransportTrainer:
         for place, target in enumerate(self.targets):
             others = source != target
             towards = torch.full((int(others.sum()),), place, device=x.device)
-            moved = self.network.transport(x[others], source[others], towards).clamp(0, 1)
+            turned = self.network.moved(x[others], source[others], towards).turned
+            moved = self.network.placed(turned, towards).clamp(0, 1)
             size = (moved - x[others]).square().mean(dim=0)
             self.network.gate[place, size.argsort()[:n_shut]] = 0
 
@@ -191,9 +194,11 @@ class TransportTrainer:
         place = groups.repeat_interleave(index.shape[1])
         flat = index.flatten()
         x, target, source = rows[flat], self.targets[place], labels[flat]
-        perturbed = network(x, self.probabilities[flat], place)
+        moved = self.network.moved(x, self.called[flat], place)
+        perturbed = network(x, self.probabilities[flat], place, moved)
         # The coupled draw: where the transport that is told the class takes the sample.
-        drawn = network.transport(x, source, place)
+        known = moved if self.f_is_right else self.network.moved(x, source, place)
+        drawn = self.network.placed(known.turned, place)
         gaps = (perturbed - drawn.clamp(0, 1)).abs().sum(dim=1) / self.deviations[target]
         with self.fabric.autocast():
             logits = self.judge(perturbed)
