@@ -142,9 +142,11 @@ def from_arrays(network: nn.Module, arrays: Mapping[str, np.ndarray]) -> nn.Modu
             msg = f"Stored weight {name!r} has shape {found}, not {tuple(weight.shape)}."
             raise ValueError(msg)
     network.to_empty(device="cpu")
-    # Frozen: it shares the memory of the arrays, which can be large.
-    weights = {name: torch.from_numpy(np.require(arrays[name], None, ["C", "W"])) for name in names}
-    network.load_state_dict(weights, strict=False, assign=True)
+    state = network.state_dict()
+    for name in names:
+        # A copy: the last bits of a matrix product can depend on how memory is aligned, and that of
+        # NumPy is aligned by chance.
+        state[name].copy_(torch.tensor(arrays[name]))
     return network.eval().requires_grad_(False)
 
 
