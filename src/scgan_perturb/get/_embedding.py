@@ -56,6 +56,11 @@ def embedding(adata: AnnData, method: str = "tsne", *, key: str = TSPG) -> pd.Da
             remedy = f"Call sp.tl.embed(adata, method={method!r}) first."
             raise unknown_name("Embedding", name, adata.obsm.keys(), remedy)
         points = np.asarray(adata.obsm[name])
+        if points.shape != (adata.n_obs, 2):
+            msg = (
+                f"adata.obsm[{name!r}] is damaged: it is of shape {points.shape}, not samples × 2."
+            )
+            raise ValueError(msg)
         table = pd.DataFrame(points, index=adata.obs_names, columns=["x", "y"])
         tables.append(table.assign(label=labels, state=state).dropna(subset=["x", "y"]))
     both = pd.concat(tables)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from .._keys import TSPG, tspg_keys
 from .._messages import unknown_name
+from ._stored import check_table, stored_dict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,8 +48,9 @@ def enrichment_df(adata: AnnData, name: str | None = None, *, key: str = TSPG) -
     2
     """
     name = tspg_keys(key).enrichment if name is None else name
-    if name not in adata.uns or "table" not in adata.uns[name]:
-        raise unknown_name(
-            "Enrichment", name, adata.uns, "Call sp.tl.enrich(adata, gene_sets) first."
-        )
-    return adata.uns[name]["table"].copy()
+    remedy = "Call sp.tl.enrich(adata, gene_sets) first."
+    stored = stored_dict(adata, "Enrichment", name, remedy)
+    if "table" not in stored:
+        raise unknown_name("Enrichment", name, adata.uns, remedy)
+    where = f"adata.uns[{name!r}]['table']"
+    return check_table(stored["table"], where, ("term", "q_value", "genes")).copy()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from .._keys import ALL, EVALUATION, TSPG
 from .._messages import unknown_name
+from ._stored import FIRST_FIT, check_table, stored_dict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,16 +69,14 @@ def evaluation_df(adata: AnnData, *, source: str | None = ALL, key: str = TSPG) 
     >>> sp.get.evaluation_df(adata, source="Dendritic")["source"].unique().tolist()
     ['Dendritic']
     """
-    if key not in adata.uns:
-        raise unknown_name(
-            "Fit", key, adata.uns, "Call sp.tl.fit_tspg(adata, groupby, target) first."
-        )
-    if EVALUATION not in adata.uns[key]:
+    fit = stored_dict(adata, "Fit", key, FIRST_FIT)
+    if EVALUATION not in fit:
         msg = (
             f"The fit adata.uns[{key!r}] has not been evaluated. Call sp.tl.evaluate(adata) first."
         )
         raise KeyError(msg)
-    table = adata.uns[key][EVALUATION].reset_index(drop=True)
+    where = f"adata.uns[{key!r}][{EVALUATION!r}]"
+    table = check_table(fit[EVALUATION], where, ("source", "method")).reset_index(drop=True)
     if source is None:
         return table
     chosen = table["source"] == source

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from .._keys import TSPG
 from .._messages import unknown_name
+from ._stored import FIRST_FIT, check_table, stored_dict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,9 +45,7 @@ def history(adata: AnnData, *, key: str = TSPG) -> pd.DataFrame:
     >>> len(sp.get.history(adata))
     2
     """
-    fit = adata.uns.get(key)
-    if not isinstance(fit, Mapping) or "history" not in fit:
-        raise unknown_name(
-            "Fit", key, adata.uns, "Call sp.tl.fit_tspg(adata, groupby, target) first."
-        )
-    return fit["history"].copy()
+    fit = stored_dict(adata, "Fit", key, FIRST_FIT)
+    if "history" not in fit:
+        raise unknown_name("Fit", key, adata.uns, FIRST_FIT)
+    return check_table(fit["history"], f"adata.uns[{key!r}]['history']").copy()

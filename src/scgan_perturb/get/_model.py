@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from .._keys import TSPG
 from .._messages import unknown_name
 from ..models._parts import model_from_parts
+from ._stored import FIRST_FIT
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -49,9 +50,7 @@ def model(adata: AnnData, *, key: str = TSPG) -> PerturbationModel:
     'CD19+ B'
     """
     if key not in adata.uns:
-        raise unknown_name(
-            "Fit", key, adata.uns, "Call sp.tl.fit_tspg(adata, groupby, target) first."
-        )
+        raise unknown_name("Fit", key, adata.uns, FIRST_FIT)
     try:
         return model_from_parts(adata.uns[key])
     except ValueError as error:

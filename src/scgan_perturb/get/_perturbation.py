@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from anndata import AnnData
 
+    from ..data._expression import Matrix
     from ..models._fitted import PerturbationModel
 
 ORIGINAL, PERTURBED = "original", "perturbed"
@@ -49,13 +50,22 @@ def read_samples(adata: AnnData, model: PerturbationModel, rows: np.ndarray, key
     return Samples(adata.obs_names[rows], before, after)
 
 
-def read_layer(adata: AnnData, key: str) -> np.ndarray:
-    """The perturbed layer; KeyError if it is not there."""
+def read_layer(adata: AnnData, key: str) -> Matrix:
+    """The perturbed layer; KeyError if it is not there, ValueError if it holds no numbers."""
     layer = tspg_keys(key).layer
     if layer not in adata.layers:
         remedy = "Call sp.tl.perturb(adata) to write it."
         raise unknown_name("Layer", layer, layer_names(adata), remedy)
-    return adata.layers[layer]
+    return read_expression(adata, layer)
+
+
+def was_perturbed(adata: AnnData, key: str) -> np.ndarray:
+    """Which samples were perturbed, as a boolean array; KeyError if that is not known."""
+    column = tspg_keys(key).predicted
+    if column not in adata.obs:
+        remedy = "Call sp.tl.perturb(adata) to write it."
+        raise unknown_name("Column", column, adata.obs.columns, remedy)
+    return adata.obs[column].notna().to_numpy()
 
 
 def find_rows(adata: AnnData, obs_names: object | None) -> np.ndarray:
@@ -222,7 +232,7 @@ def perturbed_adata(adata: AnnData, *, key: str = TSPG) -> AnnData:
     {'original': 700, 'perturbed': 700}
     """
     model, keys = get_model(adata, key=key), tspg_keys(key)
-    rows = adata.obs[keys.predicted].notna().to_numpy()
+    rows = was_perturbed(adata, key)
     original = read_expression(adata, model.params.get("layer"))
     changed = read_layer(adata, key)[rows]
     obs = adata.obs[rows].set_axis(adata.obs_names[rows] + "-perturbed")
@@ -230,7 +240,7 @@ def perturbed_adata(adata: AnnData, *, key: str = TSPG) -> AnnData:
         {
             ORIGINAL: ad.AnnData(original.astype(np.float32), obs=adata.obs, var=adata.var),
             PERTURBED: ad.AnnData(
-                sparse.csr_matrix(changed) if sparse.issparse(original) else changed,
+                sparse.csr_matrix(changed) if sparse.issparse(original) else dense(changed),
                 obs=obs,
                 var=adata.var,
             ),

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from .._keys import TSPG, tspg_keys
 from .._messages import unknown_name
 from ..data._labels import several
+from ._stored import stored_dict
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from typing import Any
 
     from anndata import AnnData
 
@@ -62,10 +65,8 @@ def rank_genes_df(
     ['group', 'gene', 'mean', 'sd', 'share', 'logfoldchange']
     """
     name = tspg_keys(key).rank_genes
-    if name not in adata.uns:
-        raise unknown_name("Ranking", name, adata.uns, "Call sp.tl.rank_genes(adata) first.")
-    ranking = adata.uns[name]
-    groups = list(ranking["names"].dtype.names)
+    ranking = stored_dict(adata, "Ranking", name, "Call sp.tl.rank_genes(adata) first.")
+    groups = _groups(ranking, name)
     wanted = groups if group is None else [str(one) for one in several(group)]
     for one in wanted:
         if one not in groups:
@@ -78,3 +79,15 @@ def rank_genes_df(
     table = pd.concat(tables, keys=wanted, names=["group"]).reset_index("group")
     table["group"] = pd.Categorical(table["group"], categories=wanted)
     return table.reset_index(drop=True)
+
+
+def _groups(ranking: Mapping[str, Any], name: str) -> list[str]:
+    """The groups, which every field has to have, with as many genes each."""
+    found = {}
+    for field in {*COLUMNS, *(ranking.keys() & INTERVAL.keys())}:
+        array = np.asarray(ranking.get(field))
+        found[field] = (array.dtype.names, array.shape)
+    if len(set(found.values())) > 1 or found["names"][0] is None:
+        msg = f"adata.uns[{name!r}] is damaged: its fields differ in groups or genes, or have none."
+        raise ValueError(msg)
+    return list(found["names"][0])

@@ -10,7 +10,7 @@ import pandas as pd
 from .._keys import TEST, TSPG, tspg_keys
 from ..data._labels import read_labels
 from ._model import model as get_model
-from ._perturbation import find_rows, perturbation, read_layer
+from ._perturbation import find_rows, perturbation, read_layer, was_perturbed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -93,7 +93,7 @@ def _choose_samples(
 ) -> np.ndarray:
     """Position of one perturbed sample of each class but the target."""
     keys = tspg_keys(key)
-    perturbed = adata.obs[keys.predicted].notna().to_numpy() & (labels != target).to_numpy()
+    perturbed = was_perturbed(adata, key) & (labels != target).to_numpy()
     if not perturbed.any():
         msg = f"No sample of another label than the target {target!r} was perturbed."
         raise ValueError(msg)

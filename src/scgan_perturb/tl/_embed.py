@@ -10,7 +10,7 @@ from .._keys import METHODS, TEST, TSPG, tspg_keys
 from .._messages import logger
 from ..data._labels import read_labels
 from ..get import model as get_model
-from ..get._perturbation import read_layer, read_samples
+from ..get._perturbation import read_layer, read_samples, was_perturbed
 from ._arguments import check_count, leave_view
 from ._seeds import Rng, resolve_seed, spawn_seeds
 
@@ -96,8 +96,8 @@ def embed(
     held_out = (
         adata.obs[keys.split] == TEST if keys.split in adata.obs else np.zeros(adata.n_obs, bool)
     )
-    candidates = (labels != model.target) & adata.obs[keys.predicted].notna()
-    chosen = _choose_perturbed(candidates.to_numpy(), np.asarray(held_out), n_perturbed, choice)
+    candidates = (labels != model.target).to_numpy() & was_perturbed(adata, key)
+    chosen = _choose_perturbed(candidates, np.asarray(held_out), n_perturbed, choice)
     before = read_samples(adata, model, shown, key).before
     after = read_samples(adata, model, chosen, key).after
     coordinates = _project(

@@ -11,7 +11,7 @@ from .._messages import logger
 from ..data._expression import blocks
 from ..data._labels import read_labels
 from ..get import model as get_model
-from ..get._perturbation import ORIGINAL, read_layer, read_samples
+from ..get._perturbation import ORIGINAL, read_layer, read_samples, was_perturbed
 from ..get._resampled import interval, resampled
 from ._arguments import check_count
 from ._seeds import Rng, resolve_seed
@@ -183,7 +183,7 @@ def _choose_samples(
         msg = f"split must be {TRAIN!r}, {TEST!r} or None, not {split!r}."
         raise ValueError(msg)
     keys = tspg_keys(key)
-    chosen = (labels != target).to_numpy() & adata.obs[keys.predicted].notna().to_numpy()
+    chosen = (labels != target).to_numpy() & was_perturbed(adata, key)
     if split is not None:
         if keys.split not in adata.obs:
             msg = (

@@ -1,0 +1,36 @@
+"""What is stored in an AnnData, checked: files get damaged, and others write there too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from .._messages import examples, unknown_name
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from anndata import AnnData
+
+FIRST_FIT = "Call sp.tl.fit_tspg(adata, groupby, target) first."
+
+
+def stored_dict(adata: AnnData, what: str, name: str, remedy: str) -> Mapping[str, Any]:
+    """The dict `adata.uns[name]`; KeyError if there is none."""
+    stored = adata.uns.get(name)
+    if not isinstance(stored, Mapping):
+        raise unknown_name(what, name, adata.uns, remedy)
+    return stored
+
+
+def check_table(table: object, where: str, columns: Sequence[str] = ()) -> pd.DataFrame:
+    """The same table; ValueError if it is none, or lacks a column."""
+    if not isinstance(table, pd.DataFrame):
+        msg = f"{where} is damaged: it is no table but {type(table).__name__}."
+        raise ValueError(msg)
+    if lacking := [name for name in columns if name not in table]:
+        msg = f"{where} is damaged: it has no column {examples(lacking)}."
+        raise ValueError(msg)
+    return table
