@@ -29,6 +29,14 @@ def test_energy_distance_of_one_distribution_is_zero_on_average():
     assert abs(np.mean(found)) < 3 * np.std(found) / np.sqrt(len(found))
 
 
+def test_two_samples_are_enough():
+    a, b = np.array([[0.0], [1.0]]), np.array([[4.0], [6.0]])
+    assert energy_distance(a, b) == pytest.approx(2 * 4.5 - 1 - 2)
+    kernel = {d: np.exp(-(d**2) / 2) for d in range(1, 7)}  # of width 1
+    across = (kernel[4] + kernel[6] + kernel[3] + kernel[5]) / 4
+    assert mmd(a, b, width=1) == pytest.approx(kernel[1] + kernel[2] - 2 * across)
+
+
 def test_one_sample_is_too_few():
     with pytest.raises(ValueError, match="at least 2 samples on each side, not 1 and 3"):
         energy_distance(np.zeros((1, 2)), np.zeros((3, 2)))
