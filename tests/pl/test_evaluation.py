@@ -10,12 +10,6 @@ import scgan_perturb as sp
 METRICS = ["e_distance", "mmd", "mean_r2", "variance_r2", "success", "perturbation"]
 
 
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
-
-
 @pytest.fixture(scope="module")
 def _evaluated():
     from tests.conftest import make_adata
@@ -75,8 +69,8 @@ def test_told_baselines_and_copies_are_marked(evaluated):
             groups[collection.get_label()] = {names(ax)[round(y)] for y in rows}
     table = sp.get.evaluation_df(evaluated)
     assert groups["this model"] == {"this model"}
-    assert groups["baseline,\ntold the label"] == set(table.loc[table["is_told_label"], "method"])
-    assert groups["others' real samples,\nno perturbation"] == {
+    assert groups["baseline, told the label"] == set(table.loc[table["is_told_label"], "method"])
+    assert groups["others' real samples, no perturbation"] == {
         "nearest target sample",
         "random target sample",
     }

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import anndata as ad
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from scanpy.pl import palettes
 
 import scgan_perturb as sp
+from scgan_perturb.pl._embedding import OKABE_ITO, class_looks
 from tests.conftest import make_adata, same_adata
 
 PLOTS = {
@@ -18,12 +22,6 @@ PLOTS = {
     "rank_genes": sp.pl.rank_genes,
     "enrichment": sp.pl.enrichment,
 }
-
-
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
 
 
 @pytest.fixture
@@ -75,7 +73,7 @@ def test_given_axes_are_drawn_on(embedded, name):
 def test_originals_are_drawn_by_class_and_perturbed_samples_set_off(embedded):
     ax = sp.pl.tsne(embedded, show=False)
     labels = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert labels == ["liver", "lung", "thyroid", "perturbed to\nlung"]
+    assert labels == ["liver", "lung", "thyroid", "perturbed to lung"]
     assert [len(points.get_offsets()) for points in ax.collections] == [20, 15, 15, 5]
 
 
@@ -86,12 +84,21 @@ def test_the_users_own_colours_are_used(embedded):
     assert found == ["#111111", "#222222", "#333333"]
 
 
-def test_without_colours_of_their_own_classes_get_scanpys(embedded):
-    import scanpy as sc
-
-    ax = sp.pl.tsne(embedded, show=False)
-    found = [to_hex(points.get_facecolor()[0]) for points in ax.collections[:3]]
-    assert found == [to_hex(color) for color in sc.pl.palettes.default_20[:3]]
+@pytest.mark.parametrize(
+    ("n_classes", "first", "shapes"),
+    [
+        (7, OKABE_ITO, "o"),
+        (9, palettes.default_20, "os^DvP<*>"),
+        (21, palettes.default_102, "os^DvP<*>"),
+    ],
+    ids=["few", "some", "many"],
+)
+def test_classes_without_colours_of_their_own_get_those_of_a_palette(n_classes, first, shapes):
+    labels = pd.Series(pd.Categorical([f"{i:02d}" for i in range(n_classes)]))
+    adata = ad.AnnData(np.zeros((n_classes, 1)), obs={"type": labels.to_numpy()})
+    looks = class_looks(adata, "type", labels).values()
+    assert [look["color"] for look in looks] == list(first[:n_classes])
+    assert {look.get("marker", "o") for look in looks} == set(shapes)
 
 
 def test_the_heatmap_shows_the_transition(fitted):

@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import matplotlib.pyplot as plt
 import scanpy as sc
 
 from .._keys import TSPG
 from ..get import embedding as get_embedding
 from ..get import model as get_model
-from ._show import finish, plain
+from ._layout import axes_or_new, size_inches
+from ._legend import plan_legend
+from ._show import finish
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
     from anndata import AnnData
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
-SIZE_INCHES = (6.2, 4.2)
+WIDTH_INCHES = 6.2
+HEIGHT_TO_WIDTH = 0.9  # of the figure, up to
+TALLEST_INCHES = 4.2
+ROOM_INCHES = 2.5  # of the axes, beside a legend
+DOT_AREA, LEGEND_AREA = 12, 18  # points²
+SCANPY_AREA = 120_000  # divided by the number of points, as scanpy does for many
+CROSS_TO_DOT = 1.7
+MOST_VECTORS = 10_000  # more points are drawn as an image: vectors would take megabytes
+# Okabe and Ito's colours, told apart by all kinds of sight; black is that of perturbed samples.
+OKABE_ITO = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#f0e442")
+SHAPES = "os^DvP<*>"
+EDGE = {"edgecolors": "0.35", "linewidths": 0.25}
 TITLES = {"tsne": "t-SNE", "umap": "UMAP", "pca": "PC"}
 
 
@@ -26,13 +40,16 @@ def tsne(
     adata: AnnData,
     *,
     key: str = TSPG,
+    figsize: tuple[float, float | None] | None = None,
     ax: Axes | None = None,
     show: bool | None = None,
     return_fig: bool = False,
 ) -> Axes | Figure | SubFigure | None:
     """Draw the t-SNE of originals, coloured by class, and perturbed samples, black crosses.
 
-    Colours are those of `adata.uns[f"{groupby}_colors"]`, else scanpy's.
+    Colours are those of `adata.uns[f"{groupby}_colors"]`; without such, Okabe and Ito's for up to
+    seven classes, and scanpy's for more. Above seven classes the dots differ in shape as well,
+    because so many colours are not told apart by everyone.
 
     Parameters
     ----------
@@ -40,6 +57,9 @@ def tsne(
         AnnData that `sp.tl.embed(adata, method="tsne")` wrote to.
     key
         Name of the fit.
+    figsize
+        Width and height in inches, such as `(3.5, 4)`, or `(3.5, None)` for a height that grows with
+        what is drawn; None for a width of the plot's own and such a height. Not used with `ax`.
     ax
         Axes to draw on.
     show
@@ -55,6 +75,8 @@ def tsne(
     ------
     KeyError
         If there is no such fit or embedding.
+    ValueError
+        If `figsize` is no size.
 
     Examples
     --------
@@ -64,13 +86,14 @@ def tsne(
     >>> sp.tl.embed(adata)
     >>> ax = sp.pl.tsne(adata, show=False)
     """
-    return _draw(adata, "tsne", key=key, ax=ax, show=show, return_fig=return_fig)
+    return _draw(adata, "tsne", key=key, figsize=figsize, ax=ax, show=show, return_fig=return_fig)
 
 
 def umap(
     adata: AnnData,
     *,
     key: str = TSPG,
+    figsize: tuple[float, float | None] | None = None,
     ax: Axes | None = None,
     show: bool | None = None,
     return_fig: bool = False,
@@ -83,6 +106,9 @@ def umap(
         AnnData that `sp.tl.embed(adata, method="umap")` wrote to.
     key
         Name of the fit.
+    figsize
+        Width and height in inches, such as `(3.5, 4)`, or `(3.5, None)` for a height that grows with
+        what is drawn; None for a width of the plot's own and such a height. Not used with `ax`.
     ax
         Axes to draw on.
     show
@@ -98,6 +124,8 @@ def umap(
     ------
     KeyError
         If there is no such fit or embedding.
+    ValueError
+        If `figsize` is no size.
 
     Examples
     --------
@@ -107,13 +135,14 @@ def umap(
     >>> sp.tl.embed(adata, method="umap")
     >>> ax = sp.pl.umap(adata, show=False)
     """
-    return _draw(adata, "umap", key=key, ax=ax, show=show, return_fig=return_fig)
+    return _draw(adata, "umap", key=key, figsize=figsize, ax=ax, show=show, return_fig=return_fig)
 
 
 def pca(
     adata: AnnData,
     *,
     key: str = TSPG,
+    figsize: tuple[float, float | None] | None = None,
     ax: Axes | None = None,
     show: bool | None = None,
     return_fig: bool = False,
@@ -126,6 +155,9 @@ def pca(
         AnnData that `sp.tl.embed(adata, method="pca")` wrote to.
     key
         Name of the fit.
+    figsize
+        Width and height in inches, such as `(3.5, 4)`, or `(3.5, None)` for a height that grows with
+        what is drawn; None for a width of the plot's own and such a height. Not used with `ax`.
     ax
         Axes to draw on.
     show
@@ -141,6 +173,8 @@ def pca(
     ------
     KeyError
         If there is no such fit or embedding.
+    ValueError
+        If `figsize` is no size.
 
     Examples
     --------
@@ -150,7 +184,7 @@ def pca(
     >>> sp.tl.embed(adata, method="pca")
     >>> ax = sp.pl.pca(adata, show=False)
     """
-    return _draw(adata, "pca", key=key, ax=ax, show=show, return_fig=return_fig)
+    return _draw(adata, "pca", key=key, figsize=figsize, ax=ax, show=show, return_fig=return_fig)
 
 
 def _draw(
@@ -158,48 +192,80 @@ def _draw(
     method: str,
     *,
     key: str,
+    figsize: tuple[float, float | None] | None,
     ax: Axes | None,
     show: bool | None,
     return_fig: bool,
 ) -> Axes | Figure | SubFigure | None:
     table = get_embedding(adata, method, key=key)
     params = get_model(adata, key=key).params
-    if ax is None:
-        _, ax = plt.subplots(figsize=SIZE_INCHES, layout="constrained")
+    looks = class_looks(adata, params["groupby"], table["label"])
     originals = table[table["state"] == "original"]
-    for label, color in class_colors(adata, params["groupby"], table["label"]).items():
+    shown = [label for label in looks if (originals["label"] == label).any()]
+    after = f"perturbed to {params['target']}"
+    width, height = size_inches(figsize, WIDTH_INCHES)
+    legend = plan_legend(
+        [*shown, after],
+        axes=ax,
+        width=width,
+        height=height or TALLEST_INCHES,
+        room=ROOM_INCHES,
+        grows=height is None,
+    )
+    plot = min(width * HEIGHT_TO_WIDTH, TALLEST_INCHES)
+    ax = axes_or_new(ax, width, height or plot + legend.inches_below)
+    area = min(DOT_AREA, SCANPY_AREA / len(table))
+    rasterized = len(table) > MOST_VECTORS
+    handles = {}
+    for label in shown:
         points = originals[originals["label"] == label]
-        if len(points):
-            ax.scatter(
-                points["x"], points["y"], s=12, color=color, linewidths=0, label=plain(label)
-            )
+        handles[label] = ax.scatter(
+            points["x"], points["y"], s=area, rasterized=rasterized, **looks[label]
+        )
     perturbed = table[table["state"] == "perturbed"]
-    ax.scatter(
+    handles[after] = ax.scatter(
         perturbed["x"],
         perturbed["y"],
-        s=20,
+        s=area * CROSS_TO_DOT,
         color="black",
         marker="x",
         linewidths=0.8,
-        label=f"perturbed to\n{plain(params['target'])}",
+        rasterized=rasterized,
     )
-    ax.set(xlabel=f"{TITLES[method]} 1", ylabel=f"{TITLES[method]} 2", xticks=[], yticks=[])
-    ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=8)
+    axis = TITLES[method]
+    ax.set(xticks=[], yticks=[])
+    ax.set_xlabel(f"{axis} 1", fontsize=8)
+    ax.set_ylabel(f"{axis} 2", fontsize=8)
+    legend.draw(ax, handles, markerscale=(LEGEND_AREA / area) ** 0.5)
     return finish(ax.figure, ax, show=show, return_fig=return_fig)
 
 
-def class_colors(adata: AnnData, groupby: str, labels: pd.Series) -> dict[str, str]:
-    """The colour of each class: the user's own from `uns`, else scanpy's default palette."""
+def class_looks(adata: AnnData, groupby: str, labels: pd.Series) -> dict[str, dict[str, Any]]:
+    """Colour of each class, the user's own or one for all kinds of sight, and shape of its dots.
+
+    Above seven classes no set of colours is told apart by everyone: neighbours differ in shape.
+    """
     classes = [str(name) for name in labels.cat.categories]
+    colors = _own_colors(adata, groupby) or dict(zip(classes, _palette(len(classes)), strict=False))
+    looks = {name: {"color": colors.get(name, "grey"), "linewidths": 0} for name in classes}
+    if len(classes) > len(OKABE_ITO):  # some are pale, too: edges set them off the page
+        for i, look in enumerate(looks.values()):
+            look |= {"marker": SHAPES[i % len(SHAPES)], **EDGE}
+    return looks
+
+
+def _own_colors(adata: AnnData, groupby: str) -> dict[str, str]:
+    """The user's colours in `uns`, in the order of her categories; empty if there are too few."""
     own = adata.uns.get(f"{groupby}_colors")
-    if own is not None and hasattr(adata.obs[groupby], "cat"):
-        categories = [str(name) for name in adata.obs[groupby].cat.categories]
-        if len(own) >= len(categories):
-            return {
-                c: str(color) for c, color in zip(categories, own, strict=False) if c in classes
-            }
-    palettes = sc.pl.palettes
-    for palette in (palettes.default_20, palettes.default_28, palettes.default_102):
-        if len(classes) <= len(palette):
-            return dict(zip(classes, palette, strict=False))
-    return dict.fromkeys(classes, "grey")
+    if own is None or not hasattr(adata.obs[groupby], "cat"):
+        return {}
+    categories = [str(name) for name in adata.obs[groupby].cat.categories]
+    if len(own) < len(categories):
+        return {}
+    return {name: str(color) for name, color in zip(categories, own, strict=False)}
+
+
+def _palette(n_classes: int) -> Sequence[str]:
+    """The first palette with enough colours; the longest where none has."""
+    palettes = (OKABE_ITO, sc.pl.palettes.default_20, sc.pl.palettes.default_102)
+    return next((p for p in palettes if n_classes <= len(p)), palettes[-1])

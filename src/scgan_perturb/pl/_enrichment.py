@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import textwrap
 from typing import TYPE_CHECKING
 
-import matplotlib.pyplot as plt
 import numpy as np
 
 from .._keys import TSPG, tspg_keys
 from ..get import enrichment_df
-from ._show import finish
+from ._layout import ROW_FONTSIZE, axes_or_new, extent_inches, label_axes, size_inches, wrap
+from ._show import finish, plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,9 +18,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
 
 WIDTH_INCHES = 6.5
-ROW_INCHES = 0.36  # two lines of text
-TERM_WIDTH = 42  # characters a line
-MAX_LINES = 2
+ROW_INCHES, LINE_INCHES = 0.25, 0.12  # of a row, and of each further line in it
+TERM_INCHES, TERM_SHARE = 2.4, 0.5  # of a line at most, and of the whole width
+MAX_LINES = 3
 DOT_AREAS = (25, 180)  # points², of the smallest and the largest overlap shown
 SIGNIFICANT = 0.05
 COLORS = {"up": "#b2182b", "down": "#2166ac"}  # the ends of the heatmaps' colours
@@ -33,6 +32,7 @@ def enrichment(
     *,
     n_terms: int = 15,
     key: str = TSPG,
+    figsize: tuple[float, float | None] | None = None,
     ax: Axes | None = None,
     show: bool | None = None,
     return_fig: bool = False,
@@ -51,6 +51,9 @@ def enrichment(
         Number of sets, at most.
     key
         Name of the fit.
+    figsize
+        Width and height in inches, such as `(3.5, 4)`, or `(3.5, None)` for a height that grows with
+        what is drawn; None for a width of the plot's own and such a height. Not used with `ax`.
     ax
         Axes to draw on.
     show
@@ -67,7 +70,7 @@ def enrichment(
     KeyError
         If there is no such result.
     ValueError
-        If `n_terms` is not at least 1.
+        If `figsize` is no size, or `n_terms` is not at least 1.
 
     Examples
     --------
@@ -83,26 +86,22 @@ def enrichment(
         msg = f"n_terms must be at least 1, not {n_terms!r}."
         raise ValueError(msg)
     table = enrichment_df(adata, name, key=key).head(n_terms)
-    figure: Figure | SubFigure
-    if ax is None:
-        height = ROW_INCHES * max(len(table), 4) + 1
-        figure, ax = plt.subplots(figsize=(WIDTH_INCHES, height), layout="constrained")
-    else:
-        figure = ax.figure
+    width, height = size_inches(figsize, WIDTH_INCHES)
+    place = min(TERM_INCHES, TERM_SHARE * (extent_inches(ax)[0] if ax else width))
+    terms = [_short(term, place) for term in table["term"]]
+    row = ROW_INCHES + LINE_INCHES * max((term.count("\n") for term in terms), default=0)
+    ax = axes_or_new(ax, width, height or row * max(len(table), 4) + 1)
     params = adata.uns[name or tspg_keys(key).enrichment]["params"]
     if table.empty:
         ax.text(0.5, 0.5, "no gene set found", ha="center", va="center", transform=ax.transAxes)
-        ax.set_yticks([])
     else:
         _draw_dots(ax, table, params.get("direction"))
     ax.axvline(-np.log10(SIGNIFICANT), color="grey", linewidth=0.8, linestyle="--")
     ax.set_xlim(left=0)
-    ax.set_xlabel("−log$_{10}$ q", fontsize=8)
-    ax.tick_params(axis="x", labelsize=8)
     ax.spines[["top", "right"]].set_visible(False)
     title = [params["gene_sets"], params["group"], params.get("direction", params["method"])]
-    ax.set_title(", ".join(title).replace("$", r"\$"), fontsize=9)
-    return finish(figure, ax, show=show, return_fig=return_fig)
+    label_axes(ax, title=", ".join(title), xlabel="−log10(q)", rows=terms)
+    return finish(ax.figure, ax, show=show, return_fig=return_fig)
 
 
 def _draw_dots(ax: Axes, table: pd.DataFrame, direction: str | None) -> None:
@@ -117,10 +116,10 @@ def _draw_dots(ax: Axes, table: pd.DataFrame, direction: str | None) -> None:
         clip_on=False,
         zorder=3,
     )
-    ax.set_yticks(range(len(table)), map(_short, table["term"]), fontsize=7)
     ax.set_ylim(len(table) - 0.4, -0.6)
     ax.grid(axis="y", linewidth=0.4, color="lightgrey")
     ax.set_axisbelow(True)
+    ax.tick_params(axis="y", length=0, pad=DOT_AREAS[1] ** 0.5 / 2 + 2)  # a dot at 0 covers no term
     counts = np.unique([overlap.min(), round(np.median(overlap)), overlap.max()])
     handles = [
         ax.scatter([], [], s=np.interp(count, (0, overlap.max()), DOT_AREAS), color="grey")
@@ -140,9 +139,7 @@ def _draw_dots(ax: Axes, table: pd.DataFrame, direction: str | None) -> None:
     ax.set_xlim(right=max(ax.get_xlim()[1], -np.log10(SIGNIFICANT) * 1.15))
 
 
-def _short(term: str) -> str:
-    """A term in two lines at most; MSigDB writes underscores for spaces."""
-    lines = textwrap.wrap(term.replace("_", " "), TERM_WIDTH) or [term]
-    if len(lines) > MAX_LINES:
-        lines = [*lines[: MAX_LINES - 1], lines[MAX_LINES - 1][: TERM_WIDTH - 2] + " …"]
-    return "\n".join(lines).replace("$", r"\$")
+def _short(term: str, inches: float) -> str:
+    """A term in three lines at most; MSigDB writes underscores for spaces."""
+    lines = wrap(term.replace("_", " "), inches, ROW_FONTSIZE, max_lines=MAX_LINES)
+    return plain("\n".join(lines))

@@ -4,36 +4,50 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-import matplotlib.pyplot as plt
 import numpy as np
 
 from .._keys import ALL, COPIES, FLOOR, MODEL, TSPG
 from ..get import evaluation_df
-from ._show import finish, plain
+from ._layout import axes_or_new, extent_inches, label_axes, size_inches
+from ._legend import plan_legend
+from ._show import finish
 
 if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
 WIDTH_INCHES = 6.5
 ROW_INCHES = 0.27
+ROOM_INCHES = 4.7  # of the axes and the methods' names, beside a legend
+FLOOR_LABEL, BASELINE_LABEL = "real target (the floor)", "baseline"
+TOLD_LABEL, COPIES_LABEL = "baseline, told the label", "others' real samples, no perturbation"
+MARKERS = (FLOOR_LABEL, MODEL, BASELINE_LABEL, TOLD_LABEL, COPIES_LABEL)
 # Okabe and Ito's colours, told apart by all kinds of sight.
 MODEL_COLOR, OTHER_COLOR, FLOOR_COLOR = "#d55e00", "#4d4d4d", "#0072b2"
 # Metrics, what to write at the axis, and whether the smallest value comes on top.
 LABELS = {
-    "e_distance": ("E-distance to real {}, held out (lower is better)", True),
-    "mmd": ("MMD² to real {}, held out (lower is better)", True),
-    "mean_r2": ("R² of gene means with real {}, held out (higher is better)", False),
-    "variance_r2": ("R² of gene variances with real {}, held out (higher is better)", False),
-    "two_sample_auc": ("AUC of telling apart from real {}, held out (0.5 is best)", True),
-    "success": ("share called {} by the classifier of the fit", False),
-    "success_logistic_regression": ("share called {} by a logistic regression", False),
-    "success_random_forest": ("share called {} by a random forest", False),
+    "e_distance": ("E-distance to real target samples, held out\n(lower is better)", True),
+    "mmd": ("MMD² to real target samples, held out\n(lower is better)", True),
+    "mean_r2": ("R² of gene means with real target samples, held out\n(higher is better)", False),
+    "variance_r2": (
+        "R² of gene variances with real target samples, held out\n(higher is better)",
+        False,
+    ),
+    "two_sample_auc": (
+        "AUC of telling apart from real target samples, held out\n(0.5 is best)",
+        True,
+    ),
+    "success": ("share called the target by the classifier of the fit", False),
+    "success_logistic_regression": ("share called the target by a logistic regression", False),
+    "success_random_forest": ("share called the target by a random forest", False),
     "perturbation": ("mean absolute change of a gene, as a share of its range", True),
 }
 LINEAR_UP_TO = 0.1  # a distance below this is drawn in proportion, one above it by its logarithm
+FAR = 3 * LINEAR_UP_TO  # where nothing is farther off, all is drawn in proportion
+TICK_INCHES = 0.3  # between numbers at the axis, at least
 
 
 def evaluation(
@@ -52,6 +66,7 @@ def evaluation(
     ] = "e_distance",
     source: str = ALL,
     key: str = TSPG,
+    figsize: tuple[float, float | None] | None = None,
     ax: Axes | None = None,
     show: bool | None = None,
     return_fig: bool = False,
@@ -73,6 +88,9 @@ def evaluation(
         `"all"` for the samples of all sources together, or a source class.
     key
         Name of the fit.
+    figsize
+        Width and height in inches, such as `(3.5, 4)`, or `(3.5, None)` for a height that grows with
+        what is drawn; None for a width of the plot's own and such a height. Not used with `ax`.
     ax
         Axes to draw on.
     show
@@ -89,7 +107,7 @@ def evaluation(
     KeyError
         If there is no such fit, evaluation or source.
     ValueError
-        If `metric` is none of the above.
+        If `figsize` is no size, or `metric` none of the above.
 
     Examples
     --------
@@ -107,32 +125,33 @@ def evaluation(
     floor = table[table["method"] == FLOOR]
     rows = table[table["method"] != FLOOR].dropna(subset=[metric])
     rows = rows.sort_values(metric, ascending=lower_is_better, kind="stable")
-    figure: Figure | SubFigure
-    if ax is None:
-        height = ROW_INCHES * max(len(rows), 4) + 1.2
-        figure, ax = plt.subplots(figsize=(WIDTH_INCHES, height), layout="constrained")
-    else:
-        figure = ax.figure
+    width, height = size_inches(figsize, WIDTH_INCHES)
+    natural = ROW_INCHES * max(len(rows), 4) + 1.2
+    legend = plan_legend(
+        MARKERS, axes=ax, width=width, height=height or natural, room=ROOM_INCHES, grows=not height
+    )
+    ax = axes_or_new(ax, width, height or natural + legend.inches_below)
     if rows.empty:
         ax.text(0.5, 0.5, "nothing measured", ha="center", va="center", transform=ax.transAxes)
-        ax.set_yticks([])
     else:
-        _draw_floor(ax, floor, metric)
-        _draw_methods(ax, rows, metric)
-        ax.legend(fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
-    if metric in ("e_distance", "mmd"):
-        ax.set_xscale("symlog", linthresh=LINEAR_UP_TO)
-        _plain_ticks(ax)
-    target = plain(table["target"].iloc[0])
-    ax.set_xlabel(label.format(target), fontsize=8)
-    ax.tick_params(axis="x", labelsize=8)
-    ax.spines[["top", "right"]].set_visible(False)
+        legend.draw(ax, _draw_floor(ax, floor, metric) | _draw_methods(ax, rows, metric))
     whose = "other samples" if source == ALL else source
-    ax.set_title(f"{plain(whose)} → {target}", fontsize=9)
-    return finish(figure, ax, show=show, return_fig=return_fig)
+    label_axes(
+        ax,
+        title=f"{whose} → {table['target'].iloc[0]}",
+        xlabel=label,
+        rows=list(rows["method"]),
+    )
+    _emphasise(ax, MODEL)
+    if metric in ("e_distance", "mmd") and max(map(abs, ax.get_xlim())) > FAR:
+        ax.set_xscale("symlog", linthresh=LINEAR_UP_TO)
+        ax.autoscale(axis="x")  # margins in the new scale
+        _plain_ticks(ax)
+    ax.spines[["top", "right"]].set_visible(False)
+    return finish(ax.figure, ax, show=show, return_fig=return_fig)
 
 
-def _draw_methods(ax: Axes, rows: pd.DataFrame, metric: str) -> None:
+def _draw_methods(ax: Axes, rows: pd.DataFrame, metric: str) -> dict[str, Artist]:
     """A row a method: a dot, its interval, its name."""
     ours, copies = rows["method"] == MODEL, rows["method"].isin(COPIES)
     told = rows["is_told_label"].astype(bool)
@@ -142,14 +161,15 @@ def _draw_methods(ax: Axes, rows: pd.DataFrame, metric: str) -> None:
         ends = (rows[f"{metric}_{end}"].to_numpy() for end in ("low", "high"))
         ax.hlines(places, *ends, color=colors, linewidth=1.2)
     dots = (
-        ("this model", ours, 60, "D", MODEL_COLOR, MODEL_COLOR),
-        ("baseline", ~(ours | copies | told), 32, "o", OTHER_COLOR, OTHER_COLOR),
-        ("baseline,\ntold the label", told, 32, "o", "white", OTHER_COLOR),
-        ("others' real samples,\nno perturbation", copies, 70, "X", OTHER_COLOR, "white"),
+        (MODEL, ours, 60, "D", MODEL_COLOR, MODEL_COLOR),
+        (BASELINE_LABEL, ~(ours | copies | told), 32, "o", OTHER_COLOR, OTHER_COLOR),
+        (TOLD_LABEL, told, 32, "o", "white", OTHER_COLOR),
+        (COPIES_LABEL, copies, 70, "X", OTHER_COLOR, "white"),
     )
+    drawn: dict[str, Artist] = {}
     for name, chosen, area, marker, inside, edge in dots:
         if chosen.any():
-            ax.scatter(
+            drawn[name] = ax.scatter(
                 values[chosen],
                 places[chosen],
                 area,
@@ -160,32 +180,41 @@ def _draw_methods(ax: Axes, rows: pd.DataFrame, metric: str) -> None:
                 zorder=3,
                 clip_on=False,
             )
-    ax.set_yticks(places, rows["method"], fontsize=8)
-    for tick, is_ours in zip(ax.get_yticklabels(), ours, strict=True):
-        if is_ours:
-            tick.set(color=MODEL_COLOR, fontweight="bold")
     ax.set_ylim(len(rows) - 0.4, -0.6)
     ax.grid(axis="y", linewidth=0.4, color="lightgrey")
     ax.set_axisbelow(True)
+    return drawn
 
 
-def _draw_floor(ax: Axes, floor: pd.DataFrame, metric: str) -> None:
+def _emphasise(ax: Axes, method: str) -> None:
+    for tick in ax.get_yticklabels():
+        if tick.get_text() == method:
+            tick.set(color=MODEL_COLOR, fontweight="bold")
+
+
+def _draw_floor(ax: Axes, floor: pd.DataFrame, metric: str) -> dict[str, Artist]:
     """Real against real: a line, and a band for its interval."""
     value = floor[metric].iloc[0]
     if not np.isfinite(value):
-        return
-    ax.axvline(value, color=FLOOR_COLOR, linewidth=1.2, label="real target\n(the floor)")
+        return {}
+    line = ax.axvline(value, color=FLOOR_COLOR, linewidth=1.2, label=FLOOR_LABEL)
     if f"{metric}_low" in floor:
         low, high = (floor[f"{metric}_{end}"].iloc[0] for end in ("low", "high"))
         if np.isfinite(low + high):
             ax.axvspan(low, high, color=FLOOR_COLOR, alpha=0.15, linewidth=0)
+    return {FLOOR_LABEL: line}
 
 
 def _plain_ticks(ax: Axes) -> None:
-    """Numbers as they are read, not powers of ten."""
+    """Numbers as they are read, not powers of ten: 0 first, tens and threes where there is room."""
     low, high = ax.get_xlim()
-    ticks = [s * d * 10.0**e for s in (-1, 1) for e in range(-2, 3) for d in (1, 3)]
-    shown = [t for t in (0.0, *ticks) if low <= t <= high and (t == 0 or abs(t) >= LINEAR_UP_TO)]
+    width, _ = extent_inches(ax)
+    place = (ax.transScale + ax.transLimits).transform
+    shown: dict[float, float] = {}  # where each number stands, in inches
+    for tick in (0.0, *(s * d * 10.0**e for d in (1, 3) for e in range(-1, 4) for s in (1, -1))):
+        inches = width * place((tick, 0))[0]
+        if low <= tick <= high and all(abs(inches - i) >= TICK_INCHES for i in shown.values()):
+            shown[tick] = inches
     ax.set_xticks(sorted(shown), [f"{tick:g}" for tick in sorted(shown)])
     ax.set_xticks([], minor=True)
     ax.set_xlim(low, high)

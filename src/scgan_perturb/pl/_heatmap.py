@@ -11,6 +11,7 @@ from .._keys import TSPG
 from ..data._labels import several
 from ..get import model as get_model
 from ..get import transition
+from ._layout import add_titles, extent_inches, lay_out, size_inches, text_inches
 from ._show import finish, plain
 
 if TYPE_CHECKING:
@@ -24,8 +25,12 @@ if TYPE_CHECKING:
 
 COLUMNS = ("x", "perturbation", "xadv", "target_mean")
 HEIGHT_INCHES = 6.5
+ROW_INCHES = 4.2  # of several rows of panels
 PANEL_INCHES = 3.1
-GENES_PER_INCH = 8  # names of 6.5 points, one below the other
+COLUMNS_INCHES = 1.4  # of the four columns, at least, and a gap
+BAR_INCHES = 0.9  # of the colour bar
+GENE_FONTSIZE = 6.5
+GENES_PER_INCH = 8.5  # names of that size, one below the other
 LABEL_LINE = {
     "arrowstyle": "-",
     "linewidth": 0.4,
@@ -33,6 +38,7 @@ LABEL_LINE = {
     "shrinkA": 0,
     "shrinkB": 0,
     "relpos": (1, 0.5),  # from the end of the name
+    "patchA": None,  # so that it need not be cut off there
 }
 N_STRONGEST = 12  # genes labelled at each end where not all can be
 
@@ -42,6 +48,7 @@ def perturbation_heatmap(
     obs_names: str | Sequence[str],
     *,
     key: str = TSPG,
+    figsize: tuple[float, float | None] | None = None,
     ax: Axes | None = None,
     show: bool | None = None,
     return_fig: bool = False,
@@ -61,6 +68,9 @@ def perturbation_heatmap(
         Sample or samples.
     key
         Name of the fit.
+    figsize
+        Width and height in inches, such as `(3.5, 4)`, or `(3.5, None)` for a height that grows with
+        what is drawn; None for a width of the plot's own and such a height. Not used with `ax`.
     ax
         Axes to draw on, for a single sample.
     show
@@ -77,7 +87,7 @@ def perturbation_heatmap(
     KeyError
         If there is no such fit, layer or sample.
     ValueError
-        If `ax` is given for several samples, or no sample is.
+        If `figsize` is no size, `ax` is given for several samples, or no sample is.
 
     Examples
     --------
@@ -92,26 +102,43 @@ def perturbation_heatmap(
         raise ValueError(msg)
     tables = [transition(adata, str(name), key=key) for name in names]
     params = get_model(adata, key=key).params
-    figure: Figure | SubFigure
     if ax is None:
-        figure, grid = plt.subplots(
-            1,
-            len(names),
-            figsize=(PANEL_INCHES * len(names) + 0.9, HEIGHT_INCHES),
-            layout="constrained",
-            squeeze=False,
-        )
-        axes = list(grid.flat)
+        axes = _new_panels(len(names), _gene_inches([str(g) for g in tables[0].index]), figsize)
     else:
-        figure, axes = ax.figure, [ax]
-    for panel, name, table in zip(axes, names, tables, strict=True):
+        axes = [ax]
+    for panel, table in zip(axes, tables, strict=True):
         image = _draw_panel(panel, table)
-        label = adata.obs[params["groupby"]].get(name, "") if params["groupby"] in adata.obs else ""
-        panel.set_title(plain(f"{label} → {params['target']}\n{name}"), fontsize=9)
+    figure = axes[0].figure
     bar = figure.colorbar(image, ax=axes, shrink=0.5, aspect=25, pad=0.02)
     bar.set_label("share of the gene's range in training", fontsize=8)
     bar.ax.tick_params(labelsize=8)
+    labels = adata.obs.get(params["groupby"], {})
+    titles = [f"{labels.get(name, '')} → {params['target']}\n{name}" for name in names]
+    add_titles(axes, titles)  # now, for the genes' names to know the height of the axes
+    lay_out(figure)
+    for panel, table in zip(axes, tables, strict=True):
+        _label_genes(panel, table.index)
+    add_titles(axes, titles)  # and over these names
     return finish(figure, axes[0] if ax is not None else axes, show=show, return_fig=return_fig)
+
+
+def _new_panels(
+    n: int, gene_inches: float, figsize: tuple[float, float | None] | None
+) -> list[Axes]:
+    """Axes of a new figure, one a sample, in as many rows as its width makes necessary."""
+    width, height = size_inches(figsize, PANEL_INCHES * n + BAR_INCHES)
+    n_columns = min(n, max(int((width - BAR_INCHES) // (gene_inches + COLUMNS_INCHES)), 1))
+    n_rows = -(-n // n_columns)
+    _, grid = plt.subplots(
+        n_rows,
+        n_columns,
+        figsize=(width, height or (HEIGHT_INCHES if n_rows == 1 else ROW_INCHES * n_rows)),
+        layout="constrained",
+        squeeze=False,
+    )
+    for unused in grid.flat[n:]:
+        unused.remove()
+    return list(grid.flat[:n])
 
 
 def _draw_panel(ax: Axes, table: pd.DataFrame) -> AxesImage:
@@ -126,32 +153,38 @@ def _draw_panel(ax: Axes, table: pd.DataFrame) -> AxesImage:
             extent=(place - 0.48, place + 0.48, len(table), 0),
         )
     ax.set_xlim(-0.5, len(COLUMNS) - 0.5)
-    ax.set_xticks(range(len(COLUMNS)), ["$x$", "$P$", "$x_{adv}$", "$\\mu_t$"], fontsize=9)
+    ax.set_xticks(range(len(COLUMNS)), ["$x$", "$P$", "$x_{adv}$", "$\\mu_t$"], fontsize=8)
     ax.tick_params(axis="x", length=0)
+    ax.set_yticks([])
     ax.spines[:].set_visible(False)
-    _label_genes(ax, table.index)
     return image
+
+
+def _gene_inches(genes: Sequence[str]) -> float:
+    """How wide the names of genes are that may be shown."""
+    return max(text_inches(g, GENE_FONTSIZE) for g in (*genes[:N_STRONGEST], *genes[-N_STRONGEST:]))
 
 
 def _label_genes(ax: Axes, genes: pd.Index) -> None:
     """Name all genes where there is room, else the first and last, spread out with lines."""
-    room = int(HEIGHT_INCHES * 0.8 * GENES_PER_INCH)
+    _, height = extent_inches(ax)
+    room = int(height * GENES_PER_INCH)
+    names = [plain(gene) for gene in genes]
     if len(genes) <= room:
-        ax.set_yticks(np.arange(len(genes)) + 0.5, genes, fontsize=6.5)
+        ax.set_yticks(np.arange(len(genes)) + 0.5, names, fontsize=GENE_FONTSIZE)
         ax.tick_params(axis="y", length=0)
         return
-    ax.set_yticks([])
-    step = 1 / (HEIGHT_INCHES * GENES_PER_INCH * 0.85)
-    for i in range(N_STRONGEST):
+    step = 1 / (height * GENES_PER_INCH)
+    for i in range(min(N_STRONGEST, room // 2)):
         for row, place in ((i, 1 - (i + 0.5) * step), (len(genes) - 1 - i, (i + 0.5) * step)):
             ax.annotate(
-                genes[row],
+                names[row],
                 xy=(0, 1 - (row + 0.5) / len(genes)),
                 xycoords="axes fraction",
-                xytext=(-0.1, place),
-                textcoords="axes fraction",
+                xytext=(-12, place),
+                textcoords=("axes points", "axes fraction"),
                 ha="right",
                 va="center",
-                fontsize=6.5,
+                fontsize=GENE_FONTSIZE,
                 arrowprops=LABEL_LINE,
             )

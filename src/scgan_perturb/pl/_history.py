@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
+from matplotlib.ticker import MaxNLocator
 
 from .._keys import TSPG
 from ..get import history as get_history
+from ._layout import add_titles, size_inches
 from ._show import finish
 
 if TYPE_CHECKING:
@@ -24,16 +26,23 @@ TITLES = {
     "loss_td": "Distance to target draws (L1)",
     "loss_energy": "Distance to real samples (E)",
     "loss_validation": "All terms, validation samples",
-    "held_out_success": "Held-out samples\ncalled the target",
+    "held_out_success": "Held-out samples called the target",
     "loss": "Cross-entropy",
     "held_out_accuracy": "Held-out accuracy",
 }
 N_COLUMNS = 4
 PANEL_INCHES = (2.6, 2.1)
+NARROWEST_INCHES = 1.7
+COLOR = "#0072b2"
 
 
 def history(
-    adata: AnnData, *, key: str = TSPG, show: bool | None = None, return_fig: bool = False
+    adata: AnnData,
+    *,
+    key: str = TSPG,
+    figsize: tuple[float, float | None] | None = None,
+    show: bool | None = None,
+    return_fig: bool = False,
 ) -> np.ndarray | Figure | SubFigure | None:
     """Draw the losses and held-out success of a fit, epoch by epoch, a panel each.
 
@@ -43,6 +52,9 @@ def history(
         AnnData with a fit.
     key
         Name of the fit of a generator or a classifier.
+    figsize
+        Width and height in inches, such as `(3.5, 4)`, or `(3.5, None)` for a height that grows with
+        what is drawn; None for a width of the plot's own and such a height.
     show
         Show the figure; None for scanpy's `settings.autoshow`.
     return_fig
@@ -56,6 +68,8 @@ def history(
     ------
     KeyError
         If there is no such fit.
+    ValueError
+        If `figsize` is no size.
 
     Examples
     --------
@@ -66,23 +80,30 @@ def history(
     """
     table = get_history(adata, key=key)
     n_columns = min(N_COLUMNS, table.shape[1])
+    width, height = size_inches(figsize, PANEL_INCHES[0] * n_columns)
+    n_columns = min(n_columns, max(int(width // NARROWEST_INCHES), 1))
     n_rows = -(-table.shape[1] // n_columns)
-    width, height = PANEL_INCHES
     figure, axes = plt.subplots(
         n_rows,
         n_columns,
-        figsize=(width * n_columns, height * n_rows),
+        figsize=(width, height or PANEL_INCHES[1] * n_rows),
         layout="constrained",
         squeeze=False,
     )
     for ax, (name, values) in zip(axes.flat, table.items(), strict=False):
-        ax.plot(table.index, values, color="C0", linewidth=1.2)
-        ax.set_title(TITLES.get(str(name), str(name)), fontsize=9)
+        ax.plot(
+            table.index, values, color=COLOR, linewidth=1.2, marker="o" if len(table) == 1 else ""
+        )
         ax.tick_params(labelsize=8)
+        ax.ticklabel_format(useOffset=False)
+        ax.yaxis.get_major_locator().set_params(nbins=5)
+        ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         ax.spines[["top", "right"]].set_visible(False)
         if str(name).startswith("held_out"):
             ax.set_ylim(-0.03, 1.03)
         ax.set_xlabel("epoch", fontsize=8)
     for ax in axes.flat[table.shape[1] :]:
         ax.remove()
+    names = [str(name) for name in table]
+    add_titles(list(axes.flat[: len(names)]), [TITLES.get(name, name) for name in names])
     return finish(figure, axes, show=show, return_fig=return_fig)

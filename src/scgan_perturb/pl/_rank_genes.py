@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import matplotlib.pyplot as plt
 import pandas as pd
 
 from .._keys import ALL, TSPG, tspg_keys
 from ..get import rank_genes_df
-from ._show import finish
+from ._layout import axes_or_new, label_axes, size_inches
+from ._show import finish, plain
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -27,6 +27,7 @@ def rank_genes(
     *,
     n_genes: int = 20,
     key: str = TSPG,
+    figsize: tuple[float, float | None] | None = None,
     ax: Axes | None = None,
     show: bool | None = None,
     return_fig: bool = False,
@@ -46,6 +47,9 @@ def rank_genes(
         Number of genes in each direction, at most.
     key
         Name of the fit.
+    figsize
+        Width and height in inches, such as `(3.5, 4)`, or `(3.5, None)` for a height that grows with
+        what is drawn; None for a width of the plot's own and such a height. Not used with `ax`.
     ax
         Axes to draw on.
     show
@@ -62,7 +66,7 @@ def rank_genes(
     KeyError
         If genes were not ranked, or there is no such group.
     ValueError
-        If `n_genes` is not at least 1.
+        If `figsize` is no size, or `n_genes` is not at least 1.
 
     Examples
     --------
@@ -78,12 +82,8 @@ def rank_genes(
     table = rank_genes_df(adata, group, key=key)
     up, down = table[table["mean"] > 0][:n_genes], table[table["mean"] < 0][-n_genes:]
     shown = pd.concat([up, down])
-    figure: Figure | SubFigure
-    if ax is None:
-        height = ROW_INCHES * max(len(shown), 6) + 1
-        figure, ax = plt.subplots(figsize=(WIDTH_INCHES, height), layout="constrained")
-    else:
-        figure = ax.figure
+    width, height = size_inches(figsize, WIDTH_INCHES)
+    ax = axes_or_new(ax, width, height or ROW_INCHES * max(len(shown), 6) + 1)
     start = 0
     for direction, part in (("up", up), ("down", down)):
         ax.errorbar(
@@ -97,11 +97,13 @@ def rank_genes(
         )
         start += len(part)
     ax.axvline(0, color="grey", linewidth=0.6)
-    ax.set_yticks(range(len(shown)), shown["gene"], fontsize=7)
     ax.set_ylim(len(shown) - 0.4, -0.6)
-    ax.tick_params(axis="x", labelsize=8)
     ax.spines[["top", "right"]].set_visible(False)
-    ax.set_xlabel("mean perturbation ± standard deviation\n(share of the gene's range)", fontsize=8)
     target = adata.uns[tspg_keys(key).rank_genes]["params"]["target"]
-    ax.set_title(f"{'all sources' if group == ALL else group} → {target}", fontsize=9)
-    return finish(figure, ax, show=show, return_fig=return_fig)
+    label_axes(
+        ax,
+        title=f"{'all sources' if group == ALL else group} → {target}",
+        xlabel="mean perturbation ± standard deviation\n(share of the gene's range)",
+        rows=[plain(gene) for gene in shown["gene"]],
+    )
+    return finish(ax.figure, ax, show=show, return_fig=return_fig)

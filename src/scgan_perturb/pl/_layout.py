@@ -1,0 +1,138 @@
+"""Figures that fit: sizes in inches, text in lines, labels no larger than their rows."""
+
+from __future__ import annotations
+
+import textwrap
+from functools import cache
+from typing import TYPE_CHECKING
+
+import matplotlib.pyplot as plt
+from matplotlib.font_manager import FontProperties, findfont
+from matplotlib.ft2font import FT2Font
+
+from ._show import plain
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
+
+TITLE_FONTSIZE, AXIS_FONTSIZE, ROW_FONTSIZE = 9, 8, 7
+POINTS_PER_INCH = 72
+LINE = 1.25  # height of a line of text, in font sizes
+HINTING = 1.04  # text on a screen is at most this much wider than its outline
+FEWEST_CHARACTERS = 8  # a line, however narrow the place
+
+
+def size_inches(
+    figsize: tuple[float, float | None] | None, width: float
+) -> tuple[float, float | None]:
+    """The width and height asked for; `width` where none was.
+
+    Raises
+    ------
+    ValueError
+        If `figsize` is not a pair of positive numbers, the second of which may be None.
+    """
+    if figsize is None:
+        return width, None
+    try:
+        wide, high = figsize
+        good = wide > 0 and (high is None or high > 0)
+    except (TypeError, ValueError):
+        good = False
+    if not good:
+        msg = (
+            "figsize must be the width and height in inches, such as (3.5, 4), or (3.5, None) for "
+            f"a height that grows with what is drawn, not {figsize!r}."
+        )
+        raise ValueError(msg)
+    return wide, high
+
+
+def axes_or_new(ax: Axes | None, width: float, height: float) -> Axes:
+    """The user's axes, or those of a new figure."""
+    if ax is not None:
+        return ax
+    return plt.subplots(figsize=(width, height), layout="constrained")[1]
+
+
+def lay_out(figure: Figure | SubFigure) -> None:
+    """Place the axes of a figure as they will be drawn."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure.figure)
+
+
+def extent_inches(ax: Axes) -> tuple[float, float]:
+    """Width and height of the axes as they are placed now."""
+    extent = ax.get_window_extent()
+    return extent.width / ax.figure.dpi, extent.height / ax.figure.dpi
+
+
+def text_inches(text: str, fontsize: float) -> float:
+    """How wide a line of text is drawn, at most."""
+    font = str(findfont(FontProperties()))
+    return HINTING * sum(_advance(c, font) for c in text) * fontsize / POINTS_PER_INCH
+
+
+@cache
+def _advance(character: str, font: str) -> float:
+    """From the start of a character to that of the next, in font sizes."""
+    face, size = FT2Font(font), 100
+    face.set_size(size, POINTS_PER_INCH)
+    return face.load_char(ord(character)).linearHoriAdvance / 2**16 / size
+
+
+def wrap(text: str, inches: float, fontsize: float, *, max_lines: int | None = None) -> list[str]:
+    """Text in lines of equal length that fit into `inches`, as few as can be.
+
+    Of what is more than `max_lines` the beginning and the end are kept: names often differ there.
+    """
+    if "\n" in text:
+        return [line for part in text.split("\n") for line in wrap(part, inches, fontsize)]
+    width = text_inches(text, fontsize)
+    if width <= inches:
+        return [text]
+    characters = max(int(len(text) * inches / width) + 3, FEWEST_CHARACTERS)
+    lines = textwrap.wrap(text, characters)
+    while characters > FEWEST_CHARACTERS:
+        fewer = textwrap.wrap(text, characters - 1)
+        fits = max(text_inches(line, fontsize) for line in lines) <= inches
+        if fits and (len(fewer) > len(lines) or len(lines) > (max_lines or len(lines))):
+            break
+        characters, lines = characters - 1, fewer
+    if max_lines is not None and len(lines) > max_lines:
+        end = text[2 - characters :]
+        while len(end) > FEWEST_CHARACTERS and text_inches(f"… {end}", fontsize) > inches:
+            end = end[1:]
+        lines = [*lines[: max_lines - 1], f"… {end.partition(' ')[2] or end}"]
+    return lines
+
+
+def label_axes(ax: Axes, *, title: str, xlabel: str, rows: Sequence[str]) -> None:
+    """Label all around: no text is wider than its place, nor higher than its row."""
+    ax.set_yticks(range(len(rows)), rows, fontsize=ROW_FONTSIZE)
+    lay_out(ax.figure)
+    lines = wrap(xlabel, extent_inches(ax)[0], AXIS_FONTSIZE)
+    ax.set_xlabel("\n".join(lines), fontsize=AXIS_FONTSIZE)
+    ax.tick_params(axis="x", labelsize=AXIS_FONTSIZE)
+    add_titles([ax], [title])
+    lay_out(ax.figure)
+    n_lines = len(rows) * max((row.count("\n") + 1 for row in rows), default=1)
+    room = extent_inches(ax)[1] * POINTS_PER_INCH
+    ax.tick_params(axis="y", labelsize=min(ROW_FONTSIZE, room / max(n_lines, 1) / LINE))
+
+
+def add_titles(axes: Sequence[Axes], titles: Sequence[str]) -> None:
+    """Titles over the axes, and over their labels too where they are long, in as few lines."""
+    lay_out(axes[0].figure)
+    for ax, text in zip(axes, titles, strict=True):
+        ax.set_title("")  # an earlier one takes no part in the measuring
+        own, center = ax.get_window_extent(), 0.5
+        lines = wrap(text, own.width / ax.figure.dpi, TITLE_FONTSIZE)
+        if len(lines) > len(text.split("\n")) and (whole := ax.get_tightbbox()):
+            lines = wrap(text, whole.width / ax.figure.dpi, TITLE_FONTSIZE)
+            center = ((whole.x0 + whole.x1) / 2 - own.x0) / own.width
+        ax.set_title(plain("\n".join(lines)), fontsize=TITLE_FONTSIZE, x=center)
