@@ -158,6 +158,14 @@ def test_rank_is_tl_rank_genes(files, fitted):
     assert (files / "r.png").read_bytes().startswith(PNG_MAGIC)
 
 
+@pytest.mark.parametrize(("figsize", "width"), [("3.5", 525), ("4,3", 600)])
+def test_a_figure_has_the_size_asked_for(files, figsize, width):
+    assert call(files, f"rank fitted.h5ad r.png --figsize {figsize}") == 0
+    found = [int.from_bytes((files / "r.png").read_bytes()[at : at + 4]) for at in (16, 20)]
+    assert found[0] == width
+    assert found[1] == 450 or "," not in figsize
+
+
 def test_enrich_is_tl_enrich_and_ranks_where_nobody_did(files, fitted):
     options = "--gene-sets sets.gmt --method prerank --n-permutations 20"
     assert call(files, f"enrich fitted.h5ad e.csv e.png {options}") == 0
@@ -230,6 +238,7 @@ def test_what_cannot_be_used_is_told_in_a_line_and_changes_no_file(files, capsys
         "fit cells.h5ad o.h5ad",
         "fit cells.h5ad o.h5ad --groupby tissue --max-epochs few",
         "fit cells.h5ad o.h5ad --groupby tissue --recipe mine",
+        "rank fitted.h5ad o.png --figsize wide",
         "fit cells.h5ad o.h5ad --groupb tissue",
     ],
 )

@@ -21,6 +21,10 @@ PACKAGE = Path(__file__).parents[1]
 # What only Python can give: objects, and where the result goes.
 NOT_OFFERED = {"adata", "copy", "classifier", "classes", "background", "ax", "show", "return_fig"}
 MANY = 4  # choices; more are listed in the text
+FIGSIZE = (
+    "Width and height in inches, such as 3.5,4, or the width alone for a height that grows with "
+    "what is drawn. Left out, the plot has a width of its own."
+)
 NOT_SAID = (" or generator", " or genes of each set by its name;")
 
 
@@ -137,6 +141,8 @@ def _plain(name: str, text: str) -> str:
     text = re.sub(r'f"\{(\w+)\}(\w*)"', r'"<\1>\2"', text).replace("`", "")
     if name == "rng":
         return text.replace("None", "none")
+    if name == "figsize":
+        return FIGSIZE
     return re.sub(r"(?<=\. )None (?=for|if)", "Leave out ", text).replace("None ", "leave out ")
 
 
@@ -169,6 +175,7 @@ def _reading(annotation: ast.expr) -> dict[str, Any]:
         "int": {"type": int, "metavar": "INT"},
         "float": {"type": float, "metavar": "FLOAT"},
         "AnnData": {"type": Path, "metavar": "FILE.h5ad"},
+        "tuple[float, float | None]": {"type": size, "metavar": "WIDTH[,HEIGHT]"},
     }
     return kinds.get(" | ".join(names), {"metavar": "TEXT"})
 
@@ -183,6 +190,12 @@ def _members(annotation: ast.expr) -> list[ast.expr]:
 def seed(text: str) -> int | None:
     """A whole number, or None for `none`."""
     return None if text == "none" else int(text)
+
+
+def size(text: str) -> tuple[float, float | None]:
+    """A width, and a height where one is given."""
+    wide, _, high = text.partition(",")
+    return float(wide), float(high) if high else None
 
 
 def number_or_text(text: str) -> float | str:
