@@ -29,8 +29,8 @@ def history(adata: AnnData, *, key: str = TSPG) -> pd.DataFrame:
     of their weighted sum `loss_generator`, and `held_out_success` after it. The terms are
     `loss_adv`, `loss_td` and `loss_energy` by recipe "transport", `loss_gan`, `loss_adv`,
     `loss_norm` and `loss_td` (equations 1 to 4) by recipe "paper"; the first has
-    `loss_validation` as well, whose lowest row is the epoch that was kept, the second
-    `loss_discriminator`. For a classifier: `loss`, `held_out_accuracy`.
+    `loss_validation` as well, the weighted sum of `loss_adv` and `loss_energy` on training samples
+    that only choose the epoch, and whose lowest row was kept; the second `loss_discriminator`. For a classifier: `loss`, `held_out_accuracy`.
 
     Raises
     ------

@@ -25,7 +25,7 @@ def train_transport(
     description: str,
     progress_bar: bool,
 ) -> tuple[TransportGenerator, list[Record]]:
-    """Train the correction, and keep the weights with the best validation loss.
+    """Train the correction, and keep the weights that are most real and convincing.
 
     Parameters
     ----------
@@ -54,11 +54,14 @@ def train_transport(
     """
     n_steps, n_epochs = schedule(trainer)
     batches = [trainer.draw(validation) for _ in range(n_groups(trainer))]
+    weights = trainer.options.weights
 
     @torch.inference_mode()
     def validate() -> float:
-        losses = [trainer.losses(*batch, trainer.averaged)[0] for batch in batches]
-        return torch.stack(losses).mean().item()
+        losses = [trainer.losses(*batch, trainer.averaged) for batch in batches]
+        _, adv, _, energy = torch.stack(losses).mean(dim=0)
+        # Without L_td, which is least where nothing is trained.
+        return (weights.adv * adv + weights.energy * energy).item()
 
     untrained = validate()
     # No later loss is below NaN: the untrained generator would be returned without a word.
