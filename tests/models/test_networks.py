@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from scgan_perturb.models._networks import (
+    ALIGNMENT,
     BatchNorm,
     Classifier,
     Discriminator,
@@ -97,6 +98,25 @@ def test_weights_survive_the_way_through_arrays(name):
     from_arrays(restored, arrays)
     assert {array.dtype for array in arrays.values()} == {np.dtype(np.float32)}
     assert torch.equal(restored(x()), original.eval()(x()))
+
+
+def test_weights_as_torch_allocates_them_are_shared_and_others_are_copied():
+    arrays = to_arrays(network())
+    # Where HDF5 puts them, or NumPy: not where torch would.
+    memory = np.empty(arrays["0.weight"].size + 1, dtype=np.float32)
+    start = int(memory.ctypes.data % ALIGNMENT == 0)
+    unaligned = memory[start : start + arrays["0.weight"].size].reshape(-1, N_GENES)
+    unaligned[:] = arrays["0.weight"]
+    made = []
+    for weights in (arrays, {**arrays, "0.weight": unaligned}):
+        with ON_META:
+            empty = Generator(N_GENES)
+        made.append(from_arrays(empty, weights))
+    shared, copied = made
+    assert np.shares_memory(shared[0].weight.numpy(), arrays["0.weight"])
+    assert not np.shares_memory(copied[0].weight.numpy(), unaligned)
+    assert copied[0].weight.data_ptr() % ALIGNMENT == 0
+    assert torch.equal(shared(x()), copied(x()))
 
 
 def test_missing_weights_are_named():

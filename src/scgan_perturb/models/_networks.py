@@ -18,6 +18,7 @@ BOTTLENECK_UNITS = (512, 256, 128)
 N_RESIDUAL_BLOCKS = 3
 LEAK = 0.2
 BATCH_NORM_EPSILON = 1e-3  # TensorFlow's default, as in the paper
+ALIGNMENT = 64  # bytes, of the memory that torch allocates on a CPU
 
 
 class BatchNorm(nn.BatchNorm1d):
@@ -121,7 +122,7 @@ def calibrate(network: nn.Module, batches: Iterable[torch.Tensor]) -> None:
 def to_arrays(network: nn.Module) -> dict[str, np.ndarray]:
     """The weights of a network by name, as float32 arrays."""
     state = network.state_dict()
-    return {name: state[name].cpu().numpy().copy() for name in _weight_names(network)}
+    return {name: state[name].cpu().clone().numpy() for name in _weight_names(network)}
 
 
 def from_arrays(network: nn.Module, arrays: Mapping[str, np.ndarray]) -> nn.Module:
@@ -141,13 +142,22 @@ def from_arrays(network: nn.Module, arrays: Mapping[str, np.ndarray]) -> nn.Modu
         if name in names and (found := np.shape(arrays[name])) != tuple(weight.shape):
             msg = f"Stored weight {name!r} has shape {found}, not {tuple(weight.shape)}."
             raise ValueError(msg)
-    network.to_empty(device="cpu")
-    state = network.state_dict()
-    for name in names:
-        # A copy: the last bits of a matrix product can depend on how memory is aligned, and that of
-        # NumPy is aligned by chance.
-        state[name].copy_(torch.tensor(arrays[name]))
+    state = {
+        name: _tensor(arrays[name]) if name in names else torch.zeros_like(weight, device="cpu")
+        for name, weight in network.state_dict().items()
+    }
+    network.load_state_dict(state, assign=True)
     return network.eval().requires_grad_(False)
+
+
+def _tensor(array: np.ndarray) -> torch.Tensor:
+    """An array as a tensor, which shares its memory where that is torch's own.
+
+    The last bits of a matrix product can depend on how memory is aligned: that of torch always is,
+    that of NumPy by chance.
+    """
+    tensor = torch.from_numpy(np.require(array, np.float32, ["C", "W"]))
+    return tensor if tensor.data_ptr() % ALIGNMENT == 0 else tensor.clone()
 
 
 def _weight_names(network: nn.Module) -> list[str]:
