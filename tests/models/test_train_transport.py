@@ -240,6 +240,18 @@ def test_a_draw_is_of_other_classes_to_perturb_and_of_real_targets(make_trainer)
         assert (LABELS[targets] == TARGETS[place]).all()
 
 
+def test_what_is_measured_has_each_target_once(make_trainer, monkeypatch):
+    monkeypatch.setattr(_transport_trainer, "TARGETS_A_LOOK", 2)
+    trainer = make_trainer(targets=(0, 1, 2))
+    batches = trainer.draw_all(pools_of(trainer))
+    assert [groups.tolist() for groups, _, _ in batches] == [[0, 1], [2]]
+    assert [index.shape for _, index, _ in batches] == [(2, 6), (1, 12)]
+    for groups, index, real in batches:
+        for place, sources, targets in zip(groups.tolist(), index, real, strict=True):
+            assert (LABELS[sources] != place).all()
+            assert (LABELS[targets] == place).all()
+
+
 def test_many_targets_take_turns(make_trainer, monkeypatch):
     monkeypatch.setattr(_transport_trainer, "TARGETS_A_STEP", 2)
     trainer = make_trainer(targets=(0, 1, 2))
@@ -263,8 +275,8 @@ class Stub:
 
     keep_if_best = TransportTrainer.keep_if_best
 
-    def draw(self, pools: Pools) -> tuple:
-        return (pools,)
+    def draw_all(self, pools: Pools) -> list:
+        return [(pools,)]
 
     def losses(self, pools: Pools, network: torch.nn.Module) -> torch.Tensor:
         # The total and L_td fall with every step, whatever the other two do.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from ._epochs import Record, check_losses, run_epochs
-from ._transport_trainer import LOSS_NAMES, TransportTrainer, n_groups, schedule
+from ._transport_trainer import LOSS_NAMES, TransportTrainer, schedule
 
 if TYPE_CHECKING:
     from ._checkpoint import Checkpoint
@@ -53,7 +53,7 @@ def train_transport(
         If a loss is NaN or infinite.
     """
     n_steps, n_epochs = schedule(trainer)
-    batches = [trainer.draw(validation) for _ in range(n_groups(trainer))]
+    batches = trainer.draw_all(validation)
     weights = trainer.options.weights
 
     @torch.inference_mode()

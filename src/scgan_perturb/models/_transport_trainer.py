@@ -30,8 +30,11 @@ LEARNING_RATE = 3e-4  # at its highest; benchmarks/realism.py
 WARM_UP = 0.2  # share of the steps in which it rises, lest the first ones spoil the transport
 AVERAGE_DECAY = 0.99  # of the running mean of the weights
 TARGETS_A_STEP = 4  # at most: each needs samples enough to tell two distributions apart
+TARGETS_A_LOOK = 16  # in a batch that is only measured, epoch after epoch on the same samples
 N_STEPS = 100  # for one target, a multiple of it for many; benchmarks/realism.py
 MAX_MULTIPLE = 4
+# Positions of targets among the targets, of samples to perturb and of real ones: groups × samples.
+Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 LOSS_NAMES = ("loss_generator", "loss_adv", "loss_td", "loss_energy")
 
 
@@ -163,12 +166,18 @@ class TransportTrainer:
         """E‖b − b'‖ of independent samples of a class, the unit of its energy term."""
         return (2 * self.statistics.spread[target].square().sum()).sqrt()
 
-    def draw(self, pools: Pools) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Positions of the targets, of samples to perturb and of real ones: groups × samples."""
-        n_groups = min(len(self.targets), TARGETS_A_STEP)
-        size = max(self.options.batch_size // n_groups, 2)
-        chosen = torch.randperm(len(self.targets), generator=self.rng, device=self.rng.device)
-        chosen = chosen[:n_groups]
+    def draw(self, pools: Pools) -> Batch:
+        """A batch of a few targets, drawn anew."""
+        order = torch.randperm(len(self.targets), generator=self.rng, device=self.rng.device)
+        return self._draw(pools, order[:TARGETS_A_STEP])
+
+    def draw_all(self, pools: Pools) -> list[Batch]:
+        """Batches that have each target once, many with a few samples each."""
+        places = torch.arange(len(self.targets), device=self.rng.device)
+        return [self._draw(pools, some) for some in places.split(TARGETS_A_LOOK)]
+
+    def _draw(self, pools: Pools, chosen: torch.Tensor) -> Batch:
+        size = max(self.options.batch_size // len(chosen), 2)
         x, real = (pool.draw(chosen, size, self.rng) for pool in (pools.sources, pools.real))
         return chosen, x, real
 
@@ -280,10 +289,6 @@ def schedule(trainer: TransportTrainer) -> tuple[int, int]:
     n_steps = math.ceil(len(trainer.samples.rows) / trainer.options.batch_size)
     if trainer.options.max_epochs is not None:
         return n_steps, trainer.options.max_epochs
-    wanted = N_STEPS * min(n_groups(trainer), MAX_MULTIPLE)
+    steps_for_all = math.ceil(len(trainer.targets) / TARGETS_A_STEP)
+    wanted = N_STEPS * min(steps_for_all, MAX_MULTIPLE)
     return n_steps, math.ceil(wanted / n_steps)
-
-
-def n_groups(trainer: TransportTrainer) -> int:
-    """Steps that it takes to see every target once."""
-    return math.ceil(len(trainer.targets) / TARGETS_A_STEP)
