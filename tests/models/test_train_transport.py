@@ -159,7 +159,7 @@ def test_a_step_moves_the_correction_only(make_trainer, classifier):
         for net, state in zip(nets, before, strict=True)
     ]
     # Where all starts at zero, the last layer is the first to move.
-    assert moved == [{"correction.output.weight", "correction.output.bias"}, set()]
+    assert moved == [{"correction.output.weight", "correction.target_out.weight"}, set()]
 
 
 def test_the_average_follows_the_weights_slowly(make_trainer, monkeypatch):

@@ -101,7 +101,8 @@ def initialise(network: nn.Module, seed: int) -> None:
     for module in network.modules():
         if isinstance(module, nn.Linear):
             nn.init.xavier_uniform_(module.weight, generator=rng)
-            nn.init.zeros_(module.bias)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
         elif isinstance(module, nn.Embedding):
             nn.init.zeros_(module.weight)
         elif isinstance(module, (BatchNorm, nn.LayerNorm)):

@@ -37,7 +37,8 @@ class Correction(nn.Module):
     """The paper's hourglass (section 2.2), told the target, with layer normalisation.
 
     Layer normalisation treats each sample by itself: batches can mix targets, and what is learned
-    holds for a single sample. The last layer starts at zero, so training starts at the transport.
+    holds for a single sample. The last layer starts at zero, so training starts at the transport;
+    it has a bias for each target, lest those that need none hold back the one that does.
     """
 
     def __init__(self, n_genes: int, n_targets: int) -> None:
@@ -54,12 +55,19 @@ class Correction(nn.Module):
             _hidden(narrow, middle),
             _hidden(middle, wide),
         )
-        self.output = nn.Linear(wide, n_genes)
+        self.output = nn.Linear(wide, n_genes, bias=False)
+        self.target_out = nn.Embedding(n_targets, n_genes)
 
     def forward(self, x: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Samples × genes, and the position of each sample's target, to samples × genes."""
         hidden = self.encoder(self.input(x) + self.target_in(target))
-        return self.output(self.decoder(hidden + self.target_narrow(target)))
+        hidden = self.decoder(hidden + self.target_narrow(target))
+        return torch.addmm(row(self.target_out.weight, target), hidden, self.output.weight.T)
+
+
+def row(of_targets: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """For each sample the row of its target; one row for all where there is only one."""
+    return of_targets if len(of_targets) == 1 else of_targets[target]
 
 
 class Moved(NamedTuple):
@@ -180,7 +188,7 @@ class TransportGenerator(nn.Module):
         change = self.placed(moved.kept, target).sub_(x)
         change = torch.addcmul(change, moved.familiarity, correction)
         remaining = 1 - probabilities.gather(1, of_target[:, None])
-        return change * (remaining * self._row(self.gate, target))
+        return change * (remaining * row(self.gate, target))
 
     @torch.no_grad()
     def moved(self, x: torch.Tensor, source: torch.Tensor, target: torch.Tensor) -> Moved:
@@ -199,18 +207,13 @@ class TransportGenerator(nn.Module):
         factors, rest = split(deviation, self.axes)
         excess = root_mean_square(rest) / self.familiar - 1
         familiarity = (1 - excess / FADES).clamp(0, 1)[:, None]
-        mapped = torch.matmul(factors[:, None], self._row(self.maps, target))[:, 0]
-        turned = torch.addmm(self._row(self.rest, target) * rest, mapped, self.axes)
+        mapped = torch.matmul(factors[:, None], row(self.maps, target))[:, 0]
+        turned = torch.addmm(row(self.rest, target) * rest, mapped, self.axes)
         kept = torch.lerp(deviation.clamp_(-1, 1), turned, familiarity)
         return Moved(turned, kept, familiarity)
 
     def placed(self, deviation: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Samples of the target that deviate so from its mean, samples × genes, before clipping."""
         of_target = self.targets.long()
-        mean, spread = (self._row(of[of_target], target) for of in (self.mean, self.spread))
+        mean, spread = (row(of[of_target], target) for of in (self.mean, self.spread))
         return torch.addcmul(mean, spread, deviation)
-
-    @staticmethod
-    def _row(of_targets: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """For each sample the row of its target; one row for all where there is only one."""
-        return of_targets if len(of_targets) == 1 else of_targets[target]
