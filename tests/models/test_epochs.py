@@ -94,3 +94,32 @@ def test_memory_that_a_step_frees_serves_the_next():
     )
     before, after = map(int, run.stdout.split())
     assert after < before / 10
+
+
+COUNT_PAGES = """
+import torch
+from pathlib import Path
+from scgan_perturb.models._epochs import give_back_freed_memory, keep_freed_memory
+
+def pages():
+    return int(Path("/proc/self/statm").read_text().split()[1])
+
+keep_freed_memory()
+start = pages()
+blocks = [torch.ones(2**21) for _ in range(20)]
+last = torch.ones(2**10)  # what keeps the heap from shrinking by itself
+del blocks
+kept = pages()
+give_back_freed_memory()
+print(kept - start, pages() - start)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators differ")
+def test_memory_that_no_step_needs_goes_back_to_the_system():
+    run = subprocess.run(
+        [sys.executable, "-c", COUNT_PAGES], check=True, capture_output=True, text=True
+    )
+    kept, left = map(int, run.stdout.split())
+    assert left < kept / 10

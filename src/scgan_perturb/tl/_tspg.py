@@ -13,6 +13,7 @@ from ..data._expression import dense, read_expression
 from ..data._labels import several
 from ..data._training_data import read_training_data
 from ..models._device import open_fabric
+from ..models._epochs import give_back_freed_memory
 from ..models._fitted import PerturbationModel
 from ..models._module_classifier import ModuleClassifier
 from ..models._networks import to_arrays
@@ -280,6 +281,7 @@ def module_classifier(
 def fit_generator(fit: Fit) -> tuple[PerturbationModel, pd.DataFrame]:
     """Train the generator; returns the model and its history, a row an epoch."""
     network, history = RECIPES[fit.params["recipe"]].train(fit)
+    give_back_freed_memory()
     data = fit.data
     means = [
         dense(data.expression[(data.labels == target) & data.is_train]).mean(axis=0)
