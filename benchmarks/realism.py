@@ -5,6 +5,7 @@
     python benchmarks/realism.py --gmt h.all.v7.0.symbols.gmt --one-model
     python benchmarks/realism.py --gmt h.all.v7.0.symbols.gmt --unseen Breast Kidney Liver
     python benchmarks/realism.py --data pbmc68k --seeds 0 1 2
+    python benchmarks/realism.py --data pbmc68k --seeds 0 1 2 --precision bf16-mixed
 
 Every label with enough samples is a target, or those of `--targets`. `rnaseqdb` is
 `sp.datasets.rnaseqdb()`, `pbmc68k` comes with scanpy. A seed decides the split and the fit; a fixed
@@ -31,6 +32,7 @@ import scgan_perturb as sp
 
 RESULTS = Path(__file__).parent / "results"
 DATA = {"rnaseqdb": ("tissue", "Lung"), "pbmc68k": ("bulk_labels", "CD19+ B")}
+FOR_CLASSIFIER = ("held_out", "mask_var", "precision")
 MIN_HELD_OUT = 2  # real samples of a target, for an E-distance at all
 MODEL, FLOOR = "this model", "real target"
 UNTOUCHED, COPIES = "untouched source", ("nearest target sample", "random target sample")
@@ -49,7 +51,7 @@ SHOWN = {
 
 def load(options: argparse.Namespace):
     """The data, and what to say to a fit of them."""
-    fit = {"recipe": options.recipe}
+    fit = {"recipe": options.recipe, "precision": options.precision}
     adata = getattr(sp.datasets, options.data)()
     if options.split is not None:
         parts = pd.read_csv(options.split, sep="\t", index_col="sample")["split"]
@@ -87,7 +89,7 @@ def targets_of(adata, groupby: str, split: str) -> list[str]:
 def single_models(adata, groupby: str, targets: list[str] | None, seed: int, fit: dict):
     """A fit for each target, all with one classifier and one split; a table each."""
     adata = adata.copy()
-    named = {name: value for name, value in fit.items() if name in ("held_out", "mask_var")}
+    named = {name: fit[name] for name in FOR_CLASSIFIER if name in fit}
     sp.tl.fit_classifier(adata, groupby, rng=seed, **named)
     for target in targets or targets_of(adata, groupby, "classifier_split"):
         start = time.perf_counter()
@@ -98,7 +100,7 @@ def single_models(adata, groupby: str, targets: list[str] | None, seed: int, fit
 def one_model(adata, groupby: str, targets: list[str] | None, seed: int, fit: dict):
     """One fit for all targets; a table each."""
     adata = adata.copy()
-    named = {name: value for name, value in fit.items() if name in ("held_out", "mask_var")}
+    named = {name: fit[name] for name in FOR_CLASSIFIER if name in fit}
     sp.tl.fit_classifier(adata, groupby, rng=seed, **named)
     start = time.perf_counter()
     sp.tl.fit_tspg(adata, groupby, targets, rng=seed, **fit)
@@ -191,6 +193,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--targets", nargs="+")
     parser.add_argument("--seeds", "--seed", nargs="+", type=int, default=[0])
     parser.add_argument("--recipe", choices=["transport", "paper"], default="transport")
+    parser.add_argument("--precision", choices=["auto", "32-true", "bf16-mixed"], default="auto")
     parser.add_argument("--one-model", action="store_true")
     parser.add_argument("--unseen", nargs="+", metavar="SOURCE")
     parser.add_argument("--figures", type=Path, help="folder for figures of the first fit")
@@ -203,6 +206,7 @@ def name_of(options: argparse.Namespace) -> str:
     parts += [options.data] if options.data != "rnaseqdb" else []
     parts += [options.recipe] if options.recipe != "transport" else []
     parts += [options.gene_set.removeprefix("HALLMARK_").lower()] if options.gene_set else []
+    parts += [options.precision] if options.precision != "auto" else []
     parts += ["one_model"] if options.one_model else []
     parts += ["unseen"] if options.unseen else []
     return "_".join(parts)
