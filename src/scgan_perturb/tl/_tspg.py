@@ -14,12 +14,12 @@ from ..data._labels import several
 from ..data._training_data import read_training_data
 from ..models._device import open_fabric
 from ..models._fitted import PerturbationModel
-from ..models._module_classifier import ModuleClassifier
 from ..models._networks import to_arrays
 from ..models._parts import model_to_parts
 from ._apply import apply_model, write_perturbed
 from ._arguments import check_names
 from ._classifier import history_frame, share, split_column, write_classifier
+from ._module import check_module, module_classifier
 from ._recipes import RECIPES, Fit, check_targets, recipe_params
 from ._reuse import classifier_for, held_out_to_use
 from ._roles import assign_roles
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
     from .._keys import TspgKeys
     from ..data._training_data import TrainingData
-    from ..models._fitted import FittedClassifier
     from ._apply import Perturbed
     from ._roles import Roles
 
@@ -250,31 +249,6 @@ def fit_tspg(
     adata.uns[keys.uns] = {**model_to_parts(model), "history": history}
     log_fit(keys, model, perturbed, data, roles)
     return adata if copy else None
-
-
-def check_module(
-    classifier: str | nn.Module, classes: Sequence[object] | None
-) -> tuple[nn.Module, Sequence[object]] | None:
-    """A module with its classes, or None for the name of a fitted classifier."""
-    if isinstance(classifier, nn.Module) and classes is not None:
-        return classifier, classes
-    if not isinstance(classifier, nn.Module) and classes is None:
-        return None
-    if classes is None:
-        msg = "classifier is a module: name its labels, in the order of its logits, in classes=."
-    else:
-        msg = f"classes= belongs to a torch module in classifier=, which is {classifier!r}."
-    raise ValueError(msg)
-
-
-def module_classifier(
-    own: tuple[nn.Module, Sequence[object]], fitted: FittedClassifier
-) -> ModuleClassifier:
-    """The user's module, for the genes and classes of the fit."""
-    module, labels = own
-    return ModuleClassifier(
-        module, labels, classes=fitted.classes, genes=fitted.genes, scaler=fitted.scaler
-    )
 
 
 def fit_generator(fit: Fit) -> tuple[PerturbationModel, pd.DataFrame]:
