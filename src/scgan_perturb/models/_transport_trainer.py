@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 import torch
+from lightning_fabric.strategies.single_device import SingleDeviceStrategy
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from ._captured import Captured
@@ -16,6 +17,7 @@ from ._factors import MAX_SAMPLES
 from ._losses import LossWeights, adversarial_loss, energy_loss
 from ._networks import initialise
 from ._perturber import transport
+from ._shares import gathered, part, share, share_of_hits
 from ._transport_generator import TransportGenerator
 
 if TYPE_CHECKING:
@@ -111,8 +113,9 @@ class TransportTrainer:
         self.generator, self.optimizer = fabric.setup(self.network, optimizer)
         self.scheduler = self._schedule()
         self.best, self.lowest = copy.deepcopy(self.network), math.inf
-        # Another classifier than ours may do what a graph cannot hold.
-        captures = on_gpu and getattr(samples.rows, "is_held", False) and judge is classifier
+        # Another classifier than ours, or processes that wait for others, a graph cannot hold.
+        alone = isinstance(fabric.strategy, SingleDeviceStrategy) and judge is classifier
+        captures = on_gpu and getattr(samples.rows, "is_held", False) and alone
         self._captured = Captured(self._update) if captures else None
         self.probabilities = self._say(samples.rows)
         self.called = self.probabilities.argmax(dim=1)
@@ -152,12 +155,12 @@ class TransportTrainer:
     @torch.inference_mode()
     def _say(self, rows: Rows) -> torch.Tensor:
         """What f says of samples, which stays the same throughout."""
-        return torch.cat(
-            [
-                self.classifier(rows[index]).softmax(dim=1)
-                for index in torch.arange(len(rows)).split(self.options.batch_size)
-            ]
-        ).clone()
+        own = torch.arange(len(rows))[part(self.fabric, len(rows))]
+        said = [
+            self.classifier(rows[index]).softmax(dim=1)
+            for index in own.split(self.options.batch_size)
+        ]
+        return gathered(self.fabric, torch.cat(said), len(rows)).clone()
 
     def _typical_distance(self, target: torch.Tensor) -> torch.Tensor:
         """E‖b − b'‖ of independent samples of a class, the unit of its energy term."""
@@ -181,6 +184,9 @@ class TransportTrainer:
     ) -> torch.Tensor:
         """The weighted sum and its terms, in the order of LOSS_NAMES.
 
+        Of several processes each computes on its share of every group: the losses are the means of
+        what they return.
+
         Parameters
         ----------
         groups
@@ -191,6 +197,8 @@ class TransportTrainer:
             The generator to measure.
         """
         rows, labels = self.samples.rows, self.samples.labels
+        mine = share(self.fabric, index.shape[1])
+        index, real = index[:, mine.rows], real[:, mine.rows]
         place = groups.repeat_interleave(index.shape[1])
         flat = index.flatten()
         x, target, source = rows[flat], self.targets[place], labels[flat]
@@ -203,8 +211,13 @@ class TransportTrainer:
         with self.fabric.autocast():
             logits = self.judge(perturbed)
         shape = (*index.shape, -1)
-        energy = energy_loss(perturbed.view(shape), rows[real.flatten()].view(*real.shape, -1))
-        terms = torch.stack(
+        # Each perturbed sample is compared with those of all processes.
+        others, of_target = (
+            gathered(self.fabric, part_of_it, mine.n_samples, dim=1)
+            for part_of_it in (perturbed.detach().view(shape), rows[real.flatten()].view(shape))
+        )
+        energy = energy_loss(perturbed.view(shape), of_target, others)
+        terms = mine.weight * torch.stack(
             [
                 adversarial_loss(logits.float(), target, self.options.kappa),
                 gaps.mean(),
@@ -264,7 +277,8 @@ class TransportTrainer:
         """Share of samples called their target, each perturbed towards one; NaN without samples."""
         n_targets = len(self.targets)
         hits = []
-        for index in torch.arange(len(samples.rows)).split(self.options.batch_size):
+        mine = part(self.fabric, len(samples.rows))
+        for index in torch.arange(len(samples.rows))[mine].split(self.options.batch_size):
             place = (index % n_targets).to(self.targets.device)
             x = samples.rows[index]
             perturbed, logits = transport(self.averaged, self.classifier, x, place)
@@ -272,7 +286,7 @@ class TransportTrainer:
             called = said.argmax(dim=1)
             own = samples.labels[index.to(samples.labels.device)] == self.targets[place]
             hits.append((called == self.targets[place])[~own])
-        return torch.cat(hits).float().mean().item() if hits else float("nan")
+        return share_of_hits(self.fabric, hits)
 
 
 def schedule(trainer: TransportTrainer) -> tuple[int, int]:

@@ -65,6 +65,9 @@ def fit_tspg(
     shrinkage: float | Literal["ledoit-wolf"] | None = None,
     accelerator: str = "auto",
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto",
+    devices: int | Literal["auto"] = 1,
+    num_nodes: int = 1,
+    strategy: Literal["auto", "ddp"] = "auto",
     checkpoint: str | Path | None = None,
     rng: Rng = 0,
     key_added: str | None = None,
@@ -139,6 +142,15 @@ def fit_tspg(
     precision
         What dense layers compute in while they train, as Lightning Fabric names it: `"32-true"`,
         `"bf16-mixed"`, or `"auto"` for the latter where the chip has instructions for it.
+    devices
+        Devices of a machine that train together, a process each, or `"auto"` for all of its GPUs.
+        The result, in the `adata` of each process, is that of one device but for rounding. The
+        docs say how to start the processes on a cluster.
+    num_nodes
+        Machines that train together.
+    strategy
+        How they do, as Lightning Fabric names it: `"ddp"` averages the gradients of all processes.
+        `"auto"` is the same where there are several.
     checkpoint
         Folder to keep the state of training in, made if need be. The same call again goes on where
         the last one was stopped, even if it was killed, and ends with the same bits on a CPU; a
@@ -223,6 +235,10 @@ def fit_tspg(
             "seed": resolve_seed(rng),
         },
     )
+    fabric = open_fabric(
+        accelerator, precision, devices=devices, num_nodes=num_nodes, strategy=strategy
+    )
+    params["seed"] = fabric.broadcast(params["seed"])
     adata = adata.copy() if copy else adata
     data = read_training_data(
         adata,
@@ -235,7 +251,6 @@ def fit_tspg(
     roles = assign_roles(data, target, source)
     check_targets(recipe, len(roles.targets))
     params |= label_params(data, roles, source)
-    fabric = open_fabric(accelerator, precision)
     frozen, new_history = classifier_for(adata, classifier, data, params, fabric, checkpoint)
     judge = None if own is None else module_classifier(own, frozen)
     fit = Fit(data, roles, frozen, judge or frozen, params, fabric, checkpoint)
