@@ -18,6 +18,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 import scgan_perturb as sp
 from scgan_perturb._cli import main
@@ -265,6 +266,25 @@ def test_exit_codes_tell_what_happened(files, monkeypatch, capsys, error, code, 
     assert call(files, "rank fitted.h5ad o.csv") == code
     assert text in capsys.readouterr().err
     assert contents(files) == before
+
+
+@pytest.mark.parametrize(("rank", "writes"), [(0, True), (1, False)])
+def test_of_processes_that_train_together_the_first_writes(files, monkeypatch, rank, writes):
+    asked = {}
+    monkeypatch.setattr(sp.tl, "fit_tspg", lambda adata, **options: asked.update(options))
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_rank", lambda: rank)
+    command = "fit cells.h5ad out.h5ad --groupby tissue --devices 2 --num-nodes 3"
+    assert call(files, command) == 0
+    assert asked == {"groupby": "tissue", "devices": 2, "num_nodes": 3}
+    assert (files / "out.h5ad").exists() == writes
+
+
+def test_all_devices_can_be_asked_for(files, monkeypatch):
+    asked = {}
+    monkeypatch.setattr(sp.tl, "fit_tspg", lambda adata, **options: asked.update(options))
+    assert call(files, "fit cells.h5ad out.h5ad --groupby tissue --devices auto") == 0
+    assert asked["devices"] == "auto"
 
 
 def test_outputs_are_replaced_and_so_is_the_input_where_it_is_named(files, caplog):

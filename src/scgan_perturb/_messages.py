@@ -29,8 +29,15 @@ logger.setLevel(logging.INFO)
 logger.addHandler(_UserHandler())
 
 
+def fall_silent() -> None:
+    """Say nothing more in this process: another one, that does the same, says it."""
+    logger.disabled = True
+
+
 def warn(message: str, category: type[Warning] = UserWarning) -> None:
     """Warn at the line outside this package that led here."""
+    if logger.disabled:
+        return
     frame, level = sys._getframe(), 1
     while frame.f_back is not None and frame.f_code.co_filename.startswith(PACKAGE_DIR):
         frame, level = frame.f_back, level + 1

@@ -2,6 +2,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from lightning_fabric import Fabric
+from lightning_fabric.accelerators import cuda
+from lightning_fabric.strategies import DDPStrategy, SingleDeviceStrategy
+from lightning_fabric.utilities.rank_zero import rank_zero_only
 
 from scgan_perturb.models import _device
 from scgan_perturb.models._device import has_bfloat16, open_fabric
@@ -55,3 +59,84 @@ def test_a_device_that_is_not_known_for_it_has_none():
 def test_what_there_is_not_is_named(accelerator, precision, match):
     with pytest.raises(ValueError, match=match):
         open_fabric(accelerator, precision)
+
+
+TORCHRUN = {
+    "TORCHELASTIC_RUN_ID": "fit",
+    "RANK": "3",
+    "LOCAL_RANK": "1",
+    "GROUP_RANK": "1",
+    "WORLD_SIZE": "4",
+}
+SRUN = {
+    "SLURM_JOB_NAME": "fit",
+    "SLURM_NTASKS": "4",
+    "SLURM_NTASKS_PER_NODE": "2",
+    "SLURM_NNODES": "2",
+    "SLURM_PROCID": "3",
+    "SLURM_LOCALID": "1",
+    "SLURM_NODEID": "1",
+}
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """Set what a launcher sets for the last of two processes on each of two machines."""
+    monkeypatch.setattr(_device, "fall_silent", lambda: None)
+
+    def start(variables: dict[str, str]) -> None:
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+
+    yield start
+    rank_zero_only.rank = 0
+
+
+@pytest.mark.parametrize("variables", [TORCHRUN, SRUN], ids=["torchrun", "srun"])
+def test_a_launcher_says_which_process_it_is(variables, started, monkeypatch):
+    started(variables)
+    monkeypatch.setattr(Fabric, "launch", lambda _: None)  # it would wait for the others
+    fabric = open_fabric("cpu", devices=2, num_nodes=2)
+    assert (fabric.world_size, fabric.global_rank, fabric.local_rank) == (4, 3, 1)
+
+
+@pytest.mark.parametrize("variables", [TORCHRUN, SRUN], ids=["torchrun", "srun"])
+def test_other_processes_than_a_launcher_has_started_are_an_error(variables, started):
+    started(variables)
+    with pytest.raises(ValueError, match="devices=3, num_nodes=2 cannot be used: .*devices=3"):
+        open_fabric("cpu", devices=3, num_nodes=2)
+
+
+@pytest.mark.parametrize(
+    ("options", "strategy"),
+    [
+        ({}, SingleDeviceStrategy),
+        ({"devices": "auto"}, SingleDeviceStrategy),  # a processor is one device
+        ({"strategy": "ddp"}, DDPStrategy),
+        ({"devices": 2}, DDPStrategy),
+        ({"num_nodes": 2}, DDPStrategy),
+    ],
+)
+def test_several_processes_average_gradients_and_one_does_if_asked(options, strategy, monkeypatch):
+    monkeypatch.setattr(Fabric, "launch", lambda _: None)
+    assert type(open_fabric("cpu", **options).strategy) is strategy
+
+
+def test_more_gpus_than_there_are_is_an_error(monkeypatch):
+    monkeypatch.setattr(cuda, "num_cuda_devices", lambda: 1)
+    with pytest.raises(ValueError, match=r"devices=2 cannot be used: You requested gpu: .0, 1."):
+        open_fabric("cuda", devices=2)
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"devices": 0}, "devices must be a whole number of at least 1, or 'auto', not 0"),
+        ({"devices": "2"}, "devices must be .* not '2'"),
+        ({"num_nodes": 0}, "num_nodes=0 cannot be used: .*positive integer"),
+        ({"strategy": "fsdp"}, "strategy must be one of 'auto', 'ddp', not 'fsdp'"),
+    ],
+)
+def test_devices_that_cannot_be_are_named(options, match):
+    with pytest.raises(ValueError, match=match):
+        open_fabric("cpu", **options)

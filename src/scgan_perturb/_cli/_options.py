@@ -169,8 +169,9 @@ def _reading(annotation: ast.expr) -> dict[str, Any]:
         return {"type": seed, "metavar": "INT|none"}
     if any(name.startswith("Sequence[") for name in names):
         return {"action": "append", "metavar": "TEXT"}
-    if "float" in names and len(names) > 1:
-        return {"type": number_or_text, "metavar": "FLOAT|TEXT"}
+    for kind, read in (("float", number_or_text), ("int", count_or_text)):
+        if kind in names and len(names) > 1:
+            return {"type": read, "metavar": f"{kind.upper()}|TEXT"}
     kinds: dict[str, dict[str, Any]] = {
         "int": {"type": int, "metavar": "INT"},
         "float": {"type": float, "metavar": "FLOAT"},
@@ -196,6 +197,11 @@ def size(text: str) -> tuple[float, float | None]:
     """A width, and a height where one is given."""
     wide, _, high = text.partition(",")
     return float(wide), float(high) if high else None
+
+
+def count_or_text(text: str) -> int | str:
+    """A whole number where it reads as one."""
+    return int(text) if text.isdecimal() else text
 
 
 def number_or_text(text: str) -> float | str:

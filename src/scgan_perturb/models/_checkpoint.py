@@ -13,11 +13,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from .._messages import logger
+from ._shares import gathered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from lightning_fabric import Fabric
     from torch import nn
 
     from ._epochs import Record
@@ -48,10 +50,13 @@ class Checkpoint:
     identity
         What the run is of, and how it is run: text by name. A file that differs in any of it is
         refused by that name.
+    fabric
+        The processes of the run: all of them read the file, and the first writes it.
     """
 
     path: Path
     identity: Mapping[str, str]
+    fabric: Fabric
     _written: float = field(default=0.0, init=False)
     _n_epochs: int = field(default=0, init=False)
 
@@ -61,11 +66,17 @@ class Checkpoint:
         Raises
         ------
         ValueError
-            If the file is damaged or of another run.
+            If the file is damaged, of another run, or not the same for all processes.
         """
         self._written = time.monotonic()
-        if not self.path.is_file():
-            return []
+        history = self._read(trainer) if self.path.is_file() else []
+        self._n_epochs = len(history)
+        self._compare()
+        if history:
+            logger.info("Going on after epoch %d, from %s.", self._n_epochs, self.path)
+        return history
+
+    def _read(self, trainer: Trainer) -> list[Record]:
         try:
             with safe_open(self.path, framework="pt") as file:
                 about = json.loads((file.metadata() or {})["run"])
@@ -74,9 +85,17 @@ class Checkpoint:
         except (SafetensorError, json.JSONDecodeError, KeyError, RuntimeError, OSError) as error:
             msg = f"The checkpoint {self.path} is damaged ({error}). Delete it to start anew."
             raise ValueError(msg) from error
-        self._n_epochs = len(about["history"])
-        logger.info("Going on after epoch %d, from %s.", self._n_epochs, self.path)
         return about["history"]
+
+    def _compare(self) -> None:
+        own = torch.tensor([self._n_epochs], device=self.fabric.device)
+        found = gathered(self.fabric, own, self.fabric.world_size)
+        if found.min() != found.max():
+            msg = (
+                f"Processes found {self.path} after different epochs: {found.tolist()}. The folder "
+                "must be one that all machines share."
+            )
+            raise ValueError(msg)
 
     def _check(self, found: Mapping[str, str]) -> None:
         wanted = {"format": FORMAT, **self.identity}
@@ -94,6 +113,8 @@ class Checkpoint:
 
     def save(self, trainer: Trainer, history: list[Record], *, is_last: bool) -> None:
         """Write the state, if it is the last or the file is old."""
+        if not self.fabric.is_global_zero:
+            return
         if not is_last and time.monotonic() - self._written < SECONDS_BETWEEN:
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)

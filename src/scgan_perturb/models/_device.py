@@ -1,42 +1,100 @@
-"""The device and the precision that networks run with, through Lightning Fabric."""
+"""Devices, precision and processes that networks train with, through Lightning Fabric."""
 
 from __future__ import annotations
 
+import inspect
+from typing import Any
+
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.strategies.ddp import DDPStrategy
+from lightning_fabric.strategies.single_device import SingleDeviceStrategy
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+from torch.nn.parallel import DistributedDataParallel
+
+from .._messages import fall_silent
 
 FLOAT32, BFLOAT16 = "32-true", "bf16-mixed"
 PRECISIONS = ("auto", FLOAT32, BFLOAT16)
+STRATEGIES = ("auto", "ddp")
+# The first name is torch's from 2.13 on, where the other one warns.
+_SEND_NO_BUFFERS: dict[str, Any] = {
+    "forward_sync_buffers"
+    if "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters
+    else "broadcast_buffers": False
+}
 
 
-def open_fabric(accelerator: str, precision: str = FLOAT32) -> Fabric:
-    """One device: `"auto"` takes a CUDA or Apple GPU where there is one.
+def open_fabric(
+    accelerator: str,
+    precision: str = FLOAT32,
+    *,
+    devices: int | str = 1,
+    num_nodes: int = 1,
+    strategy: str = "auto",
+) -> Fabric:
+    """The device of this process, and its connection to others that train with it.
 
     Parameters
     ----------
     accelerator
-        Device as Lightning Fabric names them.
+        Device as Lightning Fabric names them; `"auto"` takes a CUDA or Apple GPU where there is one.
     precision
         What dense layers compute in: `"32-true"`, `"bf16-mixed"`, or `"auto"` for the latter where
         the chip has instructions for it. Weights and their updates are float32 in any case.
+    devices, num_nodes
+        Devices of each machine, one process each, or `"auto"` for all of its GPUs; and machines.
+    strategy
+        `"auto"`: several processes average their gradients, one trains by itself. `"ddp"`: one
+        does so too, in a group of its own.
 
     Raises
     ------
     ValueError
-        If there is no such precision or accelerator, or it is not available.
+        If there is no such precision, strategy or accelerator, it is not available, or the
+        processes that a launcher has started are not as many.
     """
-    if precision not in PRECISIONS:
-        msg = f"precision must be one of {', '.join(map(repr, PRECISIONS))}, not {precision!r}."
-        raise ValueError(msg)
+    _check(precision, devices, strategy)
+    asked: dict[str, Any] = {
+        "accelerator": accelerator,
+        "devices": devices,
+        "num_nodes": num_nodes,
+    }
+    changed: dict[str, Any] = {}
     try:
-        fabric = Fabric(accelerator=accelerator, devices=1)
+        fabric = Fabric(**asked)
         if precision == BFLOAT16 or (precision == "auto" and has_bfloat16(fabric.device)):
-            fabric = Fabric(accelerator=accelerator, devices=1, precision="bf16-mixed")
-    except (ValueError, RuntimeError, ImportError) as error:
-        msg = f"accelerator={accelerator!r} cannot be used: {error}"
+            changed["precision"] = BFLOAT16
+        if strategy == "ddp" or not isinstance(fabric.strategy, SingleDeviceStrategy):
+            # Buffers are the same in all processes as it is: see _shares.
+            changed["strategy"] = DDPStrategy(**_SEND_NO_BUFFERS)
+        elif fabric.device.type == "cuda" and torch.distributed.is_initialized():
+            # A process that has trained with others stays on its GPU.
+            changed["devices"] = [torch.cuda.current_device()]
+        if changed:
+            fabric = Fabric(**(asked | changed))
+        fabric.launch()
+    except (ValueError, RuntimeError, ImportError, MisconfigurationException) as error:
+        others = {"devices": devices, "num_nodes": num_nodes, "strategy": strategy}
+        named = [f"{name}={value!r}" for name, value in others.items() if value not in (1, "auto")]
+        msg = f"{', '.join([f'accelerator={accelerator!r}', *named])} cannot be used: {error}"
         raise ValueError(msg) from error
-    fabric.launch()
+    if not fabric.is_global_zero:
+        fall_silent()
     return fabric
+
+
+def _check(precision: str, devices: int | str, strategy: str) -> None:
+    for name, value, known in (
+        ("precision", precision, PRECISIONS),
+        ("strategy", strategy, STRATEGIES),
+    ):
+        if value not in known:
+            msg = f"{name} must be one of {', '.join(map(repr, known))}, not {value!r}."
+            raise ValueError(msg)
+    if devices != "auto" and (not isinstance(devices, int) or devices < 1):
+        msg = f"devices must be a whole number of at least 1, or 'auto', not {devices!r}."
+        raise ValueError(msg)
 
 
 def has_bfloat16(device: torch.device) -> bool:

@@ -63,7 +63,9 @@ def target_loss(perturbed: torch.Tensor, drawn: torch.Tensor) -> torch.Tensor:
     return (perturbed - drawn).abs().sum(dim=1).mean()
 
 
-def energy_loss(perturbed: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+def energy_loss(
+    perturbed: torch.Tensor, real: torch.Tensor, everyone: torch.Tensor | None = None
+) -> torch.Tensor:
     """The part of the E-distance that depends on the perturbed samples, without bias.
 
     2·E‖a − b‖ − E‖a − a'‖ for perturbed samples a and real ones b, for each group; a term of its
@@ -73,11 +75,14 @@ def energy_loss(perturbed: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
     ----------
     perturbed, real
         Groups × samples × genes, at least two perturbed samples a group.
+    everyone
+        All perturbed samples, detached, where `perturbed` are some of them: the mean of such
+        losses, weighted by samples, is the loss of all. None where `perturbed` are all.
     """
-    n_samples = perturbed.shape[1]
+    everyone = perturbed.detach() if everyone is None else everyone
     # Distances are symmetric: the gradient of one side, twice, saves the product of the other.
-    among = _distances(perturbed, perturbed.detach()).sum(dim=(1, 2))
-    among = (2 * among - among.detach()) / (n_samples * (n_samples - 1))
+    among = _distances(perturbed, everyone).sum(dim=(1, 2))
+    among = (2 * among - among.detach()) / (perturbed.shape[1] * (everyone.shape[1] - 1))
     return 2 * _distances(perturbed, real).mean(dim=(1, 2)) - among
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from .._messages import examples
+from ._shares import sum_of_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -28,8 +29,38 @@ class BatchNorm(nn.BatchNorm1d):
     is replaced by :func:`calibrate`.
     """
 
+    running_mean: torch.Tensor
+    running_var: torch.Tensor
+    num_batches_tracked: torch.Tensor
+    is_shared = False
+
     def __init__(self, n_units: int) -> None:
         super().__init__(n_units, eps=BATCH_NORM_EPSILON, momentum=None)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Samples × units to samples × units."""
+        return self._shared(x) if self.is_shared and self.training else super().forward(x)
+
+    def _shared(self, x: torch.Tensor) -> torch.Tensor:
+        """With the mean and variance of the samples of all processes, on any device.
+
+        torch's own layer for this needs a GPU.
+        """
+        exact = x.to(self.weight.dtype)
+        sums = torch.cat([exact.sum(dim=0), exact.new_full((1,), len(x))])
+        total, n_samples = sum_of_all(sums).tensor_split([-1])
+        mean = total / n_samples
+        deviation = exact - mean
+        variance = sum_of_all(deviation.square().sum(dim=0)) / n_samples
+        self._follow(mean.detach(), variance.detach() * n_samples / (n_samples - 1))
+        scale = self.weight * (variance + self.eps).rsqrt()
+        return torch.addcmul(self.bias, deviation, scale).to(x.dtype)
+
+    @torch.no_grad()
+    def _follow(self, mean: torch.Tensor, variance: torch.Tensor) -> None:
+        self.num_batches_tracked += 1
+        for kept, new in ((self.running_mean, mean), (self.running_var, variance)):
+            kept.lerp_(new, 1 / self.num_batches_tracked)
 
 
 def _hidden(n_in: int, n_out: int, activation: nn.Module) -> list[nn.Module]:
@@ -109,6 +140,13 @@ def initialise(network: nn.Module, seed: int) -> None:
             module.reset_parameters()
 
 
+def share_statistics(network: nn.Module) -> None:
+    """Let batch normalisation see the samples of all processes."""
+    for module in network.modules():
+        if isinstance(module, BatchNorm):
+            module.is_shared = True
+
+
 @torch.no_grad()
 def calibrate(network: nn.Module, batches: Iterable[torch.Tensor]) -> None:
     """Take the statistics of batch normalisation anew from these batches."""
@@ -144,20 +182,22 @@ def from_arrays(network: nn.Module, arrays: Mapping[str, np.ndarray]) -> nn.Modu
             msg = f"Stored weight {name!r} has shape {found}, not {tuple(weight.shape)}."
             raise ValueError(msg)
     state = {
-        name: _tensor(arrays[name]) if name in names else torch.zeros_like(weight, device="cpu")
+        name: _tensor(arrays[name], weight.dtype)
+        if name in names
+        else torch.zeros_like(weight, device="cpu")
         for name, weight in network.state_dict().items()
     }
     network.load_state_dict(state, assign=True)
     return network.eval().requires_grad_(False)
 
 
-def _tensor(array: np.ndarray) -> torch.Tensor:
+def _tensor(array: np.ndarray, dtype: torch.dtype) -> torch.Tensor:
     """An array as a tensor, which shares its memory where that is torch's own.
 
     The last bits of a matrix product can depend on how memory is aligned: that of torch always is,
     that of NumPy by chance.
     """
-    tensor = torch.from_numpy(np.require(array, np.float32, ["C", "W"]))
+    tensor = torch.from_numpy(np.require(array, requirements=["C", "W"])).to(dtype)
     return tensor if tensor.data_ptr() % ALIGNMENT == 0 else tensor.clone()
 
 

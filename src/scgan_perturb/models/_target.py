@@ -38,13 +38,15 @@ class TargetDistribution:
         self._factor = centred * math.sqrt((1 - self.shrinkage) / scale)
         self._isotropic = math.sqrt(self.shrinkage * mean_variance)
 
-    def sample(self, n_samples: int, rng: torch.Generator) -> torch.Tensor:
-        """Draw n_samples × genes, clipped to [0, 1]."""
+    def sample(
+        self, n_samples: int, rng: torch.Generator, rows: slice = slice(None)
+    ) -> torch.Tensor:
+        """Draw n_samples × genes, clipped to [0, 1]; returns these rows of them."""
         like = self._factor
-        z = torch.randn(n_samples, len(like), generator=rng, device=like.device)
+        z = torch.randn(n_samples, len(like), generator=rng, device=like.device)[rows]
         drawn = torch.addmm(self.mean, z, like)
         if self._isotropic:
-            noise = torch.randn(drawn.shape, generator=rng, device=like.device)
+            noise = torch.randn(n_samples, like.shape[1], generator=rng, device=like.device)[rows]
             drawn = drawn.add_(noise, alpha=self._isotropic)
         return drawn.clamp_(0, 1)
 

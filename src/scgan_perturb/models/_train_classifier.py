@@ -10,6 +10,7 @@ from torch.nn.functional import cross_entropy
 from ._checkpoint import load_module, load_optimizer, module_state, optimizer_state
 from ._epochs import Record, run_epochs, shuffled_batches
 from ._networks import Classifier, initialise
+from ._shares import mean_of_all, part, share, share_of_hits
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -43,9 +44,9 @@ class ClassifierTrainer:
         self._adam = torch.optim.Adam(self.network.parameters(), lr=LEARNING_RATE, fused=True)
         self.model, self.optimizer = fabric.setup(self.network, self._adam)
 
-    def step(self, x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Update f on one batch; returns the loss."""
-        loss = cross_entropy(self.model(x), labels)
+    def step(self, x: torch.Tensor, labels: torch.Tensor, weight: float = 1.0) -> torch.Tensor:
+        """Update f on one batch, or on a share of that weight; returns the loss."""
+        loss = weight * cross_entropy(self.model(x), labels)
         self.optimizer.zero_grad()
         self.fabric.backward(loss)
         self.optimizer.step()
@@ -98,15 +99,19 @@ def train_classifier(
     -------
     The network, and for each epoch its mean loss and held-out accuracy.
     """
-    labels = labels.to(trainer.fabric.device)
+    fabric = trainer.fabric
+    labels = labels.to(fabric.device)
 
     def run_epoch() -> Record:
-        total, n_steps = torch.zeros((), device=trainer.fabric.device), 0
+        total, n_steps = torch.zeros((), device=fabric.device), 0
         for index in shuffled_batches(len(rows), batch_size, trainer.rng):
-            total, n_steps = total + trainer.step(rows[index], labels[index]), n_steps + 1
+            mine = share(fabric, len(index))
+            own = index[mine.rows]
+            total += trainer.step(rows[own], labels[own], mine.weight)
+            n_steps += 1
         return {
-            "loss": total.item() / n_steps,
-            "held_out_accuracy": _accuracy(trainer.network, *held_out, batch_size),
+            "loss": mean_of_all(fabric, total).item() / n_steps,
+            "held_out_accuracy": _accuracy(trainer, *held_out, batch_size),
         }
 
     history = run_epochs(
@@ -121,11 +126,13 @@ def train_classifier(
 
 
 @torch.inference_mode()
-def _accuracy(network: nn.Module, rows: ScaledRows, labels: torch.Tensor, batch_size: int) -> float:
+def _accuracy(
+    trainer: ClassifierTrainer, rows: ScaledRows, labels: torch.Tensor, batch_size: int
+) -> float:
     """Share of the rows whose class is predicted; NaN without rows."""
     correct = [
-        network(rows[index]).argmax(dim=1).cpu() == labels[index]
-        for index in torch.arange(len(rows)).split(batch_size)
+        trainer.network(rows[index]).argmax(dim=1).cpu() == labels[index]
+        for index in torch.arange(len(rows))[part(trainer.fabric, len(rows))].split(batch_size)
         if len(index)
     ]
-    return torch.cat(correct).float().mean().item() if correct else float("nan")
+    return share_of_hits(trainer.fabric, correct)

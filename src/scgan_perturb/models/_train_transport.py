@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from ._epochs import Record, check_losses, run_epochs
+from ._shares import mean_of_all
 from ._transport_trainer import LOSS_NAMES, TransportTrainer, schedule
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def train_transport(
     @torch.inference_mode()
     def validate() -> float:
         losses = [trainer.losses(*batch, trainer.averaged) for batch in batches]
-        _, adv, _, energy = torch.stack(losses).mean(dim=0)
+        _, adv, _, energy = mean_of_all(trainer.fabric, torch.stack(losses).mean(dim=0))
         # Without L_td, which is least where nothing is trained.
         return (weights.adv * adv + weights.energy * energy).item()
 
@@ -74,8 +75,9 @@ def train_transport(
             total += trainer.step(train)
         loss = validate()
         trainer.keep_if_best(loss)
+        means = mean_of_all(trainer.fabric, total / n_steps)
         return {
-            **dict(zip(LOSS_NAMES, (total / n_steps).tolist(), strict=True)),
+            **dict(zip(LOSS_NAMES, means.tolist(), strict=True)),
             "loss_validation": loss,
             "held_out_success": trainer.success(held_out),
         }

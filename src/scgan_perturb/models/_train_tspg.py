@@ -18,7 +18,15 @@ from ._losses import (
     norm_loss,
     target_loss,
 )
-from ._networks import Discriminator, Generator, calibrate, initialise, perturb
+from ._networks import (
+    Discriminator,
+    Generator,
+    calibrate,
+    initialise,
+    perturb,
+    share_statistics,
+)
+from ._shares import Share, mean_of_all, part, share, share_of_hits
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -100,6 +108,8 @@ class TspgTrainer:
         self, name: str, network: nn.Module, seed: int, learning_rate: float
     ) -> tuple[nn.Module, torch.optim.Optimizer]:
         initialise(network, seed)
+        if self.fabric.world_size > 1:
+            share_statistics(network)
         optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate, fused=True)
         self._learners[name] = network, optimizer
         return self.fabric.setup(network, optimizer)
@@ -118,10 +128,19 @@ class TspgTrainer:
             load_module(name, network, state)
             load_optimizer(f"{name}_adam", optimizer, state)
 
-    def step(self, x: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
-        """Update D, then G, on one batch; returns the losses in the order of LOSS_NAMES."""
+    def step(self, x: torch.Tensor, real: torch.Tensor, mine: Share | None = None) -> torch.Tensor:
+        """Update D, then G, on one batch; returns the losses in the order of LOSS_NAMES.
+
+        Parameters
+        ----------
+        x, real
+            Samples to perturb and real ones, samples × genes.
+        mine
+            Which samples of a batch they are; None for all.
+        """
+        mine = mine or Share(slice(None), len(x), 1.0)
         perturbation, perturbed = perturb(self.generator, x)
-        loss_d = discriminator_loss(
+        loss_d = mine.weight * discriminator_loss(
             self.discriminator(real), self.discriminator(perturbed.detach())
         )
         self.discriminator_optimizer.zero_grad()
@@ -130,14 +149,15 @@ class TspgTrainer:
 
         with self.fabric.autocast():
             logits = self.classifier(perturbed)
+        drawn = self.target.sample(mine.n_samples, self.rng, mine.rows)
         terms = (
             gan_loss(self.discriminator(perturbed)),
             adversarial_loss(logits.float(), self.target_class, self.options.kappa),
             norm_loss(perturbation),
-            target_loss(perturbed, self.target.sample(len(x), self.rng)),
+            target_loss(perturbed, drawn),
         )
         weights = self.options.weights
-        loss_g = (
+        loss_g = mine.weight * (
             weights.gan * terms[0]
             + weights.adv * terms[1]
             + weights.norm * terms[2]
@@ -147,25 +167,27 @@ class TspgTrainer:
         # D's own weights need no gradient here.
         self.fabric.backward(loss_g, inputs=list(self.network.parameters()))
         self.generator_optimizer.step()
-        return torch.stack([loss_d, loss_g, *terms]).detach()
+        return torch.stack([loss_d, loss_g, *(mine.weight * term for term in terms)]).detach()
 
     def calibrate(self, rows: ScaledRows) -> None:
         """Make the generator's batch-norm statistics those of its present weights."""
         batches = shuffled_batches(len(rows), self.options.batch_size, self.rng)
-        calibrate(self.network, (rows[index] for index in islice(batches, CALIBRATION_BATCHES)))
+        shares = (index[share(self.fabric, len(index)).rows] for index in batches)
+        calibrate(self.network, (rows[own] for own in islice(shares, CALIBRATION_BATCHES)))
 
     @torch.inference_mode()
     def success(self, rows: ScaledRows) -> float:
         """Share of the rows that f takes for the target once perturbed; NaN without rows."""
         self.network.eval()
+        own = torch.arange(len(rows))[part(self.fabric, len(rows))]
         hits = [
             self.classifier(perturb(self.network, rows[index])[1]).argmax(dim=1)
             == self.target_class
-            for index in torch.arange(len(rows)).split(self.options.batch_size)
+            for index in own.split(self.options.batch_size)
             if len(index)
         ]
         self.network.train()
-        return torch.cat(hits).float().mean().item() if hits else float("nan")
+        return share_of_hits(self.fabric, hits)
 
 
 def train_tspg(
@@ -208,9 +230,10 @@ def train_tspg(
             drawn = torch.randint(
                 len(real), index.shape, generator=trainer.rng, device=index.device
             )
-            total += trainer.step(rows[index], real[drawn])
+            mine = share(trainer.fabric, len(index))
+            total += trainer.step(rows[index[mine.rows]], real[drawn[mine.rows]], mine)
             n_steps += 1
-        means = (total / n_steps).tolist()
+        means = mean_of_all(trainer.fabric, total / n_steps).tolist()
         trainer.calibrate(rows)
         return {
             **dict(zip(LOSS_NAMES, means, strict=True)),

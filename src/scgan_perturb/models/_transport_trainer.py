@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 import torch
+from lightning_fabric.strategies.single_device import SingleDeviceStrategy
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from ._captured import Captured
@@ -16,6 +17,7 @@ from ._factors import MAX_SAMPLES
 from ._losses import LossWeights, adversarial_loss, energy_loss
 from ._networks import initialise
 from ._perturber import transport
+from ._shares import gathered, part, share, share_of_hits
 from ._transport_generator import TransportGenerator
 
 if TYPE_CHECKING:
@@ -114,8 +116,9 @@ class TransportTrainer:
         self.generator, self.optimizer = fabric.setup(self.network, optimizer)
         self.scheduler = self._schedule()
         self.best, self.lowest = copy.deepcopy(self.network), math.inf
-        # Another classifier than ours may do what a graph cannot hold.
-        captures = on_gpu and getattr(samples.rows, "is_held", False) and judge is classifier
+        # Another classifier than ours, or processes that wait for others, a graph cannot hold.
+        alone = isinstance(fabric.strategy, SingleDeviceStrategy) and judge is classifier
+        captures = on_gpu and getattr(samples.rows, "is_held", False) and alone
         self._captured = Captured(self._update) if captures else None
         self.probabilities = self._say(samples.rows)
         self.called = self.probabilities.argmax(dim=1)
@@ -155,12 +158,12 @@ class TransportTrainer:
     @torch.inference_mode()
     def _say(self, rows: Rows) -> torch.Tensor:
         """What f says of samples, which stays the same throughout."""
-        return torch.cat(
-            [
-                self.classifier(rows[index]).softmax(dim=1)
-                for index in torch.arange(len(rows)).split(self.options.batch_size)
-            ]
-        ).clone()
+        own = torch.arange(len(rows))[part(self.fabric, len(rows))]
+        said = [
+            self.classifier(rows[index]).softmax(dim=1)
+            for index in own.split(self.options.batch_size)
+        ]
+        return gathered(self.fabric, torch.cat(said), len(rows)).clone()
 
     def _typical_distance(self, target: torch.Tensor) -> torch.Tensor:
         """E‖b − b'‖ of independent samples of a class, the unit of its energy term."""
@@ -174,10 +177,11 @@ class TransportTrainer:
     def draw_all(self, pools: Pools) -> list[Batch]:
         """Batches that have each target once, many with a few samples each."""
         places = torch.arange(len(self.targets), device=self.rng.device)
-        return [self._draw(pools, some) for some in places.split(TARGETS_A_LOOK)]
+        least = self.fabric.world_size  # each process has to have a share
+        return [self._draw(pools, some, least) for some in places.split(TARGETS_A_LOOK)]
 
-    def _draw(self, pools: Pools, chosen: torch.Tensor) -> Batch:
-        size = max(self.options.batch_size // len(chosen), 2)
+    def _draw(self, pools: Pools, chosen: torch.Tensor, least: int = 2) -> Batch:
+        size = max(self.options.batch_size // len(chosen), least, 2)
         x, real = (pool.draw(chosen, size, self.rng) for pool in (pools.sources, pools.real))
         return chosen, x, real
 
@@ -190,6 +194,9 @@ class TransportTrainer:
     ) -> torch.Tensor:
         """The weighted sum and its terms, in the order of LOSS_NAMES.
 
+        Of several processes each computes on its share of every group: the losses are the means of
+        what they return.
+
         Parameters
         ----------
         groups
@@ -200,6 +207,8 @@ class TransportTrainer:
             The generator to measure.
         """
         rows, labels = self.samples.rows, self.samples.labels
+        mine = share(self.fabric, index.shape[1])
+        index, real = index[:, mine.rows], real[:, mine.rows]
         place = groups.repeat_interleave(index.shape[1])
         flat = index.flatten()
         x, target, source = rows[flat], self.targets[place], labels[flat]
@@ -212,8 +221,13 @@ class TransportTrainer:
         with self.fabric.autocast():
             logits = self.judge(perturbed)
         shape = (*index.shape, -1)
-        energy = energy_loss(perturbed.view(shape), rows[real.flatten()].view(*real.shape, -1))
-        terms = torch.stack(
+        # Each perturbed sample is compared with those of all processes.
+        others, of_target = (
+            gathered(self.fabric, part_of_it, mine.n_samples, dim=1)
+            for part_of_it in (perturbed.detach().view(shape), rows[real.flatten()].view(shape))
+        )
+        energy = energy_loss(perturbed.view(shape), of_target, others)
+        terms = mine.weight * torch.stack(
             [
                 adversarial_loss(logits.float(), target, self.options.kappa),
                 gaps.mean(),
@@ -273,7 +287,8 @@ class TransportTrainer:
         """Share of samples called their target, each perturbed towards one; NaN without samples."""
         n_targets = len(self.targets)
         hits = []
-        for index in torch.arange(len(samples.rows)).split(self.options.batch_size):
+        mine = part(self.fabric, len(samples.rows))
+        for index in torch.arange(len(samples.rows))[mine].split(self.options.batch_size):
             place = (index % n_targets).to(self.targets.device)
             x = samples.rows[index]
             perturbed, logits = transport(self.averaged, self.classifier, x, place)
@@ -281,7 +296,7 @@ class TransportTrainer:
             called = said.argmax(dim=1)
             own = samples.labels[index.to(samples.labels.device)] == self.targets[place]
             hits.append((called == self.targets[place])[~own])
-        return torch.cat(hits).float().mean().item() if hits else float("nan")
+        return share_of_hits(self.fabric, hits)
 
 
 def schedule(trainer: TransportTrainer) -> tuple[int, int]:

@@ -13,6 +13,8 @@ from ..models._checkpoint import Checkpoint
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from lightning_fabric import Fabric
+
     from ..data._training_data import TrainingData
     from ..models._fitted import Weights
 
@@ -22,6 +24,7 @@ def open_checkpoint(
     name: str,
     data: TrainingData,
     params: Mapping[str, Any],
+    fabric: Fabric,
     **others: str,
 ) -> Checkpoint | None:
     """The checkpoint of one network in a folder; None where no folder is asked for.
@@ -34,6 +37,9 @@ def open_checkpoint(
         Name of the network.
     data, params
         What it is trained on, and the settings of the fit.
+    fabric
+        Processes and precision. How many processes there are does not matter: what they draw is
+        the same.
     **others
         What else decides the result.
 
@@ -54,9 +60,10 @@ def open_checkpoint(
         "labels": _digest(data.labels.tobytes()),
         "split": _digest(data.is_train.tobytes()),
         **{name: _text(value) for name, value in params.items()},
+        "precision": str(fabric.strategy.precision.precision),
         **others,
     }
-    return Checkpoint(Path(folder) / f"{name}.safetensors", identity)
+    return Checkpoint(Path(folder) / f"{name}.safetensors", identity, fabric)
 
 
 def weights_digest(weights: Weights) -> str:

@@ -47,6 +47,9 @@ def fit_classifier(
     batch_size: int = BATCH_SIZE,
     accelerator: str = "auto",
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto",
+    devices: int | Literal["auto"] = 1,
+    num_nodes: int = 1,
+    strategy: Literal["auto", "ddp"] = "auto",
     checkpoint: str | Path | None = None,
     rng: Rng = 0,
     key_added: str = CLASSIFIER,
@@ -79,6 +82,15 @@ def fit_classifier(
     precision
         What dense layers compute in while they train, as Lightning Fabric names it: `"32-true"`,
         `"bf16-mixed"`, or `"auto"` for the latter where the chip has instructions for it.
+    devices
+        Devices of a machine that train together, a process each, or `"auto"` for all of its GPUs.
+        The result, in the `adata` of each process, is that of one device but for rounding. The
+        docs say how to start the processes on a cluster.
+    num_nodes
+        Machines that train together.
+    strategy
+        How they do, as Lightning Fabric names it: `"ddp"` averages the gradients of all processes.
+        `"auto"` is the same where there are several.
     checkpoint
         Folder to keep the state of training in, made if need be. The same call again goes on where
         the last one was stopped, even if it was killed, and ends with the same bits on a CPU; a
@@ -123,16 +135,6 @@ def fit_classifier(
     """
     keys = classifier_keys(key_added)
     check_names(key_added, groupby, written=(keys.split, keys.predicted), layer=layer)
-    adata = adata.copy() if copy else adata
-    seed = resolve_seed(rng)
-    data = read_training_data(
-        adata,
-        groupby,
-        layer=layer,
-        mask_var=mask_var,
-        held_out=held_out,
-        seed=spawn_seeds(seed).split,
-    )
     params = classifier_params(
         groupby=groupby,
         layer=layer,
@@ -140,9 +142,21 @@ def fit_classifier(
         held_out=held_out,
         max_epochs=max_epochs,
         batch_size=batch_size,
-        seed=seed,
+        seed=resolve_seed(rng),
     )
-    fabric = open_fabric(accelerator, precision)
+    fabric = open_fabric(
+        accelerator, precision, devices=devices, num_nodes=num_nodes, strategy=strategy
+    )
+    params["seed"] = fabric.broadcast(params["seed"])
+    adata = adata.copy() if copy else adata
+    data = read_training_data(
+        adata,
+        groupby,
+        layer=layer,
+        mask_var=mask_var,
+        held_out=held_out,
+        seed=spawn_seeds(params["seed"]).split,
+    )
     classifier, history = fit_on(data, params, fabric, checkpoint)
     write_classifier(adata, keys, classifier, data, history, accelerator)
     return adata if copy else None
@@ -180,10 +194,8 @@ def fit_on(
         ),
         max_epochs=params["max_epochs"],
         batch_size=params["batch_size"],
-        checkpoint=open_checkpoint(
-            folder, "classifier", data, params, precision=str(fabric.strategy.precision.precision)
-        ),
-        progress_bar=settings.progress_bar,
+        checkpoint=open_checkpoint(folder, "classifier", data, params, fabric),
+        progress_bar=settings.progress_bar and fabric.is_global_zero,
     )
     fitted = FittedClassifier(data.genes, data.classes, data.scaler, to_arrays(network), params)
     return fitted, history_frame(history)

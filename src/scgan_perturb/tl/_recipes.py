@@ -64,7 +64,7 @@ class Fit(NamedTuple):
             "generator",
             self.data,
             self.params,
-            precision=str(self.fabric.strategy.precision.precision),
+            self.fabric,
             classifier=weights_digest(self.classifier.weights),
             judge=weights_digest(to_arrays(self.judge.network())),
         )
@@ -72,6 +72,11 @@ class Fit(NamedTuple):
     def scaled(self, rows: np.ndarray) -> ScaledRows:
         """Samples as a network reads them."""
         return ScaledRows(self.data.expression, rows, self.data.scaler, self.fabric.device)
+
+    @property
+    def progress_bar(self) -> bool:
+        """Whether this process shows progress."""
+        return settings.progress_bar and self.fabric.is_global_zero
 
     @property
     def description(self) -> str:
@@ -112,7 +117,7 @@ def _train_paper(fit: Fit) -> tuple[nn.Module, list[Record]]:
         fit.scaled(roles.held_out),
         checkpoint=fit.checkpoint,
         description=fit.description,
-        progress_bar=settings.progress_bar,
+        progress_bar=fit.progress_bar,
     )
 
 
@@ -161,7 +166,7 @@ def _train_transport(fit: Fit) -> tuple[nn.Module, list[Record]]:
         samples(measured),
         checkpoint=fit.checkpoint,
         description=fit.description,
-        progress_bar=settings.progress_bar,
+        progress_bar=fit.progress_bar,
     )
     del trainer  # its optimiser and averages take more memory than the estimate
     network.set_transport(transport_of(train))

@@ -15,12 +15,12 @@ from ..data._training_data import read_training_data
 from ..models._device import open_fabric
 from ..models._epochs import give_back_freed_memory
 from ..models._fitted import PerturbationModel
-from ..models._module_classifier import ModuleClassifier
 from ..models._networks import to_arrays
 from ..models._parts import model_to_parts
 from ._apply import apply_model, write_perturbed
 from ._arguments import check_names
 from ._classifier import history_frame, share, split_column, write_classifier
+from ._module import check_module, module_classifier
 from ._recipes import RECIPES, Fit, check_targets, recipe_params
 from ._reuse import classifier_for, held_out_to_use
 from ._roles import assign_roles
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
     from .._keys import TspgKeys
     from ..data._training_data import TrainingData
-    from ..models._fitted import FittedClassifier
     from ._apply import Perturbed
     from ._roles import Roles
 
@@ -67,6 +66,9 @@ def fit_tspg(
     shrinkage: float | Literal["ledoit-wolf"] | None = None,
     accelerator: str = "auto",
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto",
+    devices: int | Literal["auto"] = 1,
+    num_nodes: int = 1,
+    strategy: Literal["auto", "ddp"] = "auto",
     checkpoint: str | Path | None = None,
     rng: Rng = 0,
     key_added: str | None = None,
@@ -141,6 +143,15 @@ def fit_tspg(
     precision
         What dense layers compute in while they train, as Lightning Fabric names it: `"32-true"`,
         `"bf16-mixed"`, or `"auto"` for the latter where the chip has instructions for it.
+    devices
+        Devices of a machine that train together, a process each, or `"auto"` for all of its GPUs.
+        The result, in the `adata` of each process, is that of one device but for rounding. The
+        docs say how to start the processes on a cluster.
+    num_nodes
+        Machines that train together.
+    strategy
+        How they do, as Lightning Fabric names it: `"ddp"` averages the gradients of all processes.
+        `"auto"` is the same where there are several.
     checkpoint
         Folder to keep the state of training in, made if need be. The same call again goes on where
         the last one was stopped, even if it was killed, and ends with the same bits on a CPU; a
@@ -225,6 +236,10 @@ def fit_tspg(
             "seed": resolve_seed(rng),
         },
     )
+    fabric = open_fabric(
+        accelerator, precision, devices=devices, num_nodes=num_nodes, strategy=strategy
+    )
+    params["seed"] = fabric.broadcast(params["seed"])
     adata = adata.copy() if copy else adata
     data = read_training_data(
         adata,
@@ -237,7 +252,6 @@ def fit_tspg(
     roles = assign_roles(data, target, source)
     check_targets(recipe, len(roles.targets))
     params |= label_params(data, roles, source)
-    fabric = open_fabric(accelerator, precision)
     frozen, new_history = classifier_for(adata, classifier, data, params, fabric, checkpoint)
     judge = None if own is None else module_classifier(own, frozen)
     fit = Fit(data, roles, frozen, judge or frozen, params, fabric, checkpoint)
@@ -251,31 +265,6 @@ def fit_tspg(
     adata.uns[keys.uns] = {**model_to_parts(model), "history": history}
     log_fit(keys, model, perturbed, data, roles)
     return adata if copy else None
-
-
-def check_module(
-    classifier: str | nn.Module, classes: Sequence[object] | None
-) -> tuple[nn.Module, Sequence[object]] | None:
-    """A module with its classes, or None for the name of a fitted classifier."""
-    if isinstance(classifier, nn.Module) and classes is not None:
-        return classifier, classes
-    if not isinstance(classifier, nn.Module) and classes is None:
-        return None
-    if classes is None:
-        msg = "classifier is a module: name its labels, in the order of its logits, in classes=."
-    else:
-        msg = f"classes= belongs to a torch module in classifier=, which is {classifier!r}."
-    raise ValueError(msg)
-
-
-def module_classifier(
-    own: tuple[nn.Module, Sequence[object]], fitted: FittedClassifier
-) -> ModuleClassifier:
-    """The user's module, for the genes and classes of the fit."""
-    module, labels = own
-    return ModuleClassifier(
-        module, labels, classes=fitted.classes, genes=fitted.genes, scaler=fitted.scaler
-    )
 
 
 def fit_generator(fit: Fit) -> tuple[PerturbationModel, pd.DataFrame]:
