@@ -50,7 +50,7 @@ def convert(
     """
     import h5py  # noqa: PLC0415
     from anndata.io import write_elem  # noqa: PLC0415
-    from tqdm.auto import tqdm  # noqa: PLC0415
+    from tqdm import tqdm  # noqa: PLC0415
 
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")

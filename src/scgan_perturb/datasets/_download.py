@@ -114,7 +114,7 @@ def _misses(response: Any, have: int) -> bool:
 
 
 def _receive(response: Any, part: Path, have: int) -> None:
-    from tqdm.auto import tqdm  # noqa: PLC0415
+    from tqdm import tqdm  # noqa: PLC0415
 
     length = response.headers.get("Content-Length")
     total = have + int(length) if length else None

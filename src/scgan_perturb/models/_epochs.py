@@ -8,7 +8,7 @@ import platform
 from typing import TYPE_CHECKING
 
 import torch
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
