@@ -1,6 +1,7 @@
 """Sphinx configuration. The build needs no network."""
 
 from importlib.metadata import version as installed_version
+from pathlib import Path
 
 project = "scgan_perturb"
 author = "The scgan_perturb developers"
@@ -14,6 +15,7 @@ extensions = [
     "sphinx.ext.mathjax",
     "sphinx.ext.napoleon",
     "sphinx_autodoc_typehints",
+    "sphinxcontrib.bibtex",
 ]
 templates_path = ["_templates"]
 exclude_patterns = ["_build", "_templates"]
@@ -22,7 +24,10 @@ html_title = f"{project} {version}"
 
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 2
-nb_execution_mode = "off"
+nb_execution_mode = "off"  # notebooks are shown with the outputs that are stored in them
+
+bibtex_bibfiles = ["references.bib"]
+bibtex_reference_style = "author_year"
 
 default_role = "code"  # docstrings mark code with single backticks
 autosummary_generate = True
@@ -37,6 +42,20 @@ napoleon_use_ivar = True
 napoleon_custom_sections = ["Returns"]
 typehints_defaults = "comma"
 typehints_document_rtype = False
+
+
+def copy_tutorials() -> None:
+    """Bring the notebooks in, which lie beside this folder, with links that hold from here."""
+    here = Path(__file__).parent
+    (here / "tutorials").mkdir(exist_ok=True)
+    for notebook in (here.parent / "tutorials").glob("*.ipynb"):
+        text = notebook.read_text(encoding="utf-8").replace("(../docs/", "(../")
+        copied = here / "tutorials" / notebook.name
+        if not copied.is_file() or copied.read_text(encoding="utf-8") != text:
+            copied.write_text(text, encoding="utf-8")
+
+
+copy_tutorials()
 
 
 def drop_colon(*event):
