@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy import sparse
 
 from .._messages import examples, logger, warn
 from ._expression import (
-    blocks,
-    check_finite,
+    checked_blocks,
     dense,
-    read_expression,
+    find_expression,
     read_gene_mask,
     select_genes,
     warn_if_raw,
@@ -23,10 +23,12 @@ from ._scaling import GeneScaler
 from ._split import read_split
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import pandas as pd
     from anndata import AnnData
 
-    from ._expression import Matrix
+    from ._expression import Expression, Matrix
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class TrainingData:
     Parameters
     ----------
     expression
-        All samples × the genes in use, input units.
+        All samples × the genes in use, input units, in memory or on disk.
     positions
         Positions of these genes in the AnnData.
     genes
@@ -47,25 +49,80 @@ class TrainingData:
         For each sample the position of its label in `classes`; -1 if it has no training sample.
     is_train
         Whether a sample trains.
-    scaler
-        Range of each gene over the training samples.
+    summary
+        What is known of the training samples together.
     """
 
-    expression: Matrix
+    expression: Expression
     positions: np.ndarray
     genes: np.ndarray
     classes: np.ndarray
     labels: np.ndarray
     is_train: np.ndarray
-    scaler: GeneScaler
+    summary: Summary
 
-    def expression_digest(self) -> str:
-        """A hash of the training samples' expression, as float32, in order."""
-        rows = np.flatnonzero(self.is_train)
-        digest = hashlib.blake2b(digest_size=16)
-        for block in blocks(len(rows)):
-            digest.update(np.ascontiguousarray(dense(self.expression[rows[block]])).data)
-        return digest.hexdigest()
+    @property
+    def scaler(self) -> GeneScaler:
+        """Range of each gene over the training samples."""
+        return self.summary.scaler
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What one pass over the training samples tells.
+
+    Parameters
+    ----------
+    scaler
+        Range of each gene.
+    means
+        Mean of each class, classes × genes, input units.
+    digest
+        A hash of the expression as float32, in order.
+    """
+
+    scaler: GeneScaler
+    means: np.ndarray
+    digest: str
+
+
+def summarise(
+    blocks: Iterable[tuple[slice, Matrix]], labels: np.ndarray, is_train: np.ndarray, n_classes: int
+) -> Summary:
+    """Pass once over blocks of all samples.
+
+    Parameters
+    ----------
+    blocks
+        Consecutive samples × genes in input units, with their rows.
+    labels
+        For each sample the position of its class.
+    is_train
+        Whether a sample trains. Of each class at least one does.
+    n_classes
+        Number of classes.
+    """
+    scaler, sums = None, np.zeros(())
+    digest = hashlib.blake2b(digest_size=16)
+    for rows, block in blocks:
+        if not (chosen := is_train[rows]).any():
+            continue
+        own = block if chosen.all() else block[np.flatnonzero(chosen)]
+        found = GeneScaler.of(own)
+        scaler = found if scaler is None else scaler.widened(found)
+        x = np.ascontiguousarray(dense(own))
+        digest.update(x.data)
+        sums = sums + _members(labels[rows][chosen], n_classes) @ x
+    assert scaler is not None  # noqa: S101 (a class has training samples)
+    counts = np.bincount(labels[is_train], minlength=n_classes)
+    means = (sums / counts[:, None]).astype(np.float32)
+    return Summary(scaler, means, digest.hexdigest())
+
+
+def _members(labels: np.ndarray, n_classes: int) -> sparse.csr_matrix:
+    """Classes × samples, 1 where a sample is of a class."""
+    at = labels, np.arange(len(labels))
+    return sparse.csr_matrix((np.ones(len(labels)), at), shape=(n_classes, len(labels)))
 
 
 def labels_digest(adata: AnnData, groupby: str) -> str:
@@ -85,30 +142,30 @@ def read_training_data(
 ) -> TrainingData:
     """Read and check all that a fit needs; `adata` is not changed."""
     labels = read_labels(adata, groupby)
-    matrix = read_expression(adata, layer)
+    matrix = find_expression(adata, layer)
     positions = np.flatnonzero(read_gene_mask(adata, mask_var))
     expression = select_genes(matrix, positions)
-    check_finite(adata, expression, positions)
-    warn_if_raw(expression)
     is_train = read_split(adata, labels, held_out, seed=seed)
-    scaler = GeneScaler.fit(expression, np.flatnonzero(is_train))
-    _check_varying(scaler)
-    _warn_of_untrained(labels, is_train)
     trained = labels[is_train].cat.remove_unused_categories().cat.categories
+    codes = trained.get_indexer(labels)
     if len(trained) < 2:
         msg = (
             f"A perturbation needs training samples of at least two classes in "
             f"adata.obs[{groupby!r}]; all have the label {examples(trained)}."
         )
         raise ValueError(msg)
+    summary = summarise(checked_blocks(adata, expression, positions), codes, is_train, len(trained))
+    warn_if_raw(expression)
+    _check_varying(summary.scaler)
+    _warn_of_untrained(labels, is_train)
     return TrainingData(
         expression=expression,
         positions=positions,
         genes=adata.var_names[positions].to_numpy(dtype=object),
         classes=trained.to_numpy(dtype=object),
-        labels=trained.get_indexer(labels),
+        labels=codes,
         is_train=is_train,
-        scaler=scaler,
+        summary=summary,
     )
 
 

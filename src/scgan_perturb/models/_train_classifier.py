@@ -102,7 +102,7 @@ def train_classifier(
 
     def run_epoch() -> Record:
         total, n_steps = torch.zeros((), device=trainer.fabric.device), 0
-        for index in shuffled_batches(len(rows), batch_size, trainer.rng):
+        for index in shuffled_batches(len(rows), batch_size, trainer.rng, rows.hold):
             total, n_steps = total + trainer.step(rows[index], labels[index]), n_steps + 1
         return {
             "loss": total.item() / n_steps,

@@ -35,7 +35,12 @@ class Transport:
 
 
 def estimate_transport(
-    samples: Samples, n_classes: int, targets: torch.Tensor, seed: int
+    samples: Samples,
+    n_classes: int,
+    targets: torch.Tensor,
+    seed: int,
+    *,
+    everyone: Samples | None = None,
 ) -> Transport:
     """Estimate all of it.
 
@@ -49,8 +54,12 @@ def estimate_transport(
         Positions of the targets among the classes.
     seed
         Seed of the draws, where samples are more than are needed.
+    everyone
+        More samples, in a single pass over which means and spreads are estimated; None for the
+        same ones.
     """
-    statistics = class_statistics(samples.rows, samples.labels, n_classes)
+    known = samples if everyone is None else everyone
+    statistics = class_statistics(known.rows, known.labels, n_classes)
     return Transport(
         statistics,
         find_factors(samples, statistics, targets, seed),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,8 @@ from ..data._expression import dense, select_genes
 from ._arguments import leave_view
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from anndata import AnnData
 
     from .._keys import TspgKeys
@@ -21,9 +23,12 @@ if TYPE_CHECKING:
 
 
 class Perturbed(NamedTuple):
-    """Perturbed expression of all samples and genes, and what f says of it."""
+    """Perturbed expression of all samples and genes, and what f says of it.
 
-    expression: np.ndarray
+    The expression may be an array in a file.
+    """
+
+    expression: Any
     predicted: pd.Categorical
     probability: np.ndarray
 
@@ -53,7 +58,7 @@ def apply_model(
     judge
         The classifier to ask; None for that of the model.
     """
-    chosen = select_genes(matrix, positions)
+    chosen = cast("Matrix", select_genes(matrix, positions))
     index, every_gene = np.flatnonzero(rows), chosen is matrix
     if every_gene and rows.all():
         expression = np.empty(matrix.shape, dtype=np.float32)
@@ -79,10 +84,15 @@ def apply_model(
 def write_perturbed(adata: AnnData, keys: TspgKeys, perturbed: Perturbed) -> None:
     """Write the layer and what f says of it; what was drawn from an earlier one goes."""
     leave_view(adata)
-    for method in METHODS:
-        original, changed = keys.embedding(method)
-        for name, part in ((original, adata.obsm), (changed, adata.obsm), (original, adata.uns)):
-            part.pop(name, None)
+    for part, name in drawn_from_layer(keys):
+        getattr(adata, part).pop(name, None)
     adata.layers[keys.layer] = perturbed.expression
     adata.obs[keys.predicted] = perturbed.predicted
     adata.obs[keys.probability] = perturbed.probability
+
+
+def drawn_from_layer(keys: TspgKeys) -> Iterator[tuple[str, str]]:
+    """Where embeddings are, of the originals and of the layer."""
+    for method in METHODS:
+        original, changed = keys.embedding(method)
+        yield from (("obsm", original), ("obsm", changed), ("uns", original))

@@ -18,8 +18,9 @@ from ..models._fitted import FittedClassifier
 from ..models._networks import to_arrays
 from ..models._parts import classifier_to_parts
 from ..models._train_classifier import ClassifierTrainer, train_classifier
-from ._arguments import check_count, check_names, leave_view
+from ._arguments import check_count, check_names, leave_view, to_write_to
 from ._checkpoints import open_checkpoint
+from ._file import store_results
 from ._seeds import Rng, resolve_seed, spawn_seeds
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def fit_classifier(
     """
     keys = classifier_keys(key_added)
     check_names(key_added, groupby, written=(keys.split, keys.predicted), layer=layer)
-    adata = adata.copy() if copy else adata
+    adata = to_write_to(adata, copy=copy)
     seed = resolve_seed(rng)
     data = read_training_data(
         adata,
@@ -207,17 +208,18 @@ def write_classifier(
     history: pd.DataFrame,
     accelerator: str,
 ) -> None:
-    """Write a classifier and what it predicts, and say so."""
-    predicted = classifier.predict_proba(data.expression, accelerator=accelerator).argmax(axis=1)
+    """Write a classifier and what it predicts, to the file as well if that is open, and say so."""
+    predicted = classifier.predict(data.expression, accelerator=accelerator)
     leave_view(adata)
     adata.uns[keys.uns] = {
         **classifier_to_parts(classifier),
         "history": history,
         "labels_digest": labels_digest(adata, classifier.params["groupby"]),
-        "expression_digest": data.expression_digest(),
+        "expression_digest": data.summary.digest,
     }
     adata.obs[keys.split] = split_column(data.is_train)
     adata.obs[keys.predicted] = pd.Categorical.from_codes(predicted, data.classes)
+    store_results(adata, data.expression, obs=[keys.split, keys.predicted], uns=[keys.uns])
     held_out = ~data.is_train & (data.labels >= 0)
     logger.info(
         "Classifier of %s: %d classes, %s genes, right on %s.\n"

@@ -9,6 +9,8 @@ import torch
 
 from .._settings import settings
 from ..data._rows import ScaledRows
+from ..data._split import stratified_sample
+from ..models._epochs import HELD_ROWS
 from ..models._fitted import PAPER
 from ..models._losses import LossWeights
 from ..models._networks import to_arrays
@@ -69,9 +71,26 @@ class Fit(NamedTuple):
             judge=weights_digest(to_arrays(self.judge.network())),
         )
 
+    @property
+    def sample(self) -> np.ndarray:
+        """Positions of the training samples that the networks train on.
+
+        The same wherever the matrix is: a fit draws hardly more samples than are held. What one
+        pass can estimate is estimated from all.
+        """
+        everyone = np.flatnonzero(self.data.is_train)
+        seed = spawn_seeds(self.params["seed"]).tspg
+        return everyone[stratified_sample(self.data.labels[everyone], HELD_ROWS, seed=seed)]
+
     def scaled(self, rows: np.ndarray) -> ScaledRows:
         """Samples as a network reads them."""
         return ScaledRows(self.data.expression, rows, self.data.scaler, self.fabric.device)
+
+    def held(self, rows: np.ndarray) -> ScaledRows:
+        """The same, in memory, wherever the matrix is."""
+        scaled = self.scaled(rows)
+        scaled.hold(torch.arange(len(rows)))
+        return scaled
 
     @property
     def description(self) -> str:
@@ -87,9 +106,9 @@ class Fit(NamedTuple):
 
 def _train_paper(fit: Fit) -> tuple[nn.Module, list[Record]]:
     """Recipe "paper": generator against discriminator (paper, section 2.2)."""
-    data, roles, params = fit.data, fit.roles, fit.params
+    data, roles, params, sample = fit.data, fit.roles, fit.params, fit.sample
     target = int(roles.targets[0])
-    target_samples = fit.scaled(np.flatnonzero((data.labels == target) & data.is_train))
+    target_samples = fit.held(sample[data.labels[sample] == target])
     trainer = TspgTrainer(
         TargetDistribution(target_samples.all(), params["shrinkage"]),
         fit.fabric.to_device(fit.judge.network()),
@@ -104,11 +123,13 @@ def _train_paper(fit: Fit) -> tuple[nn.Module, list[Record]]:
         seed=spawn_seeds(params["seed"]).tspg,
         fabric=fit.fabric,
     )
-    rows = fit.scaled(roles.train)
+    rows = fit.held(np.intersect1d(sample, roles.train))
     return train_tspg(
         trainer,
         rows,
-        rows if len(roles.real) == len(roles.train) else fit.scaled(roles.real),
+        rows
+        if len(roles.real) == len(roles.train)
+        else fit.held(np.intersect1d(sample, roles.real)),
         fit.scaled(roles.held_out),
         checkpoint=fit.checkpoint,
         description=fit.description,
@@ -121,20 +142,22 @@ def _train_transport(fit: Fit) -> tuple[nn.Module, list[Record]]:
     data, roles, params, device = fit.data, fit.roles, fit.params, fit.fabric.device
     seed = spawn_seeds(params["seed"]).tspg
 
-    def samples(rows: np.ndarray) -> Samples:
-        return Samples(fit.scaled(rows), torch.from_numpy(data.labels[rows]).to(device))
+    def samples(rows: ScaledRows, positions: np.ndarray) -> Samples:
+        return Samples(rows, torch.from_numpy(data.labels[positions]).to(device))
 
-    everyone = np.flatnonzero(data.is_train)
-    train = samples(everyone)
+    sample, everyone = fit.sample, np.flatnonzero(data.is_train)
+    train = samples(fit.held(sample), sample)
     targets = torch.from_numpy(roles.targets)
     classifier = judge = fit.fabric.to_device(fit.classifier.network())
     if fit.judge is not fit.classifier:
         judge = fit.fabric.to_device(fit.judge.network())
-    is_source = torch.from_numpy(np.isin(everyone, roles.train)).to(device)
-    chooses = torch.from_numpy(_validation(data.labels[everyone], seed)).to(device)
+    is_source = torch.from_numpy(np.isin(sample, roles.train)).to(device)
+    chooses = torch.from_numpy(_validation(data.labels[sample], seed)).to(device)
 
-    def transport_of(samples: Samples) -> Transport:
-        return estimate_transport(samples, len(data.classes), targets.to(device), seed)
+    def transport_of(samples: Samples, everyone: Samples | None = None) -> Transport:
+        return estimate_transport(
+            samples, len(data.classes), targets.to(device), seed, everyone=everyone
+        )
 
     trainer = TransportTrainer(
         # Samples that choose the epoch had a part in nothing that it is measured on.
@@ -158,13 +181,14 @@ def _train_transport(fit: Fit) -> tuple[nn.Module, list[Record]]:
         trainer,
         make_pools(train.labels, targets.to(device), is_source, ~chooses),
         make_pools(train.labels, targets.to(device), is_source, chooses),
-        samples(measured),
+        samples(fit.held(measured), measured),
         checkpoint=fit.checkpoint,
         description=fit.description,
         progress_bar=settings.progress_bar,
     )
     del trainer  # its optimiser and averages take more memory than the estimate
-    network.set_transport(transport_of(train))
+    more = None if len(sample) == len(everyone) else samples(fit.scaled(everyone), everyone)
+    network.set_transport(transport_of(train, more))
     return network, history
 
 
