@@ -9,6 +9,7 @@ import pandas as pd
 from scipy import sparse
 
 from .._messages import examples, unknown_name, warn
+from ._dask import DaskMatrix, as_dask_matrix
 from ._on_disk import DiskMatrix, as_disk_matrix
 
 if TYPE_CHECKING:
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 Matrix: TypeAlias = "np.ndarray | sparse.csr_matrix | sparse.csr_array"
-Expression: TypeAlias = "Matrix | DiskMatrix"
+Expression: TypeAlias = "Matrix | DiskMatrix | DaskMatrix"
+ELSEWHERE = (DiskMatrix, DaskMatrix)  # not in memory
 
 BLOCK_ROWS = 1024
 RAW_CHECK_ROWS = 200
@@ -49,9 +51,9 @@ def read_expression(adata: AnnData, layer: str | None) -> Matrix:
         If there is no matrix, if it holds no numbers, or if gene names repeat.
     """
     matrix = find_expression(adata, layer)
-    if isinstance(matrix, DiskMatrix):
+    if isinstance(matrix, ELSEWHERE):
         msg = (
-            f"{_where(layer)} is on disk, and this needs it in memory. Call it on some of the "
+            f"{_where(layer)} is not in memory, where this needs it. Call it on some of the "
             "samples: part = adata[rows].to_memory()."
         )
         raise TypeError(msg)
@@ -72,6 +74,12 @@ def find_expression(
     ValueError
         If there is no matrix, if it holds no numbers, or if gene names repeat.
     """
+    if not isinstance(adata.obs, pd.DataFrame):
+        msg = (
+            "adata.obs was opened lazily. Read it first: adata.obs = adata.obs.to_memory(); "
+            "adata.var = adata.var.to_memory()."
+        )
+        raise TypeError(msg)
     if not adata.var_names.is_unique:
         repeated = adata.var_names[adata.var_names.duplicated()].unique()
         msg = (
@@ -89,7 +97,7 @@ def find_expression(
     if matrix is None or 0 in adata.shape:
         msg = f"{where} is empty: {adata.n_obs:,} samples × {adata.n_vars:,} genes."
         raise ValueError(msg)
-    found: Expression | None = as_disk_matrix(matrix)
+    found: Expression | None = as_disk_matrix(matrix) or as_dask_matrix(matrix)
     if sparse.issparse(matrix):
         found = matrix.tocsr()
     elif isinstance(matrix, np.ndarray):
@@ -146,7 +154,7 @@ def select_genes(matrix: Expression, genes: np.ndarray) -> Expression:
     """The columns `genes` (positions), without a copy where these are all columns in order."""
     if len(genes) == matrix.shape[1] and (genes == np.arange(len(genes))).all():
         return matrix
-    return matrix.select(genes) if isinstance(matrix, DiskMatrix) else matrix[:, genes]
+    return matrix.select(genes) if isinstance(matrix, ELSEWHERE) else matrix[:, genes]
 
 
 def match_genes(adata: AnnData, genes: np.ndarray, *, whose: str = "the model") -> np.ndarray:
@@ -205,8 +213,9 @@ def checked_blocks(
 
 def warn_if_raw(matrix: Expression) -> None:
     """Warn if the matrix looks like raw counts: whole numbers, not negative, beyond 0 and 1."""
-    step = max(1, matrix.shape[0] // RAW_CHECK_ROWS)
-    sample = matrix[::step]
+    # Of a Dask array the first ones: to compute others may take long.
+    step = 1 if isinstance(matrix, DaskMatrix) else max(1, matrix.shape[0] // RAW_CHECK_ROWS)
+    sample = matrix[: RAW_CHECK_ROWS * step : step]
     values = np.asarray(sample.data if sparse.issparse(sample) else sample)
     if values.size and values.min() >= 0 and values.max() > 1 and (values == np.rint(values)).all():
         warn(

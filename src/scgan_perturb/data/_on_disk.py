@@ -63,7 +63,7 @@ class DiskMatrix:
         rows = np.flatnonzero(rows) if rows.dtype == bool else rows
         wanted, places = np.unique(rows, return_inverse=True)
         blocks = [self._read(run) for run in self._runs(wanted)]
-        block = blocks[0] if len(blocks) == 1 else _stacked(blocks)
+        block = blocks[0] if len(blocks) == 1 else stacked(blocks)
         return block if np.array_equal(wanted, rows) else block[places]
 
     def _runs(self, wanted: np.ndarray) -> list[np.ndarray]:
@@ -92,7 +92,8 @@ class DiskMatrix:
         return block if self._genes is None else block[:, self._genes]
 
 
-def _stacked(blocks: list[Matrix]) -> Matrix:
+def stacked(blocks: list[Matrix]) -> Matrix:
+    """Blocks of consecutive samples as one."""
     return (
         np.concatenate(blocks)
         if isinstance(blocks[0], np.ndarray)

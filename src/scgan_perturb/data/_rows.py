@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from ._expression import blocks
-from ._on_disk import DiskMatrix
+from ._expression import ELSEWHERE, blocks
 from ._tensor_scaler import TensorScaler
 
 if TYPE_CHECKING:
@@ -20,8 +19,8 @@ class ScaledRows:
     """Chosen rows of a matrix; indexing gives them as scaled float32 tensors on a device.
 
     On the CPU the matrix stays as it is, sparse or dense, and each batch is scaled by itself. On
-    another device a dense one is scaled once and held there. Rows on disk are read when they are
-    asked for, or before by :meth:`hold`.
+    another device a dense one is scaled once and held there. Rows that are not in memory are read when
+    they are asked for, or before by :meth:`hold`.
 
     Parameters
     ----------
@@ -59,8 +58,8 @@ class ScaledRows:
         return self._held is not None
 
     def hold(self, index: torch.Tensor) -> None:
-        """Read rows from disk at once, of which the next batches are; those read before go."""
-        if isinstance(self._expression, DiskMatrix):
+        """Read rows at once, of which the next batches are; those read before go."""
+        if isinstance(self._expression, ELSEWHERE):
             self._read = None
             rows = np.unique(self._rows[index.cpu().numpy()])
             self._read = rows, self._expression[rows]

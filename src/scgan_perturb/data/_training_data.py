@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import reduce
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import sparse
 
 from .._messages import examples, logger, warn
+from ._dask import DaskMatrix
 from ._expression import (
     checked_blocks,
     dense,
     find_expression,
+    is_finite,
     read_gene_mask,
     select_genes,
     warn_if_raw,
@@ -23,7 +26,7 @@ from ._scaling import GeneScaler
 from ._split import read_split
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     import pandas as pd
     from anndata import AnnData
@@ -86,37 +89,83 @@ class Summary:
     digest: str
 
 
+@dataclass(frozen=True)
+class _Part:
+    """What some of the samples tell: the range of each gene, sums of the classes, row by row hashes.
+
+    Without training samples there is no range.
+    """
+
+    scaler: GeneScaler | None
+    sums: np.ndarray
+    hashes: list[bytes]
+    is_finite: bool
+
+
 def summarise(
-    blocks: Iterable[tuple[slice, Matrix]], labels: np.ndarray, is_train: np.ndarray, n_classes: int
+    adata: AnnData,
+    expression: Expression,
+    positions: np.ndarray,
+    labels: np.ndarray,
+    is_train: np.ndarray,
 ) -> Summary:
-    """Pass once over blocks of all samples.
+    """Pass once over all samples, and check that their values are finite.
 
     Parameters
     ----------
-    blocks
-        Consecutive samples × genes in input units, with their rows.
+    adata
+        The names of samples and genes.
+    expression
+        Samples × genes in input units.
+    positions
+        Positions of these genes in the AnnData.
     labels
         For each sample the position of its class.
     is_train
         Whether a sample trains. Of each class at least one does.
-    n_classes
-        Number of classes.
+
+    Raises
+    ------
+    ValueError
+        If a value is NaN or infinite.
     """
-    scaler, sums = None, np.zeros(())
-    digest = hashlib.blake2b(digest_size=16)
-    for rows, block in blocks:
-        if not (chosen := is_train[rows]).any():
-            continue
-        own = block if chosen.all() else block[np.flatnonzero(chosen)]
-        found = GeneScaler.of(own)
-        scaler = found if scaler is None else scaler.widened(found)
-        x = np.ascontiguousarray(dense(own))
-        digest.update(x.data)
-        sums = sums + _members(labels[rows][chosen], n_classes) @ x
-    assert scaler is not None  # noqa: S101 (a class has training samples)
+    n_classes = labels.max() + 1
+    if isinstance(expression, DaskMatrix):
+        whole = expression.reduce(_summary_part, _merged, labels, is_train, n_classes=n_classes)
+    else:
+        parts = (
+            _summary_part(block, labels[rows], is_train[rows], n_classes)
+            for rows, block in checked_blocks(adata, expression, positions)
+        )
+        whole = reduce(lambda *pair: _merged(pair), parts)
+    if not whole.is_finite:
+        for _ in checked_blocks(adata, expression, positions):
+            pass
     counts = np.bincount(labels[is_train], minlength=n_classes)
-    means = (sums / counts[:, None]).astype(np.float32)
-    return Summary(scaler, means, digest.hexdigest())
+    means = (whole.sums / counts[:, None]).astype(np.float32)
+    digest = hashlib.blake2b(b"".join(whole.hashes), digest_size=16)
+    return Summary(whole.scaler, means, digest.hexdigest())
+
+
+def _summary_part(block: Matrix, labels: np.ndarray, is_train: np.ndarray, n_classes: int) -> _Part:
+    own = block if is_train.all() else block[np.flatnonzero(is_train)]
+    if not is_train.any():
+        return _Part(None, np.zeros((n_classes, block.shape[1])), [], is_finite(block))
+    x = np.ascontiguousarray(dense(own))
+    # Row by row, so that the hash of all does not depend on which of them come together.
+    hashes = b"".join(hashlib.blake2b(row.data, digest_size=8).digest() for row in x)
+    sums = _members(labels[is_train], n_classes) @ x
+    return _Part(GeneScaler.of(own), sums, [hashes], is_finite(block))
+
+
+def _merged(parts: Sequence[_Part]) -> _Part:
+    scalers = [part.scaler for part in parts if part.scaler is not None]
+    return _Part(
+        reduce(GeneScaler.widened, scalers) if scalers else None,
+        np.sum([part.sums for part in parts], axis=0),
+        [value for part in parts for value in part.hashes],
+        all(part.is_finite for part in parts),
+    )
 
 
 def _members(labels: np.ndarray, n_classes: int) -> sparse.csr_matrix:
@@ -141,8 +190,8 @@ def read_training_data(
     seed: int,
 ) -> TrainingData:
     """Read and check all that a fit needs; `adata` is not changed."""
-    labels = read_labels(adata, groupby)
     matrix = find_expression(adata, layer)
+    labels = read_labels(adata, groupby)
     positions = np.flatnonzero(read_gene_mask(adata, mask_var))
     expression = select_genes(matrix, positions)
     is_train = read_split(adata, labels, held_out, seed=seed)
@@ -154,7 +203,7 @@ def read_training_data(
             f"adata.obs[{groupby!r}]; all have the label {examples(trained)}."
         )
         raise ValueError(msg)
-    summary = summarise(checked_blocks(adata, expression, positions), codes, is_train, len(trained))
+    summary = summarise(adata, expression, positions, codes, is_train)
     warn_if_raw(expression)
     _check_varying(summary.scaler)
     _warn_of_untrained(labels, is_train)

@@ -8,7 +8,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from ._checkpoint import load_module, load_optimizer, module_state, optimizer_state
-from ._epochs import Record, run_epochs, shuffled_batches
+from ._epochs import HELD_ROWS, Record, run_epochs, shuffled_batches
 from ._networks import Classifier, initialise
 
 if TYPE_CHECKING:
@@ -123,9 +123,12 @@ def train_classifier(
 @torch.inference_mode()
 def _accuracy(network: nn.Module, rows: ScaledRows, labels: torch.Tensor, batch_size: int) -> float:
     """Share of the rows whose class is predicted; NaN without rows."""
-    correct = [
-        network(rows[index]).argmax(dim=1).cpu() == labels[index]
-        for index in torch.arange(len(rows)).split(batch_size)
-        if len(index)
-    ]
+    correct = []
+    for part in torch.arange(len(rows)).split(HELD_ROWS):
+        rows.hold(part)
+        correct += [
+            network(rows[index]).argmax(dim=1).cpu() == labels[index]
+            for index in part.split(batch_size)
+            if len(index)
+        ]
     return torch.cat(correct).float().mean().item() if correct else float("nan")

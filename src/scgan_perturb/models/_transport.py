@@ -40,7 +40,7 @@ def estimate_transport(
     targets: torch.Tensor,
     seed: int,
     *,
-    everyone: Samples | None = None,
+    statistics: ClassStatistics | None = None,
 ) -> Transport:
     """Estimate all of it.
 
@@ -54,12 +54,11 @@ def estimate_transport(
         Positions of the targets among the classes.
     seed
         Seed of the draws, where samples are more than are needed.
-    everyone
-        More samples, in a single pass over which means and spreads are estimated; None for the
-        same ones.
+    statistics
+        Mean and spread of each class, estimated from more samples; None to do so from these.
     """
-    known = samples if everyone is None else everyone
-    statistics = class_statistics(known.rows, known.labels, n_classes)
+    if statistics is None:
+        statistics = class_statistics(samples.rows, samples.labels, n_classes)
     return Transport(
         statistics,
         find_factors(samples, statistics, targets, seed),

@@ -11,6 +11,7 @@ import torch
 from .._keys import CLASSIFIER, TEST, TRAIN, classifier_keys
 from .._messages import logger
 from .._settings import settings
+from ..data._dask import DaskMatrix
 from ..data._rows import ScaledRows
 from ..data._training_data import labels_digest, read_training_data
 from ..models._device import open_fabric
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
     from .._keys import ClassifierKeys
+    from ..data._expression import Matrix
     from ..data._training_data import TrainingData
 
 MAX_EPOCHS = 50
@@ -209,7 +211,10 @@ def write_classifier(
     accelerator: str,
 ) -> None:
     """Write a classifier and what it predicts, to the file as well if that is open, and say so."""
-    predicted = classifier.predict(data.expression, accelerator=accelerator)
+    if isinstance(data.expression, DaskMatrix):
+        predicted = data.expression.reduce(_predicted, np.concatenate, classifier=classifier)
+    else:
+        predicted = classifier.predict(data.expression, accelerator=accelerator)
     leave_view(adata)
     adata.uns[keys.uns] = {
         **classifier_to_parts(classifier),
@@ -232,6 +237,10 @@ def write_classifier(
         keys.split,
         keys.predicted,
     )
+
+
+def _predicted(block: Matrix, classifier: FittedClassifier) -> np.ndarray:
+    return classifier.predict(block)
 
 
 def share(hits: np.ndarray, of: str) -> str:

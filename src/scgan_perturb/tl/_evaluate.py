@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .._keys import ALL, EVALUATION, EVALUATION_PARAMS, TEST, TSPG, tspg_keys
-from ..data._expression import find_expression, is_finite, match_genes
+from ..data._expression import ELSEWHERE, find_expression, is_finite, match_genes
 from ..data._labels import read_labels, several
-from ..data._on_disk import DiskMatrix
 from ..get import model as get_model
 from ..get._perturbation import find_layer
 from ..metrics._two_sample import IndependentClassifiers
@@ -161,9 +160,9 @@ def _read_held_out(adata: AnnData, model: PerturbationModel, key: str) -> np.nda
 
 
 def _find_perturbed(adata: AnnData, model: PerturbationModel, key: str) -> Expression | None:
-    """The perturbed layer; None where none was written since the samples are on disk."""
-    on_disk = isinstance(find_expression(adata, model.params.get("layer")), DiskMatrix)
-    if on_disk and tspg_keys(key).layer not in adata.layers:
+    """The perturbed layer; None where none was written since the samples are not in memory."""
+    elsewhere = isinstance(find_expression(adata, model.params.get("layer")), ELSEWHERE)
+    if elsewhere and tspg_keys(key).layer not in adata.layers:
         return None
     return find_layer(adata, key)
 

@@ -35,6 +35,13 @@ def log_fit(
             keys.uns,
         )
         return
+    if perturbed.predicted is None:
+        logger.info(
+            "Perturbation to %s%s is fitted; the layer is computed when it is asked for.\n"
+            "    added: adata.layers[%r], adata.obs[%r], adata.uns[%r]",
+            *(model.target, first, keys.layer, keys.split, keys.uns),
+        )
+        return
     others = roles.held_out[data.labels[roles.held_out] != model.target_class]
     logger.info(
         "Perturbation to %s%s: the classifier calls %s %s once perturbed. That alone does not make "

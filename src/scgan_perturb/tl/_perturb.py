@@ -9,6 +9,7 @@ import numpy as np
 
 from .._keys import EVALUATION, EVALUATION_PARAMS, TSPG, tspg_keys
 from .._messages import logger
+from ..data._dask import DaskMatrix
 from ..data._expression import (
     checked_blocks,
     find_expression,
@@ -18,7 +19,7 @@ from ..data._expression import (
 )
 from ..data._on_disk import DiskMatrix
 from ..get import model as get_model
-from ._apply import apply_model, write_perturbed
+from ._apply import apply_lazily, apply_model, write_perturbed
 from ._arguments import to_write_to
 from ._classifier import share
 from ._file import drop_column, results_file
@@ -121,7 +122,7 @@ def perturb(
         "target_mean": model.target_mean,
     }
     file = results_file(matrix) if isinstance(matrix, DiskMatrix) else None
-    digest = _checked(adata, chosen, positions)
+    digest = "" if isinstance(matrix, DaskMatrix) else _checked(adata, chosen, positions)
     rows = np.ones(adata.n_obs, dtype=bool)
     forget_split = reference is not None and keys.split in adata.obs  # of another fit
     if isinstance(matrix, DiskMatrix):
@@ -138,12 +139,21 @@ def perturb(
             fit=fit,
             identity=result_identity(model, layer, digest),
         )
+    elif isinstance(matrix, DaskMatrix):
+        perturbed = apply_lazily(model, matrix, positions, rows, accelerator)
     else:
         perturbed = apply_model(model, matrix, positions, rows, accelerator)
     write_perturbed(adata, keys, perturbed)
     if forget_split:
         del adata.obs[keys.split]
     adata.uns[key] = fit
+    if perturbed.predicted is None:
+        logger.info(
+            "Perturbation to %s, computed when it is asked for.\n"
+            "    added: adata.layers[%r], adata.uns[%r]",
+            *(model.target, keys.layer, keys.uns),
+        )
+        return adata if copy else None
     logger.info(
         "Perturbation to %s: the classifier calls %s %s once perturbed.\n"
         "    added: adata.layers[%r], adata.obs[%r], adata.obs[%r], adata.uns[%r]",

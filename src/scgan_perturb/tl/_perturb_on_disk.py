@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import h5py
 import numpy as np
@@ -176,7 +176,7 @@ class _Results:
     def write(self, part: slice, done: Perturbed) -> None:
         """Write some samples; the probability, which tells that they are there, comes last."""
         self.layer[part] = done.expression
-        self.codes[part] = done.predicted.codes
+        self.codes[part] = cast("pd.Categorical", done.predicted).codes
         flush(self.file)
         self.probability[part] = done.probability
         flush(self.file)

@@ -8,8 +8,15 @@ import numpy as np
 import torch
 
 from .._settings import settings
+from ..data._dask import DaskMatrix
 from ..data._rows import ScaledRows
 from ..data._split import stratified_sample
+from ..models._class_statistics import (
+    Moments,
+    class_moments,
+    class_statistics,
+    statistics_of,
+)
 from ..models._epochs import HELD_ROWS
 from ..models._fitted import PAPER
 from ..models._losses import LossWeights
@@ -25,14 +32,17 @@ from ._checkpoints import open_checkpoint, weights_digest
 from ._seeds import spawn_seeds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from lightning_fabric import Fabric
     from torch import nn
 
+    from ..data._expression import Matrix
+    from ..data._scaling import GeneScaler
     from ..data._training_data import TrainingData
     from ..models._checkpoint import Checkpoint
+    from ..models._class_statistics import ClassStatistics
     from ..models._epochs import Record
     from ..models._fitted import FittedClassifier
     from ..models._module_classifier import ModuleClassifier
@@ -92,6 +102,23 @@ class Fit(NamedTuple):
         scaled.hold(torch.arange(len(rows)))
         return scaled
 
+    def statistics(self) -> ClassStatistics:
+        """Mean and spread of each class, of all training samples in one pass."""
+        data, device = self.data, self.fabric.device
+        rows, n_classes = np.flatnonzero(data.is_train), len(data.classes)
+        if isinstance(data.expression, DaskMatrix):
+            moments: Moments = data.expression.reduce(
+                _block_moments,
+                _added,
+                data.labels,
+                data.is_train,
+                scaler=data.scaler,
+                n_classes=n_classes,
+            )
+            return statistics_of(Moments(*(part.to(device) for part in moments)))
+        labels = torch.from_numpy(data.labels[rows]).to(device)
+        return class_statistics(self.scaled(rows), labels, n_classes)
+
     @property
     def description(self) -> str:
         """Text before the progress bar."""
@@ -102,6 +129,18 @@ class Fit(NamedTuple):
     def weights(self) -> LossWeights:
         """Weights of the generator's terms."""
         return LossWeights(**{term: self.params.get(f"weight_{term}", 0.0) for term in WEIGHTS})
+
+
+def _block_moments(
+    block: Matrix, labels: np.ndarray, is_train: np.ndarray, scaler: GeneScaler, n_classes: int
+) -> Moments:
+    rows = np.flatnonzero(is_train)
+    scaled = ScaledRows(block, rows, scaler, torch.device("cpu"))
+    return class_moments(scaled, torch.from_numpy(labels[rows]), n_classes)
+
+
+def _added(parts: Sequence[Moments]) -> Moments:
+    return Moments(*(torch.stack(same).sum(dim=0) for same in zip(*parts, strict=True)))
 
 
 def _train_paper(fit: Fit) -> tuple[nn.Module, list[Record]]:
@@ -145,7 +184,7 @@ def _train_transport(fit: Fit) -> tuple[nn.Module, list[Record]]:
     def samples(rows: ScaledRows, positions: np.ndarray) -> Samples:
         return Samples(rows, torch.from_numpy(data.labels[positions]).to(device))
 
-    sample, everyone = fit.sample, np.flatnonzero(data.is_train)
+    sample, n_train = fit.sample, int(data.is_train.sum())
     train = samples(fit.held(sample), sample)
     targets = torch.from_numpy(roles.targets)
     classifier = judge = fit.fabric.to_device(fit.classifier.network())
@@ -154,9 +193,9 @@ def _train_transport(fit: Fit) -> tuple[nn.Module, list[Record]]:
     is_source = torch.from_numpy(np.isin(sample, roles.train)).to(device)
     chooses = torch.from_numpy(_validation(data.labels[sample], seed)).to(device)
 
-    def transport_of(samples: Samples, everyone: Samples | None = None) -> Transport:
+    def transport_of(samples: Samples, statistics: ClassStatistics | None = None) -> Transport:
         return estimate_transport(
-            samples, len(data.classes), targets.to(device), seed, everyone=everyone
+            samples, len(data.classes), targets.to(device), seed, statistics=statistics
         )
 
     trainer = TransportTrainer(
@@ -187,8 +226,7 @@ def _train_transport(fit: Fit) -> tuple[nn.Module, list[Record]]:
         progress_bar=settings.progress_bar,
     )
     del trainer  # its optimiser and averages take more memory than the estimate
-    more = None if len(sample) == len(everyone) else samples(fit.scaled(everyone), everyone)
-    network.set_transport(transport_of(train, more))
+    network.set_transport(transport_of(train, None if len(sample) == n_train else fit.statistics()))
     return network, history
 
 

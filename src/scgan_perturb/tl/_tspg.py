@@ -8,6 +8,7 @@ import numpy as np
 from torch import nn
 
 from .._keys import CLASSIFIER, classifier_keys, tspg_keys
+from ..data._dask import DaskMatrix
 from ..data._expression import find_expression
 from ..data._labels import several
 from ..data._on_disk import DiskMatrix
@@ -17,7 +18,7 @@ from ..models._fitted import PerturbationModel
 from ..models._module_classifier import ModuleClassifier
 from ..models._networks import to_arrays
 from ..models._parts import model_to_parts
-from ._apply import apply_model, write_perturbed
+from ._apply import apply_lazily, apply_model, write_perturbed
 from ._arguments import check_names, to_write_to
 from ._classifier import history_frame, split_column, write_classifier
 from ._file import store_columns, writable_file
@@ -246,7 +247,9 @@ def fit_tspg(
     split = split_column(data.is_train)
     matrix = find_expression(adata, layer)
     samples = data.positions, roles.perturbed, accelerator, judge
-    if not isinstance(matrix, DiskMatrix):
+    if isinstance(matrix, DaskMatrix):
+        perturbed = apply_lazily(model, matrix, *samples[:-1])
+    elif not isinstance(matrix, DiskMatrix):
         perturbed = apply_model(model, matrix, *samples)
     elif (file := writable_file(matrix)) is None:
         perturbed = None  # it would not fit in memory
