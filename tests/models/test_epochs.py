@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 
-from scgan_perturb.models._epochs import run_epochs, shuffled_batches
+from scgan_perturb.models._epochs import HELD_ROWS, RUN_ROWS, run_epochs, shuffled_batches
 
 
 def run(run_epoch, max_epochs, **shown) -> list[dict]:
@@ -45,6 +45,37 @@ def test_the_order_changes_from_epoch_to_epoch():
     rng = torch.Generator().manual_seed(0)
     first, second = (torch.cat(list(shuffled_batches(64, 16, rng))) for _ in range(2))
     assert not torch.equal(first, second)
+
+
+@pytest.fixture
+def held() -> list[torch.Tensor]:
+    """The parts of an epoch of more rows than are held."""
+    parts: list[torch.Tensor] = []
+    rng = torch.Generator().manual_seed(0)
+    n_before = []
+    for batch in shuffled_batches(10 * HELD_ROWS, 128, rng, parts.append):
+        n_before.append(len(parts))
+        start = 128 * sum(n == len(parts) for n in n_before[:-1])
+        assert torch.equal(parts[-1][start : start + 128], batch)
+    return parts
+
+
+def test_rows_are_announced_in_parts_no_larger_than_are_held(held):
+    assert [len(part) for part in held] == [HELD_ROWS] * 10
+    assert torch.equal(torch.cat(held).sort().values, torch.arange(10 * HELD_ROWS))
+
+
+def test_a_part_is_of_whole_runs_from_all_over(held):
+    runs = [part.div(RUN_ROWS, rounding_mode="floor").unique() for part in held]
+    assert all(len(part) == HELD_ROWS // RUN_ROWS for part in runs)
+    share = torch.stack([(part < HELD_ROWS).float().mean() for part in held])
+    # Were rows drawn one by one, shares of a tenth would spread by 0.002; runs of 128 by 0.027.
+    assert 0.01 < share.std() < 0.06
+
+
+def test_rows_of_a_part_are_mixed(held):
+    steps = held[0].diff().abs()
+    assert (steps == 1).float().mean() < 0.01
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
