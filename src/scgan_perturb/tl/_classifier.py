@@ -63,7 +63,8 @@ def fit_classifier(
     Parameters
     ----------
     adata
-        Normalised expression, samples × genes; dense or sparse.
+        Normalised expression, samples × genes; dense or sparse, in memory, in an h5ad file or zarr
+        store, or a Dask array. Results go to the file as well if it is open for writing.
     groupby
         Column of `adata.obs` with the labels.
     layer
