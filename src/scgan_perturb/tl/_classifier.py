@@ -200,7 +200,7 @@ def history_frame(history: list[dict[str, float]]) -> pd.DataFrame:
 
 def split_column(is_train: np.ndarray) -> pd.Categorical:
     """The split as a column of obs."""
-    return pd.Categorical(np.where(is_train, TRAIN, TEST), categories=[TRAIN, TEST])
+    return pd.Categorical.from_codes((~is_train).astype(np.int8), [TRAIN, TEST])
 
 
 def write_classifier(
