@@ -115,8 +115,9 @@ def test_new_samples_and_other_genes(samples, fitted):
 
 
 def test_bad_values_are_named(samples):
-    samples.X = samples.to_df().to_numpy()
-    samples.X[100, 4] = np.inf
+    values = samples.to_df().to_numpy(copy=True)
+    values[100, 4] = np.inf
+    samples.X = values
     with pytest.raises(ValueError, match="first in sample 'sample100', gene 'gene4'"):
         sp.tl.fit_classifier(lazy(samples), "tissue")
 

@@ -19,7 +19,7 @@ import zarr
 import scgan_perturb as sp
 from scgan_perturb.data import _expression
 from scgan_perturb.data._on_disk import DiskMatrix
-from scgan_perturb.models import _apply, _class_statistics, _epochs
+from scgan_perturb.models import _apply, _class_statistics, _epochs, _train_classifier
 from scgan_perturb.tl import _perturb_on_disk, _recipes
 from tests.conftest import make_adata
 
@@ -262,7 +262,7 @@ def test_a_view_of_a_file_is_refused_with_the_remedy(tmp_path):
 def test_what_needs_the_matrix_in_memory_says_so(path):
     on_disk = opened(written(make_adata(), path))
     fit(on_disk)
-    with pytest.raises(TypeError, match=r"on disk.*part = adata\[rows\]\.to_memory\(\)"):
+    with pytest.raises(TypeError, match=r"not in memory.*part = adata\[rows\]\.to_memory\(\)"):
         sp.tl.embed(on_disk)
     assert sp.get.perturbation(on_disk, ["sample3", "sample1"]).shape == (2, 12)
 
@@ -275,7 +275,7 @@ import anndata as ad
 import scgan_perturb as sp
 from scgan_perturb.data import _expression
 from scgan_perturb.data._on_disk import DiskMatrix
-from scgan_perturb.models import _apply, _class_statistics, _epochs
+from scgan_perturb.models import _apply, _class_statistics, _epochs, _train_classifier
 from scgan_perturb.tl import _perturb_on_disk, _recipes
 from tests.tl.test_on_disk import opened
 sp.settings.progress_bar = False
@@ -311,7 +311,7 @@ def test_killed_at_any_instant_it_goes_on_to_the_same_result(path, tmp_path, fit
 @pytest.fixture
 def few_held(monkeypatch) -> None:
     """As if few samples fitted in memory."""
-    for module in (_epochs, _recipes):
+    for module in (_epochs, _recipes, _train_classifier):
         monkeypatch.setattr(module, "HELD_ROWS", 100)
     monkeypatch.setattr(_epochs, "RUN_ROWS", 8)
     monkeypatch.setattr(_expression.blocks, "__defaults__", (100,))

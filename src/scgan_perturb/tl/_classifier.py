@@ -66,7 +66,8 @@ def fit_classifier(
     Parameters
     ----------
     adata
-        Normalised expression, samples × genes; dense or sparse.
+        Normalised expression, samples × genes; dense or sparse, in memory, in an h5ad file or zarr
+        store, or a Dask array. Results go to the file as well if it is open for writing.
     groupby
         Column of `adata.obs` with the labels.
     layer
@@ -211,7 +212,7 @@ def history_frame(history: list[dict[str, float]]) -> pd.DataFrame:
 
 def split_column(is_train: np.ndarray) -> pd.Categorical:
     """The split as a column of obs."""
-    return pd.Categorical(np.where(is_train, TRAIN, TEST), categories=[TRAIN, TEST])
+    return pd.Categorical.from_codes((~is_train).astype(np.int8), [TRAIN, TEST])
 
 
 def write_classifier(

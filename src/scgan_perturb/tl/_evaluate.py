@@ -48,7 +48,8 @@ def evaluate(
     Parameters
     ----------
     adata
-        AnnData with a fit, its perturbed layer and its labels.
+        AnnData with a fit, its perturbed layer and its labels. Of samples that are not in memory
+        those that are drawn are read, and perturbed where there is no layer.
     n_bootstrap
         Number of resamplings for the intervals; 0 for no intervals.
     max_samples

@@ -52,7 +52,8 @@ def perturb(
     ----------
     adata
         Samples to perturb, normalised as those of the fit. Genes are matched by name: any
-        order, and others may be there as well.
+        order, and others may be there as well. If they are in an h5ad file or zarr store, open for
+        writing, the result is written there a part at a time; a call that was stopped goes on.
     target
         Label to perturb towards, one of those that the model was fitted for; None for the last one.
     reference
@@ -71,7 +72,8 @@ def perturb(
     Returns `None` if `copy=False`, else an `AnnData`. Sets the following fields:
 
     `adata.layers['xadv' | key]` : :class:`numpy.ndarray` (dtype float32)
-        Perturbed expression of all samples, in the units of the input.
+        Perturbed expression of all samples, in the units of the input. An array of the file, or a
+        lazy Dask array, where the input is one; of a Dask array the next two fields are left out.
     `adata.obs['tspg_predicted' | f'{key}_predicted']` : :class:`pandas.Series` (category)
         The class that f gives the perturbed sample.
     `adata.obs['tspg_target_probability' | f'{key}_target_probability']` : :class:`pandas.Series` (dtype float32)
@@ -86,7 +88,7 @@ def perturb(
         If there is no such fit or layer.
     ValueError
         If genes of the model are lacking, values are NaN or infinite, or the model was fitted
-        for another target.
+        for another target, or the file of the samples is read only.
 
     Examples
     --------

@@ -88,7 +88,9 @@ def fit_tspg(
     Parameters
     ----------
     adata
-        Normalised expression, samples × genes; dense or sparse.
+        Normalised expression, samples × genes; dense or sparse, in memory, in an h5ad file or zarr
+        store, or a Dask array. Results go to the file as well if it is open for writing; of one
+        that is not, the layer is left out.
     groupby
         Column of `adata.obs` with the labels.
     target
@@ -172,7 +174,8 @@ def fit_tspg(
 
     `adata.layers['xadv' | key_added]` : :class:`numpy.ndarray` (dtype float32)
         Perturbed expression, samples × genes, in the units of the input. Genes outside
-        `mask_var` and samples outside `source` are unchanged.
+        `mask_var` and samples outside `source` are unchanged. An array of the file, or a Dask
+        array, where the input is one; of a Dask array the next two fields are left out.
     `adata.obs['tspg_split' | f'{key_added}_split']` : :class:`pandas.Series` (category)
         Whether a sample could train (`train`) or was held out (`test`).
     `adata.obs['tspg_predicted' | f'{key_added}_predicted']` : :class:`pandas.Series` (category)
