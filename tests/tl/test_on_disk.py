@@ -342,3 +342,13 @@ def test_no_more_samples_than_are_held_are_read_at_once(path, few_held, monkeypa
     fit(on_disk)
     # Samples to train on may be half as many again, and raw counts are looked for in 200.
     assert max(n_read) <= 220
+
+
+def test_an_h5ad_file_that_is_opened_part_by_part_is_written_to(tmp_path, fitted):
+    path = written(make_adata(kind="csr"), tmp_path / "samples.h5ad")
+    with h5py.File(path, "r+") as file:
+        parts = {part: ad.io.read_elem(file[part]) for part in ("obs", "var", "uns")}
+        on_disk = ad.AnnData(ad.io.sparse_dataset(file["X"]), **parts)
+        sp.tl.perturb(on_disk, reference=fitted)
+        assert isinstance(on_disk.layers["xadv"], h5py.Dataset)
+    assert np.isfinite(read(path).layers["xadv"]).all()
