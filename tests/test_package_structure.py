@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import doctest
 import inspect
 import re
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import scgan_perturb as sp
+from scgan_perturb import metrics
 
 PACKAGE = Path(sp.__file__).parent
 ROOMS = {name: getattr(sp, name) for name in ("pp", "tl", "pl", "get", "datasets")}
@@ -22,6 +24,11 @@ FUNCTIONS = [
     for function in room.__all__
     if inspect.isfunction(getattr(room, function))
 ]
+PUBLIC = {
+    f"{name}.{public}": getattr(room, public)
+    for name, room in {**ROOMS, "metrics": metrics}.items()
+    for public in room.__all__
+} | {"settings": type(sp.settings)}
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 # A room may import from those below it only.
 BELOW = {
@@ -64,6 +71,13 @@ def test_docstrings_have_their_sections(room, function):
     if inspect.signature(function).parameters:
         wanted |= {"Parameters", "Raises"}
     assert wanted <= sections(function)
+
+
+@pytest.mark.parametrize("thing", PUBLIC.values(), ids=PUBLIC)
+def test_every_public_name_has_an_example(thing):
+    text = inspect.getdoc(thing).partition("Examples\n--------\n")[2]
+    lines = [line.source for line in doctest.DocTestParser().get_examples(text)]
+    assert any(not line.startswith(("import ", "from ")) for line in lines)
 
 
 @pytest.mark.parametrize(("room", "function"), FUNCTIONS)

@@ -24,6 +24,11 @@ def test_class_means_become_the_target_mean():
     np.testing.assert_allclose(shifted[:10].mean(axis=0), inside[20:].mean(axis=0))
 
 
+def test_shifts_of_class_means_end_at_one():
+    shifted = class_mean_shift(TRAIN[:1] + 9, np.array(["a"]), TRAIN, TRAIN_LABELS, "c")
+    assert (shifted == 1).all()
+
+
 def test_samples_of_the_target_stay_where_they_are():
     shifted = class_mean_shift(TRAIN[20:], TRAIN_LABELS[20:], TRAIN, TRAIN_LABELS, "c")
     np.testing.assert_allclose(shifted, TRAIN[20:])
@@ -43,8 +48,8 @@ def test_the_global_shift_is_one_for_all():
 
 
 def test_the_nearest_target_sample_is_the_nearest():
-    found = nearest_target_sample(TRAIN[:5], TRAIN[20:])
-    for sample, nearest in zip(TRAIN[:5], found, strict=True):
+    found = nearest_target_sample(TRAIN[:20], TRAIN[20:])
+    for sample, nearest in zip(TRAIN[:20], found, strict=True):
         expected = min(TRAIN[20:], key=lambda other: np.linalg.norm(other - sample))
         np.testing.assert_array_equal(nearest, expected)
 

@@ -151,6 +151,13 @@ def test_sources_that_are_all_alike_are_shifted(value):
     np.testing.assert_allclose(moved, target + 0.01)
 
 
+def test_two_source_samples_have_a_linear_map():
+    rng = np.random.default_rng(0)
+    source, target = rng.normal(0.4, 0.02, (2, 5)), rng.normal(0.6, 0.02, (30, 5))
+    moved = linear_gaussian_transport(source, source, target)
+    np.testing.assert_allclose(moved.mean(axis=0), target.mean(axis=0))
+
+
 def test_a_linear_map_needs_two_samples_a_side():
     with pytest.raises(ValueError, match="at least 2 samples a side, not 31 and 1"):
         linear_gaussian_transport(draw(4), draw(4), draw(4)[:1])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 import sys
@@ -7,7 +8,7 @@ import sys
 import pytest
 import torch
 
-from scgan_perturb.models._epochs import run_epochs, shuffled_batches
+from scgan_perturb.models._epochs import HELD_ROWS, RUN_ROWS, run_epochs, shuffled_batches
 
 
 def run(run_epoch, max_epochs, **shown) -> list[dict]:
@@ -47,6 +48,37 @@ def test_the_order_changes_from_epoch_to_epoch():
     assert not torch.equal(first, second)
 
 
+@pytest.fixture
+def held() -> list[torch.Tensor]:
+    """The parts of an epoch of more rows than are held."""
+    parts: list[torch.Tensor] = []
+    rng = torch.Generator().manual_seed(0)
+    n_before = []
+    for batch in shuffled_batches(10 * HELD_ROWS, 128, rng, parts.append):
+        n_before.append(len(parts))
+        start = 128 * sum(n == len(parts) for n in n_before[:-1])
+        assert torch.equal(parts[-1][start : start + 128], batch)
+    return parts
+
+
+def test_rows_are_announced_in_parts_no_larger_than_are_held(held):
+    assert [len(part) for part in held] == [HELD_ROWS] * 10
+    assert torch.equal(torch.cat(held).sort().values, torch.arange(10 * HELD_ROWS))
+
+
+def test_a_part_is_of_whole_runs_from_all_over(held):
+    runs = [part.div(RUN_ROWS, rounding_mode="floor").unique() for part in held]
+    assert all(len(part) == HELD_ROWS // RUN_ROWS for part in runs)
+    share = torch.stack([(part < HELD_ROWS).float().mean() for part in held])
+    # Were rows drawn one by one, shares of a tenth would spread by 0.002; runs of 128 by 0.027.
+    assert 0.01 < share.std() < 0.06
+
+
+def test_rows_of_a_part_are_mixed(held):
+    steps = held[0].diff().abs()
+    assert (steps == 1).float().mean() < 0.01
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_broken_loss_stops_with_its_epoch_and_a_remedy(value):
     losses = iter([1.0, value])
@@ -69,6 +101,16 @@ def test_the_progress_bar_shows_the_losses(capsys):
     assert "td=12.5" in shown
 
 
+def counts(script: str) -> tuple[int, int]:
+    """What a new process prints, with glibc as it is by itself: Dask sets how it is to behave."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
+    run = subprocess.run(
+        [sys.executable, "-c", script], check=True, capture_output=True, text=True, env=own
+    )
+    first, second = map(int, run.stdout.split())
+    return first, second
+
+
 COUNT_FAULTS = """
 import resource, torch
 from scgan_perturb.models._epochs import keep_freed_memory
@@ -89,10 +131,7 @@ print(first, faults())
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators differ")
 def test_memory_that_a_step_frees_serves_the_next():
-    run = subprocess.run(
-        [sys.executable, "-c", COUNT_FAULTS], check=True, capture_output=True, text=True
-    )
-    before, after = map(int, run.stdout.split())
+    before, after = counts(COUNT_FAULTS)
     assert after < before / 10
 
 
@@ -118,8 +157,5 @@ print(kept - start, pages() - start)
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators differ")
 def test_memory_that_no_step_needs_goes_back_to_the_system():
-    run = subprocess.run(
-        [sys.executable, "-c", COUNT_PAGES], check=True, capture_output=True, text=True
-    )
-    kept, left = map(int, run.stdout.split())
+    kept, left = counts(COUNT_PAGES)
     assert left < kept / 10

@@ -144,16 +144,6 @@ def test_empty_data_are_refused(adata):
         sp.tl.fit_classifier(adata[:0].copy(), "tissue")
 
 
-def test_a_backed_file_is_refused_with_the_remedy(adata, tmp_path):
-    import anndata as ad
-
-    adata.write_h5ad(tmp_path / "a.h5ad")
-    backed = ad.read_h5ad(tmp_path / "a.h5ad", backed="r")
-    with pytest.raises(TypeError, match=r"adata\.to_memory\(\)"):
-        sp.tl.fit_classifier(backed, "tissue")
-    backed.file.close()
-
-
 def test_constant_genes_are_kept_unperturbed_with_one_warning(adata):
     adata.X[:, [2, 7]] = 3
     with pytest.warns(UserWarning, match="2 of 12 genes are constant") as warned:

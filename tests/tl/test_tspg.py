@@ -562,9 +562,9 @@ def test_samples_that_choose_the_epoch_had_no_part_in_what_is_measured(build, mo
     """They have one in the model that is kept, as all training samples do."""
     seen, original = [], _recipes.estimate_transport
 
-    def estimate(samples, *args):
+    def estimate(samples, *args, **kwargs):
         seen.append(samples.rows[torch.arange(len(samples.rows))])
-        return original(samples, *args)
+        return original(samples, *args, **kwargs)
 
     monkeypatch.setattr(_recipes, "estimate_transport", estimate)
     adata = build({"liver": 40, "lung": 40, "thyroid": 40})

@@ -9,6 +9,8 @@ import pandas as pd
 from scipy import sparse
 
 from .._messages import examples, unknown_name, warn
+from ._dask import DaskMatrix, as_dask_matrix
+from ._on_disk import DiskMatrix, as_disk_matrix
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 Matrix: TypeAlias = "np.ndarray | sparse.csr_matrix | sparse.csr_array"
+Expression: TypeAlias = "Matrix | DiskMatrix | DaskMatrix"
+ELSEWHERE = (DiskMatrix, DaskMatrix)  # not in memory
 
 BLOCK_ROWS = 1024
 RAW_CHECK_ROWS = 200
@@ -34,18 +38,48 @@ def dense(block: Matrix, dtype: type[np.floating[Any]] = np.float32) -> np.ndarr
     return array.astype(dtype, copy=False)
 
 
-def read_expression(
-    adata: AnnData, layer: str | None, *, remedy: str = "layer=None means adata.X."
-) -> Matrix:
-    """X or a layer, as a NumPy array or a CSR matrix of numbers.
+def read_expression(adata: AnnData, layer: str | None) -> Matrix:
+    """X or a layer, as a NumPy array or a CSR matrix of numbers in memory.
 
     Raises
     ------
     KeyError
         If there is no such layer.
+    TypeError
+        If it is not in memory.
     ValueError
         If there is no matrix, if it holds no numbers, or if gene names repeat.
     """
+    matrix = find_expression(adata, layer)
+    if isinstance(matrix, ELSEWHERE):
+        msg = (
+            f"{_where(layer)} is not in memory, where this needs it. Call it on some of the "
+            "samples: part = adata[rows].to_memory()."
+        )
+        raise TypeError(msg)
+    return matrix
+
+
+def find_expression(
+    adata: AnnData, layer: str | None, *, remedy: str = "layer=None means adata.X."
+) -> Expression:
+    """X or a layer, in memory as :func:`read_expression` gives it, or where it is on disk.
+
+    Raises
+    ------
+    KeyError
+        If there is no such layer.
+    TypeError
+        If it is of a kind that is not supported.
+    ValueError
+        If there is no matrix, if it holds no numbers, or if gene names repeat.
+    """
+    if not isinstance(adata.obs, pd.DataFrame):
+        msg = (
+            "adata.obs was opened lazily. Read it first: adata.obs = adata.obs.to_memory(); "
+            "adata.var = adata.var.to_memory()."
+        )
+        raise TypeError(msg)
     if not adata.var_names.is_unique:
         repeated = adata.var_names[adata.var_names.duplicated()].unique()
         msg = (
@@ -55,22 +89,33 @@ def read_expression(
         raise ValueError(msg)
     if layer is not None and layer not in adata.layers:
         raise unknown_name("Layer", layer, layer_names(adata), remedy)
-    where = "adata.X" if layer is None else f"adata.layers[{layer!r}]"
+    where = _where(layer)
+    if adata.isbacked and adata.is_view:
+        msg = "adata is a view of a file. Call adata = adata.to_memory() first."
+        raise TypeError(msg)
     matrix = adata.X if layer is None else adata.layers[layer]
     if matrix is None or 0 in adata.shape:
         msg = f"{where} is empty: {adata.n_obs:,} samples × {adata.n_vars:,} genes."
         raise ValueError(msg)
-    if adata.isbacked or not (isinstance(matrix, np.ndarray) or sparse.issparse(matrix)):
+    found: Expression | None = as_disk_matrix(matrix) or as_dask_matrix(matrix)
+    if sparse.issparse(matrix):
+        found = matrix.tocsr()
+    elif isinstance(matrix, np.ndarray):
+        found = np.asarray(matrix)
+    if found is None:
         msg = (
-            f"{where} is not in memory or of a kind that is not supported "
-            f"({type(matrix).__name__}). Call adata = adata.to_memory() first."
+            f"{where} is of a kind that is not supported ({type(matrix).__name__}). "
+            "Call adata = adata.to_memory() first."
         )
         raise TypeError(msg)
-    matrix = matrix.tocsr() if sparse.issparse(matrix) else np.asarray(matrix)
-    if matrix.dtype.kind not in "biuf":
-        msg = f"{where} holds values of type {matrix.dtype}, not real numbers."
+    if found.dtype.kind not in "biuf":
+        msg = f"{where} holds values of type {found.dtype}, not real numbers."
         raise ValueError(msg)
-    return matrix
+    return found
+
+
+def _where(layer: str | None) -> str:
+    return "adata.X" if layer is None else f"adata.layers[{layer!r}]"
 
 
 def layer_names(adata: AnnData) -> list[str]:
@@ -105,11 +150,11 @@ def read_gene_mask(adata: AnnData, mask_var: str | None) -> np.ndarray:
     return mask
 
 
-def select_genes(matrix: Matrix, genes: np.ndarray) -> Matrix:
+def select_genes(matrix: Expression, genes: np.ndarray) -> Expression:
     """The columns `genes` (positions), without a copy where these are all columns in order."""
     if len(genes) == matrix.shape[1] and (genes == np.arange(len(genes))).all():
         return matrix
-    return matrix[:, genes]
+    return matrix.select(genes) if isinstance(matrix, ELSEWHERE) else matrix[:, genes]
 
 
 def match_genes(adata: AnnData, genes: np.ndarray, *, whose: str = "the model") -> np.ndarray:
@@ -138,12 +183,21 @@ def is_finite(block: Matrix) -> bool:
     return not values.size or bool(values.min() >= -LARGEST and values.max() <= LARGEST)
 
 
-def check_finite(adata: AnnData, matrix: Matrix, genes: np.ndarray) -> None:
-    """Raise ValueError if a value of the matrix (samples × `genes`) is NaN or infinite."""
+def checked_blocks(
+    adata: AnnData, matrix: Expression, genes: np.ndarray
+) -> Iterator[tuple[slice, Matrix]]:
+    """Blocks of the samples of a matrix (samples × `genes`), as long as all values are finite.
+
+    Raises
+    ------
+    ValueError
+        At the end, if a value is NaN or infinite.
+    """
     bad, first = 0, None
     for rows in blocks(matrix.shape[0]):
         block = matrix[rows]
         if is_finite(block):
+            yield rows, block
             continue
         sample, gene = np.nonzero(~(np.abs(dense(block, np.float64)) <= LARGEST))
         bad += len(sample)
@@ -157,10 +211,11 @@ def check_finite(adata: AnnData, matrix: Matrix, genes: np.ndarray) -> None:
         raise ValueError(msg)
 
 
-def warn_if_raw(matrix: Matrix) -> None:
+def warn_if_raw(matrix: Expression) -> None:
     """Warn if the matrix looks like raw counts: whole numbers, not negative, beyond 0 and 1."""
-    step = max(1, matrix.shape[0] // RAW_CHECK_ROWS)
-    sample = matrix[::step]
+    # Of a Dask array the first ones: to compute others may take long.
+    step = 1 if isinstance(matrix, DaskMatrix) else max(1, matrix.shape[0] // RAW_CHECK_ROWS)
+    sample = matrix[: RAW_CHECK_ROWS * step : step]
     values = np.asarray(sample.data if sparse.issparse(sample) else sample)
     if values.size and values.min() >= 0 and values.max() > 1 and (values == np.rint(values)).all():
         warn(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,13 +30,19 @@ class GeneScaler:
     @classmethod
     def fit(cls, expression: Matrix, rows: np.ndarray) -> GeneScaler:
         """Take the ranges from the given rows (positions), in blocks."""
-        lows, highs = [], []
-        for block in blocks(len(rows)):
-            chosen = expression[rows[block]]
-            low, high = chosen.min(axis=0), chosen.max(axis=0)
-            lows.append(dense(low).ravel())
-            highs.append(dense(high).ravel())
-        return cls(np.min(lows, axis=0), np.max(highs, axis=0))
+        return reduce(cls.widened, map(cls.of, (expression[rows[b]] for b in blocks(len(rows)))))
+
+    @classmethod
+    def of(cls, block: Matrix) -> GeneScaler:
+        """The ranges of one block of samples."""
+        low, high = block.min(axis=0), block.max(axis=0)
+        return cls(dense(low).ravel(), dense(high).ravel())
+
+    def widened(self, other: GeneScaler) -> GeneScaler:
+        """The ranges over the samples of both."""
+        return GeneScaler(
+            np.minimum(self.minimum, other.minimum), np.maximum(self.maximum, other.maximum)
+        )
 
     @property
     def varying(self) -> np.ndarray:

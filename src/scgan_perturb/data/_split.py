@@ -63,6 +63,33 @@ def stratified_split(labels: pd.Series, held_out: float, *, seed: int) -> np.nda
     return is_train
 
 
+def stratified_sample(labels: np.ndarray, n_samples: int, *, seed: int) -> np.ndarray:
+    """Positions of about `n_samples` samples, in order, or of all where there are no more.
+
+    Each class gives its share, or half of an equal share where that is more: at most half as many
+    again in all, so that rare classes are known as well.
+
+    Parameters
+    ----------
+    labels
+        Position of the class of each sample.
+    n_samples
+        Number of samples to draw.
+    seed
+        Seed of the random choice.
+    """
+    if len(labels) <= n_samples:
+        return np.arange(len(labels))
+    rng = np.random.default_rng(seed)
+    classes, counts = np.unique(labels, return_counts=True)
+    quotas = np.maximum(counts * n_samples // len(labels), n_samples // (2 * len(classes)))
+    parts = [
+        rng.permutation(np.flatnonzero(labels == label))[:quota]
+        for label, quota in zip(classes, quotas, strict=True)
+    ]
+    return np.sort(np.concatenate(parts))
+
+
 def _split_of_column(adata: AnnData, column: str) -> np.ndarray:
     if column not in adata.obs:
         raise unknown_name("Column", column, adata.obs.columns, "held_out names a column of obs.")

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import reduce
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy import sparse
 
 from .._messages import examples, logger, warn
+from ._dask import DaskMatrix
 from ._expression import (
-    blocks,
-    check_finite,
+    checked_blocks,
     dense,
-    read_expression,
+    find_expression,
+    is_finite,
     read_gene_mask,
     select_genes,
     warn_if_raw,
@@ -23,10 +26,12 @@ from ._scaling import GeneScaler
 from ._split import read_split
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
     from anndata import AnnData
 
-    from ._expression import Matrix
+    from ._expression import Expression, Matrix
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,7 @@ class TrainingData:
     Parameters
     ----------
     expression
-        All samples × the genes in use, input units.
+        All samples × the genes in use, input units, in memory or on disk.
     positions
         Positions of these genes in the AnnData.
     genes
@@ -47,25 +52,126 @@ class TrainingData:
         For each sample the position of its label in `classes`; -1 if it has no training sample.
     is_train
         Whether a sample trains.
-    scaler
-        Range of each gene over the training samples.
+    summary
+        What is known of the training samples together.
     """
 
-    expression: Matrix
+    expression: Expression
     positions: np.ndarray
     genes: np.ndarray
     classes: np.ndarray
     labels: np.ndarray
     is_train: np.ndarray
-    scaler: GeneScaler
+    summary: Summary
 
-    def expression_digest(self) -> str:
-        """A hash of the training samples' expression, as float32, in order."""
-        rows = np.flatnonzero(self.is_train)
-        digest = hashlib.blake2b(digest_size=16)
-        for block in blocks(len(rows)):
-            digest.update(np.ascontiguousarray(dense(self.expression[rows[block]])).data)
-        return digest.hexdigest()
+    @property
+    def scaler(self) -> GeneScaler:
+        """Range of each gene over the training samples."""
+        return self.summary.scaler
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What one pass over the training samples tells.
+
+    Parameters
+    ----------
+    scaler
+        Range of each gene.
+    means
+        Mean of each class, classes × genes, input units.
+    digest
+        A hash of the expression as float32, in order.
+    """
+
+    scaler: GeneScaler
+    means: np.ndarray
+    digest: str
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What some of the samples tell: the range of each gene, sums of the classes, row by row hashes.
+
+    Without training samples there is no range.
+    """
+
+    scaler: GeneScaler | None
+    sums: np.ndarray
+    hashes: list[bytes]
+    is_finite: bool
+
+
+def summarise(
+    adata: AnnData,
+    expression: Expression,
+    positions: np.ndarray,
+    labels: np.ndarray,
+    is_train: np.ndarray,
+) -> Summary:
+    """Pass once over all samples, and check that their values are finite.
+
+    Parameters
+    ----------
+    adata
+        The names of samples and genes.
+    expression
+        Samples × genes in input units.
+    positions
+        Positions of these genes in the AnnData.
+    labels
+        For each sample the position of its class.
+    is_train
+        Whether a sample trains. Of each class at least one does.
+
+    Raises
+    ------
+    ValueError
+        If a value is NaN or infinite.
+    """
+    n_classes = labels.max() + 1
+    if isinstance(expression, DaskMatrix):
+        whole = expression.reduce(_summary_part, _merged, labels, is_train, n_classes=n_classes)
+    else:
+        parts = (
+            _summary_part(block, labels[rows], is_train[rows], n_classes)
+            for rows, block in checked_blocks(adata, expression, positions)
+        )
+        whole = reduce(lambda *pair: _merged(pair), parts)
+    if not whole.is_finite:
+        for _ in checked_blocks(adata, expression, positions):
+            pass
+    counts = np.bincount(labels[is_train], minlength=n_classes)
+    means = (whole.sums / counts[:, None]).astype(np.float32)
+    digest = hashlib.blake2b(b"".join(whole.hashes), digest_size=16)
+    return Summary(whole.scaler, means, digest.hexdigest())
+
+
+def _summary_part(block: Matrix, labels: np.ndarray, is_train: np.ndarray, n_classes: int) -> _Part:
+    own = block if is_train.all() else block[np.flatnonzero(is_train)]
+    if not is_train.any():
+        return _Part(None, np.zeros((n_classes, block.shape[1])), [], is_finite(block))
+    x = np.ascontiguousarray(dense(own))
+    # Row by row, so that the hash of all does not depend on which of them come together.
+    hashes = b"".join(hashlib.blake2b(row.data, digest_size=8).digest() for row in x)
+    sums = _members(labels[is_train], n_classes) @ x
+    return _Part(GeneScaler.of(own), sums, [hashes], is_finite(block))
+
+
+def _merged(parts: Sequence[_Part]) -> _Part:
+    scalers = [part.scaler for part in parts if part.scaler is not None]
+    return _Part(
+        reduce(GeneScaler.widened, scalers) if scalers else None,
+        np.sum([part.sums for part in parts], axis=0),
+        [value for part in parts for value in part.hashes],
+        all(part.is_finite for part in parts),
+    )
+
+
+def _members(labels: np.ndarray, n_classes: int) -> sparse.csr_matrix:
+    """Classes × samples, 1 where a sample is of a class."""
+    at = labels, np.arange(len(labels))
+    return sparse.csr_matrix((np.ones(len(labels)), at), shape=(n_classes, len(labels)))
 
 
 def labels_digest(adata: AnnData, groupby: str) -> str:
@@ -84,31 +190,31 @@ def read_training_data(
     seed: int,
 ) -> TrainingData:
     """Read and check all that a fit needs; `adata` is not changed."""
+    matrix = find_expression(adata, layer)
     labels = read_labels(adata, groupby)
-    matrix = read_expression(adata, layer)
     positions = np.flatnonzero(read_gene_mask(adata, mask_var))
     expression = select_genes(matrix, positions)
-    check_finite(adata, expression, positions)
-    warn_if_raw(expression)
     is_train = read_split(adata, labels, held_out, seed=seed)
-    scaler = GeneScaler.fit(expression, np.flatnonzero(is_train))
-    _check_varying(scaler)
-    _warn_of_untrained(labels, is_train)
     trained = labels[is_train].cat.remove_unused_categories().cat.categories
+    codes = trained.get_indexer(labels)
     if len(trained) < 2:
         msg = (
             f"A perturbation needs training samples of at least two classes in "
             f"adata.obs[{groupby!r}]; all have the label {examples(trained)}."
         )
         raise ValueError(msg)
+    summary = summarise(adata, expression, positions, codes, is_train)
+    warn_if_raw(expression)
+    _check_varying(summary.scaler)
+    _warn_of_untrained(labels, is_train)
     return TrainingData(
         expression=expression,
         positions=positions,
         genes=adata.var_names[positions].to_numpy(dtype=object),
         classes=trained.to_numpy(dtype=object),
-        labels=trained.get_indexer(labels),
+        labels=codes,
         is_train=is_train,
-        scaler=scaler,
+        summary=summary,
     )
 
 

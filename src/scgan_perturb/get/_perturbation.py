@@ -11,7 +11,7 @@ from scipy import sparse
 
 from .._keys import TSPG, tspg_keys
 from .._messages import unknown_name
-from ..data._expression import dense, layer_names, match_genes, read_expression
+from ..data._expression import dense, find_expression, layer_names, match_genes, read_expression
 from ..data._labels import several
 from ._model import model as get_model
 from ._resampled import interval, resampled
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from anndata import AnnData
 
-    from ..data._expression import Matrix
+    from ..data._expression import Expression, Matrix
     from ..models._fitted import PerturbationModel
 
 ORIGINAL, PERTURBED = "original", "perturbed"
@@ -43,20 +43,26 @@ def read_samples(adata: AnnData, model: PerturbationModel, rows: np.ndarray, key
     KeyError
         If the perturbed layer is not there.
     """
-    xadv = read_layer(adata, key)
+    xadv = find_layer(adata, key)
     positions = match_genes(adata, model.genes)
-    original = read_expression(adata, model.params.get("layer"))
+    original = find_expression(adata, model.params.get("layer"))
     before, after = (dense(matrix[rows][:, positions]) for matrix in (original, xadv))
     return Samples(adata.obs_names[rows], before, after)
 
 
 def read_layer(adata: AnnData, key: str) -> Matrix:
+    """The perturbed layer in memory; errors as those of :func:`find_layer`, TypeError on disk."""
+    find_layer(adata, key)
+    return read_expression(adata, tspg_keys(key).layer)
+
+
+def find_layer(adata: AnnData, key: str) -> Expression:
     """The perturbed layer; KeyError if it is not there, ValueError if it holds no numbers."""
     layer = tspg_keys(key).layer
     if layer not in adata.layers:
         remedy = "Call sp.tl.perturb(adata) to write it."
         raise unknown_name("Layer", layer, layer_names(adata), remedy)
-    return read_expression(adata, layer)
+    return find_expression(adata, layer)
 
 
 def was_perturbed(adata: AnnData, key: str) -> np.ndarray:

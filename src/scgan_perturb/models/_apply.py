@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from ..data._expression import Matrix
+    from ..data._expression import Expression, Matrix
     from ..data._scaling import GeneScaler
 
 # Few enough for a processor's cache, enough for its matrix products: benchmarks/speed.py.
@@ -35,13 +35,32 @@ def predicted(
     network: nn.Module, scaler: GeneScaler, n_classes: int, expression: Matrix, accelerator: str
 ) -> np.ndarray:
     """Probabilities of a classifier of scaled samples, float32 of samples × classes."""
+    result = np.empty((expression.shape[0], n_classes), dtype=np.float32)
+    for rows, said in _said(network, scaler, expression, accelerator):
+        result[rows] = said.softmax(dim=1).cpu().numpy()
+    return result
+
+
+def called(
+    network: nn.Module, scaler: GeneScaler, expression: Expression, accelerator: str
+) -> np.ndarray:
+    """Positions of the classes that a classifier of scaled samples calls samples."""
+    result = np.empty(expression.shape[0], dtype=np.int64)
+    for rows, said in _said(network, scaler, expression, accelerator):
+        result[rows] = said.argmax(dim=1).cpu().numpy()
+    return result
+
+
+def _said(
+    network: nn.Module, scaler: GeneScaler, expression: Expression, accelerator: str
+) -> Iterator[tuple[slice, torch.Tensor]]:
+    """Logits, a block at a time."""
     on = TensorScaler(scaler, open_fabric(accelerator).device)
     network.to(on.device)
-    result = np.empty((expression.shape[0], n_classes), dtype=np.float32)
-    with torch.inference_mode():
-        for rows, block in _blocks(expression):
-            result[rows] = network(on.scale(block)).softmax(dim=1).cpu().numpy()
-    return result
+    for rows, block in _blocks(expression):
+        with torch.inference_mode():
+            said = network(on.scale(block))
+        yield rows, said
 
 
 def perturbed(
@@ -69,8 +88,11 @@ def perturbed(
         yield done
 
 
-def _blocks(expression: Matrix) -> Iterator[tuple[slice, Matrix]]:
-    n_samples, n_genes = expression.shape
-    size = min(max(BLOCK_VALUES // max(n_genes, 1), LEAST_ROWS), MOST_ROWS)
-    for rows in blocks(n_samples, size):
+def _blocks(expression: Expression) -> Iterator[tuple[slice, Matrix]]:
+    for rows in blocks(expression.shape[0], block_rows(expression.shape[1])):
         yield rows, expression[rows]
+
+
+def block_rows(n_genes: int) -> int:
+    """Samples that are perturbed at a time."""
+    return min(max(BLOCK_VALUES // max(n_genes, 1), LEAST_ROWS), MOST_ROWS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
@@ -47,16 +47,35 @@ def class_statistics(rows: Rows, labels: torch.Tensor, n_classes: int) -> ClassS
     n_classes
         Number of classes.
     """
-    device = labels.device
+    return statistics_of(class_moments(rows, labels, n_classes))
+
+
+class Moments(NamedTuple):
+    """Number of samples of each class, sums and sums of squares: classes × genes, float64."""
+
+    counts: torch.Tensor
+    sums: torch.Tensor
+    squares: torch.Tensor
+
+
+def class_moments(rows: Rows, labels: torch.Tensor, n_classes: int) -> Moments:
+    """The moments of samples, in one pass; those of several sets may be added."""
     counts = torch.bincount(labels, minlength=n_classes).to(torch.float64)[:, None]
-    sums = torch.zeros(n_classes, rows.n_genes, dtype=torch.float64, device=device)
+    sums = torch.zeros(n_classes, rows.n_genes, dtype=torch.float64, device=labels.device)
     squares = torch.zeros_like(sums)
     for index, x in _blocks(rows):
         sums.index_add_(0, labels[index], x.double())
         squares.index_add_(0, labels[index], x.double().square())
+    return Moments(counts, sums, squares)
+
+
+def statistics_of(moments: Moments) -> ClassStatistics:
+    """The estimates, from the moments of all samples."""
+    counts, sums, squares = moments
+    n_samples, n_classes = int(counts.sum()), len(counts)
     mean = sums / counts
     deviations = (squares - counts * mean.square()).clamp_(min=0)
-    within = deviations.sum(dim=0) / max(len(rows) - n_classes, 1)
+    within = deviations.sum(dim=0) / max(n_samples - n_classes, 1)
     variance = (deviations + PRIOR_SAMPLES * within) / (counts - 1 + PRIOR_SAMPLES)
     mean = _shrunk_means(mean, counts, within)
     spread = variance.sqrt().clamp_(min=MIN_SPREAD).float()

@@ -17,19 +17,52 @@ if TYPE_CHECKING:
 
 Record = dict[str, float]
 LOSS_PREFIX = "loss_"
+HELD_ROWS = 2**14  # in memory at a time, of a matrix on disk
+RUN_ROWS = (
+    128  # long enough to be read at once, short enough to mix sorted classes; benchmarks/scale.py
+)
 
 
-def shuffled_batches(n_rows: int, batch_size: int, rng: torch.Generator) -> Iterator[torch.Tensor]:
+def shuffled_batches(
+    n_rows: int,
+    batch_size: int,
+    rng: torch.Generator,
+    hold: Callable[[torch.Tensor], None] | None = None,
+) -> Iterator[torch.Tensor]:
     """Random batches of one size, the largest that is at most `batch_size` and leaves few rows.
 
     A short last batch would upset batch normalisation and the compiled shape; fewer rows than
     there are batches are left out of an epoch, others in the next.
+
+    More than `HELD_ROWS` rows are shuffled in two steps, wherever they are: runs of `RUN_ROWS` rows
+    are put in random order, and the rows of as many runs as may be held are mixed. From a disk they
+    can then be read in long parts, and the batches are the same.
+
+    Parameters
+    ----------
+    n_rows
+        Number of rows.
+    batch_size
+        Rows of a batch, at most.
+    rng
+        Generator of the order.
+    hold
+        Called with the rows of the next batches, before these.
     """
     # Batch normalisation needs two rows.
     n_batches = max(1, min(math.ceil(n_rows / batch_size), n_rows // 2))
     size = n_rows // n_batches
-    order = torch.randperm(n_rows, generator=rng, device=rng.device)
-    yield from order[: n_batches * size].split(size)
+    run = RUN_ROWS if n_rows > HELD_ROWS else 1
+    starts = run * torch.randperm(math.ceil(n_rows / run), generator=rng, device=rng.device)
+    order = (starts[:, None] + torch.arange(run, device=rng.device)).flatten()
+    order = order[order < n_rows][: n_batches * size]
+    for part in order.split(max(HELD_ROWS // size, 1) * size):
+        mixed = part
+        if run > 1:
+            mixed = part[torch.randperm(len(part), generator=rng, device=rng.device)]
+        if hold is not None:
+            hold(mixed)
+        yield from mixed.split(size)
 
 
 def run_epochs(

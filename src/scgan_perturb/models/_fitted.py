@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from ..data._expression import Matrix
+    from ..data._expression import Expression, Matrix
     from ..data._scaling import GeneScaler
     from ._apply import Block
 
@@ -73,6 +73,12 @@ class FittedClassifier:
 
         expression = check_expression(expression, len(self.genes))
         return predicted(self.network(), self.scaler, len(self.classes), expression, accelerator)
+
+    def predict(self, expression: Expression, *, accelerator: str = "auto") -> np.ndarray:
+        """Positions of the likeliest classes; the expression may be on disk, and is not checked."""
+        from ._apply import called  # noqa: PLC0415
+
+        return called(self.network(), self.scaler, expression, accelerator)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from ._checkpoint import load_module, load_optimizer, module_state, optimizer_state
-from ._epochs import Record, run_epochs, shuffled_batches
+from ._epochs import HELD_ROWS, Record, run_epochs, shuffled_batches
 from ._networks import Classifier, initialise
 from ._shares import mean_of_all, part, share, share_of_hits
 
@@ -104,7 +104,7 @@ def train_classifier(
 
     def run_epoch() -> Record:
         total, n_steps = torch.zeros((), device=fabric.device), 0
-        for index in shuffled_batches(len(rows), batch_size, trainer.rng):
+        for index in shuffled_batches(len(rows), batch_size, trainer.rng, rows.hold):
             mine = share(fabric, len(index))
             own = index[mine.rows]
             total += trainer.step(rows[own], labels[own], mine.weight)
@@ -130,9 +130,13 @@ def _accuracy(
     trainer: ClassifierTrainer, rows: ScaledRows, labels: torch.Tensor, batch_size: int
 ) -> float:
     """Share of the rows whose class is predicted; NaN without rows."""
-    correct = [
-        trainer.network(rows[index]).argmax(dim=1).cpu() == labels[index]
-        for index in torch.arange(len(rows))[part(trainer.fabric, len(rows))].split(batch_size)
-        if len(index)
-    ]
+    correct = []
+    own = torch.arange(len(rows))[part(trainer.fabric, len(rows))]
+    for held in own.split(HELD_ROWS):
+        rows.hold(held)
+        correct += [
+            trainer.network(rows[index]).argmax(dim=1).cpu() == labels[index]
+            for index in held.split(batch_size)
+            if len(index)
+        ]
     return share_of_hits(trainer.fabric, correct)

@@ -35,7 +35,12 @@ class Transport:
 
 
 def estimate_transport(
-    samples: Samples, n_classes: int, targets: torch.Tensor, seed: int
+    samples: Samples,
+    n_classes: int,
+    targets: torch.Tensor,
+    seed: int,
+    *,
+    statistics: ClassStatistics | None = None,
 ) -> Transport:
     """Estimate all of it.
 
@@ -49,8 +54,11 @@ def estimate_transport(
         Positions of the targets among the classes.
     seed
         Seed of the draws, where samples are more than are needed.
+    statistics
+        Mean and spread of each class, estimated from more samples; None to do so from these.
     """
-    statistics = class_statistics(samples.rows, samples.labels, n_classes)
+    if statistics is None:
+        statistics = class_statistics(samples.rows, samples.labels, n_classes)
     return Transport(
         statistics,
         find_factors(samples, statistics, targets, seed),

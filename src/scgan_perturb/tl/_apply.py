@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
 
 from .._keys import METHODS
-from ..data._expression import dense, select_genes
+from ..data._expression import dense, is_finite, select_genes
 from ._arguments import leave_view
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from anndata import AnnData
 
     from .._keys import TspgKeys
+    from ..data._dask import DaskMatrix
     from ..data._expression import Matrix
     from ..models._fitted import FittedClassifier, PerturbationModel
     from ..models._module_classifier import ModuleClassifier
 
 
 class Perturbed(NamedTuple):
-    """Perturbed expression of all samples and genes, and what f says of it."""
+    """Perturbed expression of all samples and genes, and what f says of it.
 
-    expression: np.ndarray
-    predicted: pd.Categorical
-    probability: np.ndarray
+    The expression may be an array in a file; or a Dask array, of which f has said nothing yet.
+    """
+
+    expression: Any
+    predicted: pd.Categorical | None
+    probability: np.ndarray | None
 
 
 def apply_model(
@@ -53,7 +59,7 @@ def apply_model(
     judge
         The classifier to ask; None for that of the model.
     """
-    chosen = select_genes(matrix, positions)
+    chosen = cast("Matrix", select_genes(matrix, positions))
     index, every_gene = np.flatnonzero(rows), chosen is matrix
     if every_gene and rows.all():
         expression = np.empty(matrix.shape, dtype=np.float32)
@@ -76,13 +82,49 @@ def apply_model(
     return Perturbed(expression, pd.Categorical.from_codes(codes, classes), probability)
 
 
+def apply_lazily(
+    model: PerturbationModel,
+    matrix: DaskMatrix,
+    positions: np.ndarray,
+    rows: np.ndarray,
+    accelerator: str,
+) -> Perturbed:
+    """What :func:`apply_model` gives, as a Dask array that is computed when it is asked for."""
+    layer = matrix.map(_block, rows, model=model, positions=positions, accelerator=accelerator)
+    return Perturbed(layer, None, None)
+
+
+def _block(
+    block: Matrix,
+    rows: np.ndarray,
+    model: PerturbationModel,
+    positions: np.ndarray,
+    accelerator: str,
+) -> np.ndarray:
+    if not is_finite(block):
+        msg = "The expression holds NaN or infinite values; fill or remove them first."
+        raise ValueError(msg)
+    return apply_model(model, block, positions, rows, accelerator).expression
+
+
 def write_perturbed(adata: AnnData, keys: TspgKeys, perturbed: Perturbed) -> None:
     """Write the layer and what f says of it; what was drawn from an earlier one goes."""
     leave_view(adata)
+    for part, name in drawn_from_layer(keys):
+        getattr(adata, part).pop(name, None)
+    adata.layers[keys.layer] = perturbed.expression
+    for name, said in (
+        (keys.predicted, perturbed.predicted),
+        (keys.probability, perturbed.probability),
+    ):
+        if said is not None:
+            adata.obs[name] = said
+        elif name in adata.obs:
+            del adata.obs[name]
+
+
+def drawn_from_layer(keys: TspgKeys) -> Iterator[tuple[str, str]]:
+    """Where embeddings are, of the originals and of the layer."""
     for method in METHODS:
         original, changed = keys.embedding(method)
-        for name, part in ((original, adata.obsm), (changed, adata.obsm), (original, adata.uns)):
-            part.pop(name, None)
-    adata.layers[keys.layer] = perturbed.expression
-    adata.obs[keys.predicted] = perturbed.predicted
-    adata.obs[keys.probability] = perturbed.probability
+        yield from (("obsm", original), ("obsm", changed), ("uns", original))

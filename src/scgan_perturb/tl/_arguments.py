@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .._messages import warn
+from ..data._on_disk import as_disk_matrix
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,6 +52,14 @@ def check_names(
             else "the result is written there. Choose another key_added or layer."
         )
         raise ValueError(msg)
+
+
+def to_write_to(adata: AnnData, *, copy: bool) -> AnnData:
+    """The AnnData or a copy of it; ValueError for a copy of one that is on disk."""
+    if copy and (adata.isbacked or as_disk_matrix(adata.X) is not None):
+        msg = "copy=True would read a matrix on disk into memory. Leave it out, or copy the file."
+        raise ValueError(msg)
+    return adata.copy() if copy else adata
 
 
 def leave_view(adata: AnnData) -> None:

@@ -54,7 +54,7 @@ def open_checkpoint(
         msg = f"checkpoint={str(folder)!r} is a file; name a folder, which is made if need be."
         raise ValueError(msg)
     identity = {
-        "expression": data.expression_digest(),
+        "expression": data.summary.digest,
         "genes": _digest(*map(str, data.genes)),
         "classes": _text(data.classes),
         "labels": _digest(data.labels.tobytes()),

@@ -11,6 +11,7 @@ import torch
 from .._keys import CLASSIFIER, TEST, TRAIN, classifier_keys
 from .._messages import logger
 from .._settings import settings
+from ..data._dask import DaskMatrix
 from ..data._rows import ScaledRows
 from ..data._training_data import labels_digest, read_training_data
 from ..models._device import open_fabric
@@ -18,8 +19,9 @@ from ..models._fitted import FittedClassifier
 from ..models._networks import to_arrays
 from ..models._parts import classifier_to_parts
 from ..models._train_classifier import ClassifierTrainer, train_classifier
-from ._arguments import check_count, check_names, leave_view
+from ._arguments import check_count, check_names, leave_view, to_write_to
 from ._checkpoints import open_checkpoint
+from ._file import store_results
 from ._seeds import Rng, resolve_seed, spawn_seeds
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
     from .._keys import ClassifierKeys
+    from ..data._expression import Matrix
     from ..data._training_data import TrainingData
 
 MAX_EPOCHS = 50
@@ -63,7 +66,8 @@ def fit_classifier(
     Parameters
     ----------
     adata
-        Normalised expression, samples × genes; dense or sparse.
+        Normalised expression, samples × genes; dense or sparse, in memory, in an h5ad file or zarr
+        store, or a Dask array. Results go to the file as well if it is open for writing.
     groupby
         Column of `adata.obs` with the labels.
     layer
@@ -148,7 +152,7 @@ def fit_classifier(
         accelerator, precision, devices=devices, num_nodes=num_nodes, strategy=strategy
     )
     params["seed"] = fabric.broadcast(params["seed"])
-    adata = adata.copy() if copy else adata
+    adata = to_write_to(adata, copy=copy)
     data = read_training_data(
         adata,
         groupby,
@@ -208,7 +212,7 @@ def history_frame(history: list[dict[str, float]]) -> pd.DataFrame:
 
 def split_column(is_train: np.ndarray) -> pd.Categorical:
     """The split as a column of obs."""
-    return pd.Categorical(np.where(is_train, TRAIN, TEST), categories=[TRAIN, TEST])
+    return pd.Categorical.from_codes((~is_train).astype(np.int8), [TRAIN, TEST])
 
 
 def write_classifier(
@@ -219,17 +223,21 @@ def write_classifier(
     history: pd.DataFrame,
     accelerator: str,
 ) -> None:
-    """Write a classifier and what it predicts, and say so."""
-    predicted = classifier.predict_proba(data.expression, accelerator=accelerator).argmax(axis=1)
+    """Write a classifier and what it predicts, to the file as well if that is open, and say so."""
+    if isinstance(data.expression, DaskMatrix):
+        predicted = data.expression.reduce(_predicted, np.concatenate, classifier=classifier)
+    else:
+        predicted = classifier.predict(data.expression, accelerator=accelerator)
     leave_view(adata)
     adata.uns[keys.uns] = {
         **classifier_to_parts(classifier),
         "history": history,
         "labels_digest": labels_digest(adata, classifier.params["groupby"]),
-        "expression_digest": data.expression_digest(),
+        "expression_digest": data.summary.digest,
     }
     adata.obs[keys.split] = split_column(data.is_train)
     adata.obs[keys.predicted] = pd.Categorical.from_codes(predicted, data.classes)
+    store_results(adata, data.expression, obs=[keys.split, keys.predicted], uns=[keys.uns])
     held_out = ~data.is_train & (data.labels >= 0)
     logger.info(
         "Classifier of %s: %d classes, %s genes, right on %s.\n"
@@ -242,6 +250,10 @@ def write_classifier(
         keys.split,
         keys.predicted,
     )
+
+
+def _predicted(block: Matrix, classifier: FittedClassifier) -> np.ndarray:
+    return classifier.predict(block)
 
 
 def share(hits: np.ndarray, of: str) -> str:

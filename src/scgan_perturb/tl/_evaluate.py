@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .._keys import ALL, EVALUATION, EVALUATION_PARAMS, TEST, TSPG, tspg_keys
-from ..data._expression import match_genes, read_expression
+from ..data._expression import ELSEWHERE, find_expression, is_finite, match_genes
 from ..data._labels import read_labels, several
 from ..get import model as get_model
-from ..get._perturbation import read_layer
+from ..get._perturbation import find_layer
 from ..metrics._two_sample import IndependentClassifiers
-from ._arguments import check_count, leave_view
+from ._arguments import check_count, leave_view, to_write_to
+from ._file import store_results
 from ._judge import SUCCESS, TargetSamples, judge_target
 from ._seeds import Rng, resolve_seed, spawn_seeds
 from ._verdict import log_verdict, warn_of_better_baselines
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
+    from ..data._expression import Expression
     from ..models._fitted import PerturbationModel
     from ._judge import Witnesses
 
@@ -46,7 +48,8 @@ def evaluate(
     Parameters
     ----------
     adata
-        AnnData with a fit, its perturbed layer and its labels.
+        AnnData with a fit, its perturbed layer and its labels. Of samples that are not in memory
+        those that are drawn are read, and perturbed where there is no layer.
     n_bootstrap
         Number of resamplings for the intervals; 0 for no intervals.
     max_samples
@@ -103,7 +106,7 @@ def evaluate(
     --------
     >>> import scgan_perturb as sp
     >>> adata = sp.datasets.pbmc68k()
-    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", max_epochs=40)
+    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", max_epochs=2)
     >>> sp.tl.evaluate(adata)
     >>> table = sp.get.evaluation_df(adata).set_index("method")
     >>> bool(table.loc["real target", "e_distance"] < table.loc["untouched source", "e_distance"])
@@ -111,14 +114,21 @@ def evaluate(
     """
     check_count("n_bootstrap", n_bootstrap, least=0)
     check_count("max_samples", max_samples, least=2)
-    adata = adata.copy() if copy else adata
+    adata = to_write_to(adata, copy=copy)
     seed = resolve_seed(rng)
     model = get_model(adata, key=key)
     labels = read_labels(adata, model.params["groupby"])
-    held_out = _read_held_out(adata, key)
+    held_out = _read_held_out(adata, model, key)
     draws = spawn_seeds(seed).evaluate
     samples, everyone = _read_samples(
-        adata, model, labels, held_out, max_samples=max_samples, seed=draws, key=key
+        adata,
+        model,
+        labels,
+        held_out,
+        max_samples=max_samples,
+        accelerator=accelerator,
+        seed=draws,
+        key=key,
     )
     witnesses = _witnesses(model, *everyone, accelerator=accelerator, seed=draws)
     table, width = judge_target(samples, witnesses, n_bootstrap=n_bootstrap, seed=draws)
@@ -131,15 +141,16 @@ def evaluate(
         "mmd_width": width,
     }
     adata.uns[key] = {**adata.uns[key], EVALUATION: table, EVALUATION_PARAMS: params}
+    store_results(adata, find_expression(adata, model.params.get("layer")), uns=[key])
     log_verdict(table, n_real=len(samples.real), key=key)
     warn_of_better_baselines(table)
     return adata if copy else None
 
 
-def _read_held_out(adata: AnnData, key: str) -> np.ndarray:
+def _read_held_out(adata: AnnData, model: PerturbationModel, key: str) -> np.ndarray:
     """Which samples were held out, as a boolean array."""
     keys = tspg_keys(key)
-    read_layer(adata, key)  # raises where there is nothing to judge
+    _find_perturbed(adata, model, key)  # raises where there is nothing to judge
     if keys.split not in adata.obs:
         msg = (
             f"adata.obs[{keys.split!r}] is not there: these samples were not part of the fit, so "
@@ -149,6 +160,14 @@ def _read_held_out(adata: AnnData, key: str) -> np.ndarray:
     return (adata.obs[keys.split] == TEST).to_numpy()
 
 
+def _find_perturbed(adata: AnnData, model: PerturbationModel, key: str) -> Expression | None:
+    """The perturbed layer; None where none was written since the samples are not in memory."""
+    elsewhere = isinstance(find_expression(adata, model.params.get("layer")), ELSEWHERE)
+    if elsewhere and tspg_keys(key).layer not in adata.layers:
+        return None
+    return find_layer(adata, key)
+
+
 def _read_samples(
     adata: AnnData,
     model: PerturbationModel,
@@ -156,6 +175,7 @@ def _read_samples(
     held_out: np.ndarray,
     *,
     max_samples: int,
+    accelerator: str,
     seed: int,
     key: str,
 ) -> tuple[TargetSamples, tuple[np.ndarray, np.ndarray]]:
@@ -163,8 +183,8 @@ def _read_samples(
     names = labels.astype(str).to_numpy(dtype=object)
     is_target = names == model.target
     is_source = _is_source(model, names)
-    perturbed = read_layer(adata, key)
-    original = read_expression(adata, model.params.get("layer"))
+    perturbed = _find_perturbed(adata, model, key)
+    original = find_expression(adata, model.params.get("layer"))
     positions = match_genes(adata, model.genes)
     rng = np.random.default_rng(seed)
     sources = _draw(np.flatnonzero(held_out & is_source & ~is_target), max_samples, rng)
@@ -177,8 +197,20 @@ def _read_samples(
         ]
     )
 
-    def scaled(matrix: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    def scaled(matrix: Expression, rows: np.ndarray) -> np.ndarray:
         return model.scaler.transform(matrix[rows][:, positions])
+
+    def scaled_perturbed(rows: np.ndarray) -> np.ndarray:
+        if perturbed is None:
+            done = model.perturb(original[rows][:, positions], accelerator=accelerator)
+            return model.scaler.transform(done)
+        if not is_finite(values := perturbed[rows]):
+            msg = (
+                f"The layer {tspg_keys(key).layer!r} is not whole: NaN stands where samples were "
+                "not perturbed yet. Call sp.tl.perturb(adata) once more, it goes on there."
+            )
+            raise ValueError(msg)
+        return model.scaler.transform(values[:, positions])
 
     takes_part = (is_source | is_target)[train]
     _check_trained(is_target[train][takes_part])
@@ -189,9 +221,9 @@ def _read_samples(
         train_labels=names[train][takes_part],
         x=scaled(original, sources),
         labels=names[sources],
-        perturbed=scaled(perturbed, sources),
+        perturbed=scaled_perturbed(sources),
         real=scaled(original, real),
-        real_perturbed=scaled(perturbed, real[is_source[real]]),
+        real_perturbed=scaled_perturbed(real[is_source[real]]),
     ), (everyone, names[train])
 
 

@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .._keys import EVALUATION, EVALUATION_PARAMS, TSPG, tspg_keys
 from .._messages import logger
-from ..data._expression import check_finite, match_genes, read_expression, select_genes, warn_if_raw
+from ..data._dask import DaskMatrix
+from ..data._expression import (
+    checked_blocks,
+    find_expression,
+    match_genes,
+    select_genes,
+    warn_if_raw,
+)
+from ..data._on_disk import DiskMatrix
 from ..get import model as get_model
-from ._apply import apply_model, write_perturbed
+from ._apply import apply_lazily, apply_model, write_perturbed
+from ._arguments import to_write_to
 from ._classifier import share
+from ._file import drop_column, results_file
+from ._perturb_on_disk import perturb_on_disk, result_identity
 
 if TYPE_CHECKING:
     from typing import Any
 
     from anndata import AnnData
+
+    from ..data._expression import Expression
 
 
 def perturb(
@@ -38,7 +52,8 @@ def perturb(
     ----------
     adata
         Samples to perturb, normalised as those of the fit. Genes are matched by name: any
-        order, and others may be there as well.
+        order, and others may be there as well. If they are in an h5ad file or zarr store, open for
+        writing, the result is written there a part at a time; a call that was stopped goes on.
     target
         Label to perturb towards, one of those that the model was fitted for; None for the last one.
     reference
@@ -57,7 +72,8 @@ def perturb(
     Returns `None` if `copy=False`, else an `AnnData`. Sets the following fields:
 
     `adata.layers['xadv' | key]` : :class:`numpy.ndarray` (dtype float32)
-        Perturbed expression of all samples, in the units of the input.
+        Perturbed expression of all samples, in the units of the input. An array of the file, or a
+        lazy Dask array, where the input is one; of a Dask array the next two fields are left out.
     `adata.obs['tspg_predicted' | f'{key}_predicted']` : :class:`pandas.Series` (category)
         The class that f gives the perturbed sample.
     `adata.obs['tspg_target_probability' | f'{key}_target_probability']` : :class:`pandas.Series` (dtype float32)
@@ -72,7 +88,7 @@ def perturb(
         If there is no such fit or layer.
     ValueError
         If genes of the model are lacking, values are NaN or infinite, or the model was fitted
-        for another target.
+        for another target, or the file of the samples is read only.
 
     Examples
     --------
@@ -88,33 +104,58 @@ def perturb(
     model = get_model(source, key=key)
     if target is not None:
         model = model.towards(target)
-    adata = adata.copy() if copy else adata
+    adata = to_write_to(adata, copy=copy)
     layer = model.params.get("layer", "X") if layer is None else layer
     keys = tspg_keys(key)
     if layer == keys.layer:
         msg = f"layer={layer!r} is where the result is written. Name the layer with the originals."
         raise ValueError(msg)
-    matrix = read_expression(
+    matrix = find_expression(
         adata,
         None if layer == "X" else layer,
         remedy=f"The model was fitted on layer {layer!r}; layer='X' means adata.X.",
     )
     positions = match_genes(adata, model.genes)
     chosen = select_genes(matrix, positions)
-    check_finite(adata, chosen, positions)
-    warn_if_raw(chosen)
-    everyone = np.ones(adata.n_obs, dtype=bool)
-    perturbed = apply_model(model, matrix, positions, everyone, accelerator)
-    write_perturbed(adata, keys, perturbed)
-    if reference is not None and keys.split in adata.obs:
-        del adata.obs[keys.split]  # of another fit
     # What was measured was measured on other samples, or on an earlier layer.
     fit = {k: v for k, v in source.uns[key].items() if k not in (EVALUATION, EVALUATION_PARAMS)}
-    adata.uns[key] = {
-        **fit,
+    fit |= {
         "params": _params_with_layer(model.params, layer),
         "target_mean": model.target_mean,
     }
+    file = results_file(matrix) if isinstance(matrix, DiskMatrix) else None
+    digest = "" if isinstance(matrix, DaskMatrix) else _checked(adata, chosen, positions)
+    rows = np.ones(adata.n_obs, dtype=bool)
+    forget_split = reference is not None and keys.split in adata.obs  # of another fit
+    if isinstance(matrix, DiskMatrix):
+        if forget_split:
+            drop_column(file, keys.split)
+        perturbed = perturb_on_disk(
+            model,
+            matrix,
+            positions,
+            rows,
+            accelerator,
+            file=file,
+            keys=keys,
+            fit=fit,
+            identity=result_identity(model, layer, digest),
+        )
+    elif isinstance(matrix, DaskMatrix):
+        perturbed = apply_lazily(model, matrix, positions, rows, accelerator)
+    else:
+        perturbed = apply_model(model, matrix, positions, rows, accelerator)
+    write_perturbed(adata, keys, perturbed)
+    if forget_split:
+        del adata.obs[keys.split]
+    adata.uns[key] = fit
+    if perturbed.predicted is None:
+        logger.info(
+            "Perturbation to %s, computed when it is asked for.\n"
+            "    added: adata.layers[%r], adata.uns[%r]",
+            *(model.target, keys.layer, keys.uns),
+        )
+        return adata if copy else None
     logger.info(
         "Perturbation to %s: the classifier calls %s %s once perturbed.\n"
         "    added: adata.layers[%r], adata.obs[%r], adata.obs[%r], adata.uns[%r]",
@@ -127,6 +168,17 @@ def perturb(
         keys.uns,
     )
     return adata if copy else None
+
+
+def _checked(adata: AnnData, matrix: Expression, positions: np.ndarray) -> str:
+    """Check all values; returns a hash of them where they are on disk."""
+    digest = hashlib.blake2b(digest_size=16)
+    for _, block in checked_blocks(adata, matrix, positions):
+        if isinstance(matrix, DiskMatrix):
+            for part in (block,) if isinstance(block, np.ndarray) else (block.data, block.indices):
+                digest.update(np.ascontiguousarray(part).data)
+    warn_if_raw(matrix)
+    return digest.hexdigest()
 
 
 def _params_with_layer(params: dict[str, Any], layer: str) -> dict[str, Any]:

@@ -8,7 +8,16 @@ import numpy as np
 import torch
 
 from .._settings import settings
+from ..data._dask import DaskMatrix
 from ..data._rows import ScaledRows
+from ..data._split import stratified_sample
+from ..models._class_statistics import (
+    Moments,
+    class_moments,
+    class_statistics,
+    statistics_of,
+)
+from ..models._epochs import HELD_ROWS
 from ..models._fitted import PAPER
 from ..models._losses import LossWeights
 from ..models._networks import to_arrays
@@ -23,14 +32,17 @@ from ._checkpoints import open_checkpoint, weights_digest
 from ._seeds import spawn_seeds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from lightning_fabric import Fabric
     from torch import nn
 
+    from ..data._expression import Matrix
+    from ..data._scaling import GeneScaler
     from ..data._training_data import TrainingData
     from ..models._checkpoint import Checkpoint
+    from ..models._class_statistics import ClassStatistics
     from ..models._epochs import Record
     from ..models._fitted import FittedClassifier
     from ..models._module_classifier import ModuleClassifier
@@ -69,9 +81,43 @@ class Fit(NamedTuple):
             judge=weights_digest(to_arrays(self.judge.network())),
         )
 
+    @property
+    def sample(self) -> np.ndarray:
+        """Positions of the training samples that the networks train on.
+
+        The same wherever the matrix is: a fit draws hardly more samples than are held. What one
+        pass can estimate is estimated from all.
+        """
+        everyone = np.flatnonzero(self.data.is_train)
+        seed = spawn_seeds(self.params["seed"]).tspg
+        return everyone[stratified_sample(self.data.labels[everyone], HELD_ROWS, seed=seed)]
+
     def scaled(self, rows: np.ndarray) -> ScaledRows:
         """Samples as a network reads them."""
         return ScaledRows(self.data.expression, rows, self.data.scaler, self.fabric.device)
+
+    def held(self, rows: np.ndarray) -> ScaledRows:
+        """The same, in memory, wherever the matrix is."""
+        scaled = self.scaled(rows)
+        scaled.hold(torch.arange(len(rows)))
+        return scaled
+
+    def statistics(self) -> ClassStatistics:
+        """Mean and spread of each class, of all training samples in one pass."""
+        data, device = self.data, self.fabric.device
+        rows, n_classes = np.flatnonzero(data.is_train), len(data.classes)
+        if isinstance(data.expression, DaskMatrix):
+            moments: Moments = data.expression.reduce(
+                _block_moments,
+                _added,
+                data.labels,
+                data.is_train,
+                scaler=data.scaler,
+                n_classes=n_classes,
+            )
+            return statistics_of(Moments(*(part.to(device) for part in moments)))
+        labels = torch.from_numpy(data.labels[rows]).to(device)
+        return class_statistics(self.scaled(rows), labels, n_classes)
 
     @property
     def progress_bar(self) -> bool:
@@ -90,11 +136,23 @@ class Fit(NamedTuple):
         return LossWeights(**{term: self.params.get(f"weight_{term}", 0.0) for term in WEIGHTS})
 
 
+def _block_moments(
+    block: Matrix, labels: np.ndarray, is_train: np.ndarray, scaler: GeneScaler, n_classes: int
+) -> Moments:
+    rows = np.flatnonzero(is_train)
+    scaled = ScaledRows(block, rows, scaler, torch.device("cpu"))
+    return class_moments(scaled, torch.from_numpy(labels[rows]), n_classes)
+
+
+def _added(parts: Sequence[Moments]) -> Moments:
+    return Moments(*(torch.stack(same).sum(dim=0) for same in zip(*parts, strict=True)))
+
+
 def _train_paper(fit: Fit) -> tuple[nn.Module, list[Record]]:
     """Recipe "paper": generator against discriminator (paper, section 2.2)."""
-    data, roles, params = fit.data, fit.roles, fit.params
+    data, roles, params, sample = fit.data, fit.roles, fit.params, fit.sample
     target = int(roles.targets[0])
-    target_samples = fit.scaled(np.flatnonzero((data.labels == target) & data.is_train))
+    target_samples = fit.held(sample[data.labels[sample] == target])
     trainer = TspgTrainer(
         TargetDistribution(target_samples.all(), params["shrinkage"]),
         fit.fabric.to_device(fit.judge.network()),
@@ -109,11 +167,13 @@ def _train_paper(fit: Fit) -> tuple[nn.Module, list[Record]]:
         seed=spawn_seeds(params["seed"]).tspg,
         fabric=fit.fabric,
     )
-    rows = fit.scaled(roles.train)
+    rows = fit.held(np.intersect1d(sample, roles.train))
     return train_tspg(
         trainer,
         rows,
-        rows if len(roles.real) == len(roles.train) else fit.scaled(roles.real),
+        rows
+        if len(roles.real) == len(roles.train)
+        else fit.held(np.intersect1d(sample, roles.real)),
         fit.scaled(roles.held_out),
         checkpoint=fit.checkpoint,
         description=fit.description,
@@ -126,20 +186,22 @@ def _train_transport(fit: Fit) -> tuple[nn.Module, list[Record]]:
     data, roles, params, device = fit.data, fit.roles, fit.params, fit.fabric.device
     seed = spawn_seeds(params["seed"]).tspg
 
-    def samples(rows: np.ndarray) -> Samples:
-        return Samples(fit.scaled(rows), torch.from_numpy(data.labels[rows]).to(device))
+    def samples(rows: ScaledRows, positions: np.ndarray) -> Samples:
+        return Samples(rows, torch.from_numpy(data.labels[positions]).to(device))
 
-    everyone = np.flatnonzero(data.is_train)
-    train = samples(everyone)
+    sample, n_train = fit.sample, int(data.is_train.sum())
+    train = samples(fit.held(sample), sample)
     targets = torch.from_numpy(roles.targets)
     classifier = judge = fit.fabric.to_device(fit.classifier.network())
     if fit.judge is not fit.classifier:
         judge = fit.fabric.to_device(fit.judge.network())
-    is_source = torch.from_numpy(np.isin(everyone, roles.train)).to(device)
-    chooses = torch.from_numpy(_validation(data.labels[everyone], seed)).to(device)
+    is_source = torch.from_numpy(np.isin(sample, roles.train)).to(device)
+    chooses = torch.from_numpy(_validation(data.labels[sample], seed)).to(device)
 
-    def transport_of(samples: Samples) -> Transport:
-        return estimate_transport(samples, len(data.classes), targets.to(device), seed)
+    def transport_of(samples: Samples, statistics: ClassStatistics | None = None) -> Transport:
+        return estimate_transport(
+            samples, len(data.classes), targets.to(device), seed, statistics=statistics
+        )
 
     trainer = TransportTrainer(
         # Samples that choose the epoch had a part in nothing that it is measured on.
@@ -163,13 +225,13 @@ def _train_transport(fit: Fit) -> tuple[nn.Module, list[Record]]:
         trainer,
         make_pools(train.labels, targets.to(device), is_source, ~chooses),
         make_pools(train.labels, targets.to(device), is_source, chooses),
-        samples(measured),
+        samples(fit.held(measured), measured),
         checkpoint=fit.checkpoint,
         description=fit.description,
         progress_bar=fit.progress_bar,
     )
     del trainer  # its optimiser and averages take more memory than the estimate
-    network.set_transport(transport_of(train))
+    network.set_transport(transport_of(train, None if len(sample) == n_train else fit.statistics()))
     return network, history
 
 

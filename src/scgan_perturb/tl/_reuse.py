@@ -106,6 +106,6 @@ def _difference(
     checks = {
         "with another split": same_split,
         "on other labels": stored.get("labels_digest") == labels_digest(adata, params["groupby"]),
-        "on samples of other values": stored.get("expression_digest") == data.expression_digest(),
+        "on samples of other values": stored.get("expression_digest") == data.summary.digest,
     }
     return next((f"it was fitted {what}" for what, holds in checks.items() if not holds), None)

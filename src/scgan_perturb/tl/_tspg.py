@@ -8,19 +8,23 @@ import numpy as np
 from torch import nn
 
 from .._keys import CLASSIFIER, classifier_keys, tspg_keys
-from .._messages import logger
-from ..data._expression import dense, read_expression
+from ..data._dask import DaskMatrix
+from ..data._expression import find_expression
 from ..data._labels import several
+from ..data._on_disk import DiskMatrix
 from ..data._training_data import read_training_data
 from ..models._device import open_fabric
 from ..models._epochs import give_back_freed_memory
 from ..models._fitted import PerturbationModel
 from ..models._networks import to_arrays
 from ..models._parts import model_to_parts
-from ._apply import apply_model, write_perturbed
-from ._arguments import check_names
-from ._classifier import history_frame, share, split_column, write_classifier
+from ._apply import apply_lazily, apply_model, write_perturbed
+from ._arguments import check_names, to_write_to
+from ._classifier import history_frame, split_column, write_classifier
+from ._file import store_columns, writable_file
+from ._log_fit import log_fit
 from ._module import check_module, module_classifier
+from ._perturb_on_disk import perturb_on_disk, result_identity
 from ._recipes import RECIPES, Fit, check_targets, recipe_params
 from ._reuse import classifier_for, held_out_to_use
 from ._roles import assign_roles
@@ -34,9 +38,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
-    from .._keys import TspgKeys
     from ..data._training_data import TrainingData
-    from ._apply import Perturbed
     from ._roles import Roles
 
 BATCH_SIZE = 128
@@ -86,7 +88,9 @@ def fit_tspg(
     Parameters
     ----------
     adata
-        Normalised expression, samples × genes; dense or sparse.
+        Normalised expression, samples × genes; dense or sparse, in memory, in an h5ad file or zarr
+        store, or a Dask array. Results go to the file as well if it is open for writing; of one
+        that is not, the layer is left out.
     groupby
         Column of `adata.obs` with the labels.
     target
@@ -170,7 +174,8 @@ def fit_tspg(
 
     `adata.layers['xadv' | key_added]` : :class:`numpy.ndarray` (dtype float32)
         Perturbed expression, samples × genes, in the units of the input. Genes outside
-        `mask_var` and samples outside `source` are unchanged.
+        `mask_var` and samples outside `source` are unchanged. An array of the file, or a Dask
+        array, where the input is one; of a Dask array the next two fields are left out.
     `adata.obs['tspg_split' | f'{key_added}_split']` : :class:`pandas.Series` (category)
         Whether a sample could train (`train`) or was held out (`test`).
     `adata.obs['tspg_predicted' | f'{key_added}_predicted']` : :class:`pandas.Series` (category)
@@ -240,7 +245,7 @@ def fit_tspg(
         accelerator, precision, devices=devices, num_nodes=num_nodes, strategy=strategy
     )
     params["seed"] = fabric.broadcast(params["seed"])
-    adata = adata.copy() if copy else adata
+    adata = to_write_to(adata, copy=copy)
     data = read_training_data(
         adata,
         groupby,
@@ -256,13 +261,28 @@ def fit_tspg(
     judge = None if own is None else module_classifier(own, frozen)
     fit = Fit(data, roles, frozen, judge or frozen, params, fabric, checkpoint)
     model, history = fit_generator(fit)
-    expression = read_expression(adata, layer)
-    perturbed = apply_model(model, expression, data.positions, roles.perturbed, accelerator, judge)
+    fitted = {**model_to_parts(model), "history": history}
+    split = split_column(data.is_train)
+    matrix = find_expression(adata, layer)
+    samples = data.positions, roles.perturbed, accelerator, judge
+    if isinstance(matrix, DaskMatrix):
+        perturbed = apply_lazily(model, matrix, *samples[:-1])
+    elif not isinstance(matrix, DiskMatrix):
+        perturbed = apply_model(model, matrix, *samples)
+    elif (file := writable_file(matrix)) is None:
+        perturbed = None  # it would not fit in memory
+    else:
+        store_columns(file, {keys.split: split})
+        identity = result_identity(model, str(layer), data.summary.digest, str(source))
+        perturbed = perturb_on_disk(
+            model, matrix, *samples, file=file, keys=keys, fit=fitted, identity=identity
+        )
     if new_history is not None:
         write_classifier(adata, classifier_keys(classifier), frozen, data, new_history, accelerator)
-    write_perturbed(adata, keys, perturbed)
-    adata.obs[keys.split] = split_column(data.is_train)
-    adata.uns[keys.uns] = {**model_to_parts(model), "history": history}
+    if perturbed is not None:
+        write_perturbed(adata, keys, perturbed)
+    adata.obs[keys.split] = split
+    adata.uns[keys.uns] = fitted
     log_fit(keys, model, perturbed, data, roles)
     return adata if copy else None
 
@@ -271,12 +291,8 @@ def fit_generator(fit: Fit) -> tuple[PerturbationModel, pd.DataFrame]:
     """Train the generator; returns the model and its history, a row an epoch."""
     network, history = RECIPES[fit.params["recipe"]].train(fit)
     give_back_freed_memory()
-    data = fit.data
-    means = [
-        dense(data.expression[(data.labels == target) & data.is_train]).mean(axis=0)
-        for target in fit.roles.targets
-    ]
-    model = PerturbationModel(fit.classifier, np.stack(means), to_arrays(network), fit.params)
+    means = fit.data.summary.means[fit.roles.targets]
+    model = PerturbationModel(fit.classifier, means, to_arrays(network), fit.params)
     return model, history_frame(history)
 
 
@@ -287,24 +303,3 @@ def label_params(data: TrainingData, roles: Roles, source: object) -> dict[str, 
     if source is not None:
         labels["source"] = np.array([str(label) for label in several(source)], dtype=object)
     return labels
-
-
-def log_fit(
-    keys: TspgKeys, model: PerturbationModel, perturbed: Perturbed, data: TrainingData, roles: Roles
-) -> None:
-    """Say how often the classifier is convinced, and what was written."""
-    others = roles.held_out[data.labels[roles.held_out] != model.target_class]
-    logger.info(
-        "Perturbation to %s%s: the classifier calls %s %s once perturbed. That alone does not make "
-        "them real: call sp.tl.evaluate.\n"
-        "    added: adata.layers[%r], adata.obs[%r], adata.obs[%r], adata.obs[%r], adata.uns[%r]",
-        model.target,
-        f", the first of {len(model.targets)} targets" if len(model.targets) > 1 else "",
-        share(perturbed.predicted[others] == model.target, "held-out samples of other classes"),
-        model.target,
-        keys.layer,
-        keys.split,
-        keys.predicted,
-        keys.probability,
-        keys.uns,
-    )

@@ -1,0 +1,354 @@
+"""Samples on disk: the same results as in memory, in the file where that may be written to."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import anndata as ad
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+import zarr
+
+import scgan_perturb as sp
+from scgan_perturb.data import _expression
+from scgan_perturb.data._on_disk import DiskMatrix
+from scgan_perturb.models import _apply, _class_statistics, _epochs, _train_classifier
+from scgan_perturb.tl import _perturb_on_disk, _recipes
+from tests.conftest import make_adata
+
+pytestmark = pytest.mark.filterwarnings("ignore:Plain baselines", "ignore:Training samples of")
+FORMATS = ("h5ad", "zarr")
+FIT = {"held_out": 0.3, "max_epochs": 2}
+
+
+def opened(path: Path, mode: str = "r+") -> ad.AnnData:
+    """A file as anndata opens it without reading the matrix."""
+    if path.suffix == ".h5ad":
+        return ad.read_h5ad(path, backed=mode)
+    group = zarr.open_group(path, mode=mode)
+    x = group["X"]
+    return ad.AnnData(
+        x if isinstance(x, zarr.Array) else ad.io.sparse_dataset(x),
+        **{part: ad.io.read_elem(group[part]) for part in ("obs", "var", "uns")},
+        layers={name: group["layers"][name] for name in group["layers"]},
+    )
+
+
+def written(adata: ad.AnnData, path: Path) -> Path:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # anndata and zarr tell how they will write in future
+        getattr(adata, f"write_{path.suffix[1:]}")(path)
+    return path
+
+
+def read(path: Path) -> ad.AnnData:
+    """The whole file, in memory."""
+    return ad.read_h5ad(path) if path.suffix == ".h5ad" else ad.read_zarr(path)
+
+
+@pytest.fixture(params=FORMATS)
+def path(request, tmp_path) -> Path:
+    """A place for a file, of each format."""
+    return tmp_path / f"samples.{request.param}"
+
+
+@pytest.fixture(params=["dense", "csr"])
+def samples(request) -> ad.AnnData:
+    """Samples in memory, of each kind of matrix that files hold."""
+    return make_adata({"liver": 30, "lung": 25, "thyroid": 25}, kind=request.param)
+
+
+def assert_same_fit(found: ad.AnnData, expected: ad.AnnData, *keys: str) -> None:
+    for key in keys:
+        weights = expected.uns[key]["weights"]
+        assert weights.keys() == found.uns[key]["weights"].keys()
+        for name, array in weights.items():
+            np.testing.assert_array_equal(found.uns[key]["weights"][name], array)
+        pd.testing.assert_frame_equal(found.uns[key]["history"], expected.uns[key]["history"])
+
+
+def fit(adata: ad.AnnData, **options) -> None:
+    sp.tl.fit_classifier(adata, "tissue", **FIT)
+    sp.tl.fit_tspg(adata, "tissue", "lung", **FIT | options)
+
+
+@pytest.mark.parametrize("recipe", ["transport", "paper"])
+def test_a_fit_of_a_file_gives_the_bits_of_one_in_memory(samples, path, recipe):
+    on_disk = opened(written(samples, path))
+    fit(samples, recipe=recipe)
+    fit(on_disk, recipe=recipe)
+    assert_same_fit(on_disk, samples, "classifier", "tspg")
+    np.testing.assert_array_equal(on_disk.layers["xadv"][:], samples.layers["xadv"])
+    columns = [f"classifier_{name}" for name in ("split", "predicted")]
+    columns += [f"tspg_{name}" for name in ("split", "predicted", "target_probability")]
+    pd.testing.assert_frame_equal(on_disk.obs[columns], samples.obs[columns])
+
+
+def test_results_of_a_fit_are_in_the_file(samples, path):
+    on_disk = opened(written(samples, path))
+    fit(on_disk)
+    sp.tl.evaluate(on_disk, n_bootstrap=0)
+    kept = read(path)
+    np.testing.assert_array_equal(kept.layers["xadv"], on_disk.layers["xadv"][:])
+    assert_same_fit(kept, on_disk, "classifier", "tspg")
+    pd.testing.assert_frame_equal(kept.obs[list(on_disk.obs)], on_disk.obs, check_names=False)
+    pd.testing.assert_frame_equal(
+        sp.get.evaluation_df(kept), sp.get.evaluation_df(on_disk), check_categorical=False
+    )
+
+
+def test_a_file_that_is_read_only_is_fitted_and_judged_without_a_layer(samples, path, caplog):
+    fit(samples)
+    sp.tl.evaluate(samples, n_bootstrap=0)
+    bare = make_adata({"liver": 30, "lung": 25, "thyroid": 25})
+    on_disk = opened(written(bare, path), "r")
+    fit(on_disk)
+    assert "open it with backed='r+' and call sp.tl.perturb" in caplog.text
+    assert "xadv" not in on_disk.layers
+    sp.tl.evaluate(on_disk, n_bootstrap=0)
+    pd.testing.assert_frame_equal(sp.get.evaluation_df(on_disk), sp.get.evaluation_df(samples))
+    with pytest.raises(ValueError, match="read only. Open it for writing: ad.read_h5ad"):
+        sp.tl.perturb(on_disk)
+
+
+def test_a_layer_on_disk_chosen_genes_and_sources(path):
+    samples = make_adata({"liver": 30, "lung": 25, "thyroid": 25}, kind="csr")
+    samples.layers["log"] = samples.X.toarray()
+    samples.var["few"] = np.arange(samples.n_vars) % 3 > 0
+    written(samples, path)
+    if path.suffix == ".h5ad":
+        on_disk = ad.AnnData(
+            **{part: ad.io.read_elem(h5py.File(path)[part]) for part in ("obs", "var")},
+            layers={"log": h5py.File(path, "r")["layers/log"]},
+        )
+    else:
+        on_disk = opened(path)
+    options = {"layer": "log", "mask_var": "few", "source": "liver", **FIT}
+    for adata in (samples, on_disk):
+        sp.tl.fit_tspg(adata, "tissue", "lung", **options)
+    assert_same_fit(on_disk, samples, "tspg")
+    if path.suffix == ".zarr":
+        kept = read(path)
+        np.testing.assert_array_equal(kept.layers["xadv"], samples.layers["xadv"])
+        assert (kept.obs["tspg_predicted"].isna() == (samples.obs["tissue"] != "liver")).all()
+
+
+def test_new_samples_of_a_file_are_perturbed_as_in_memory(samples, path, fitted):
+    on_disk = opened(written(samples, path))
+    for adata in (samples, on_disk):
+        sp.tl.perturb(adata, reference=fitted)
+    kept = read(path)
+    np.testing.assert_array_equal(kept.layers["xadv"], samples.layers["xadv"])
+    assert kept.obs["tspg_predicted"].tolist() == samples.obs["tspg_predicted"].tolist()
+    assert sp.get.model(kept).target == "lung"
+
+
+@pytest.fixture
+def strides(monkeypatch) -> list[slice]:
+    """Parts that are written, of eight samples each."""
+    parts, write = [], _perturb_on_disk._Results.write
+
+    def counted(self, part, done):
+        parts.append(part)
+        write(self, part, done)
+
+    monkeypatch.setattr(_perturb_on_disk, "block_rows", lambda n_genes: 1)
+    monkeypatch.setattr(_perturb_on_disk._Results, "write", counted)
+    return parts
+
+
+def test_what_is_stopped_is_valid_tells_how_far_it_came_and_goes_on(
+    samples, path, fitted, strides, monkeypatch, caplog
+):
+    original, calls = _perturb_on_disk.apply_model, []
+
+    def stops_in_the_third(*args):
+        calls.append(args)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return original(*args)
+
+    on_disk = opened(written(samples, path))
+    monkeypatch.setattr(_perturb_on_disk, "apply_model", stops_in_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        sp.tl.perturb(on_disk, reference=fitted)
+    assert "Stopped: 16 of 80 samples" in caplog.text
+    assert "tspg" not in on_disk.uns
+    half = read(path)
+    done = half.obs["tspg_predicted"].notna().to_numpy()
+    assert done.tolist() == [True] * 16 + [False] * 64
+    assert np.isnan(half.layers["xadv"][~done]).all()
+    sp.tl.perturb(samples, reference=fitted)
+    np.testing.assert_array_equal(half.layers["xadv"][done], samples.layers["xadv"][done])
+
+    sp.tl.perturb(opened(path), reference=fitted)
+    assert "Going on: 64 of 80 samples are left" in caplog.text
+    assert [part.start for part in strides] == list(range(0, 80, 8))
+    kept = read(path)
+    np.testing.assert_array_equal(kept.layers["xadv"], samples.layers["xadv"])
+    columns = ["tspg_predicted", "tspg_target_probability"]
+    pd.testing.assert_frame_equal(kept.obs[columns], samples.obs[columns])
+
+
+def test_a_result_that_is_whole_is_not_made_again(samples, path, fitted, strides):
+    written(samples, path)
+    for _ in range(2):
+        sp.tl.perturb(opened(path), reference=fitted)
+    assert len(strides) == 10
+
+
+@pytest.mark.parametrize("other", ["target", "values"])
+def test_a_result_of_another_model_or_of_other_values_is_begun_anew(
+    path, fitted_many, strides, other
+):
+    samples = make_adata({"liver": 30, "lung": 25, "thyroid": 25})
+    sp.tl.perturb(opened(written(samples, path)), reference=fitted_many)
+    target = "liver" if other == "target" else "lung"
+    if other == "values":
+        samples.X[0, 0] += 0.25
+        changed = opened(path)
+        changed.X[0, 0] = samples.X[0, 0]
+    sp.tl.perturb(opened(path), target, reference=fitted_many)
+    assert len(strides) == 20
+    sp.tl.perturb(samples, target, reference=fitted_many)
+    np.testing.assert_array_equal(read(path).layers["xadv"], samples.layers["xadv"])
+
+
+def test_a_layer_that_is_not_whole_is_not_judged(path, strides, monkeypatch):
+    samples = make_adata({"liver": 30, "lung": 25, "thyroid": 25})
+    on_disk = opened(written(samples, path))
+    fit(on_disk)
+    on_disk.layers["xadv"][60:] = np.nan
+    with pytest.raises(ValueError, match="not whole.*Call sp.tl.perturb"):
+        sp.tl.evaluate(on_disk, n_bootstrap=0)
+
+
+def test_bad_values_on_disk_are_named_and_nothing_is_written(path, fitted):
+    samples = make_adata()
+    samples.X[3, 4] = np.nan
+    on_disk = opened(written(samples, path))
+    before = sorted(on_disk.obs)
+    with pytest.raises(ValueError, match="1 values are NaN or infinite, first in sample 'sample3'"):
+        sp.tl.perturb(on_disk, reference=fitted)
+    assert sorted(read(path).obs) == before
+    assert "xadv" not in read(path).layers
+
+
+def test_a_matrix_stored_by_genes_is_refused_with_the_remedy(path):
+    on_disk = opened(written(make_adata(kind="csc"), path))
+    with pytest.raises(TypeError, match=r"by genes \(CSC\).*tocsr"):
+        sp.tl.fit_classifier(on_disk, "tissue")
+
+
+def test_a_copy_of_a_file_is_refused(path, fitted):
+    on_disk = opened(written(make_adata(), path))
+    with pytest.raises(ValueError, match="copy=True would read a matrix on disk"):
+        sp.tl.perturb(on_disk, reference=fitted, copy=True)
+
+
+def test_a_view_of_a_file_is_refused_with_the_remedy(tmp_path):
+    on_disk = opened(written(make_adata(), tmp_path / "samples.h5ad"))
+    with pytest.raises(TypeError, match=r"adata\.to_memory\(\)"):
+        sp.tl.fit_classifier(on_disk[:40], "tissue")
+
+
+def test_what_needs_the_matrix_in_memory_says_so(path):
+    on_disk = opened(written(make_adata(), path))
+    fit(on_disk)
+    with pytest.raises(TypeError, match=r"not in memory.*part = adata\[rows\]\.to_memory\(\)"):
+        sp.tl.embed(on_disk)
+    assert sp.get.perturbation(on_disk, ["sample3", "sample1"]).shape == (2, 12)
+
+
+PERTURB = """
+import sys
+import warnings
+from pathlib import Path
+import anndata as ad
+import scgan_perturb as sp
+from scgan_perturb.data import _expression
+from scgan_perturb.data._on_disk import DiskMatrix
+from scgan_perturb.models import _apply, _class_statistics, _epochs, _train_classifier
+from scgan_perturb.tl import _perturb_on_disk, _recipes
+from tests.tl.test_on_disk import opened
+sp.settings.progress_bar = False
+_perturb_on_disk.block_rows = lambda n_genes: 1
+write = _perturb_on_disk._Results.write
+def slowly(self, part, done):
+    write(self, part, done)
+    print(part.stop, flush=True)
+_perturb_on_disk._Results.write = slowly
+fitted = ad.read_h5ad(sys.argv[2])
+print("begin", flush=True)
+sp.tl.perturb(opened(Path(sys.argv[1])), reference=fitted)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="SIGKILL")
+def test_killed_at_any_instant_it_goes_on_to_the_same_result(path, tmp_path, fitted):
+    samples = make_adata({"liver": 400, "lung": 400}, kind="csr")
+    written(samples, path)
+    fitted.write_h5ad(tmp_path / "fitted.h5ad")
+    command = [sys.executable, "-W", "ignore", "-c", PERTURB, path, tmp_path / "fitted.h5ad"]
+    root = Path(__file__).parents[2]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=root) as run:
+        for _ in range(20):
+            run.stdout.readline()
+        run.send_signal(signal.SIGKILL)
+    assert 0 < read(path).obs["tspg_predicted"].notna().sum() < len(samples)
+    sp.tl.perturb(opened(path), reference=fitted)
+    sp.tl.perturb(samples, reference=fitted)
+    np.testing.assert_array_equal(read(path).layers["xadv"], samples.layers["xadv"])
+
+
+@pytest.fixture
+def few_held(monkeypatch) -> None:
+    """As if few samples fitted in memory."""
+    for module in (_epochs, _recipes, _train_classifier):
+        monkeypatch.setattr(module, "HELD_ROWS", 100)
+    monkeypatch.setattr(_epochs, "RUN_ROWS", 8)
+    monkeypatch.setattr(_expression.blocks, "__defaults__", (100,))
+    monkeypatch.setattr(_class_statistics, "BLOCK", 100)
+
+
+@pytest.mark.parametrize("recipe", ["transport", "paper"])
+def test_more_samples_than_are_held_give_the_bits_of_a_fit_in_memory(path, recipe, few_held):
+    samples = make_adata({"liver": 300, "lung": 200, "thyroid": 20}, kind="csr")
+    on_disk = opened(written(samples, path))
+    fit(samples, recipe=recipe)
+    fit(on_disk, recipe=recipe)
+    assert_same_fit(on_disk, samples, "classifier", "tspg")
+    np.testing.assert_array_equal(on_disk.layers["xadv"][:], samples.layers["xadv"])
+
+
+def test_no_more_samples_than_are_held_are_read_at_once(path, few_held, monkeypatch):
+    n_read, read_rows = [], DiskMatrix.__getitem__
+
+    def counted(self, rows):
+        found = read_rows(self, rows)
+        n_read.append(found.shape[0])
+        return found
+
+    monkeypatch.setattr(DiskMatrix, "__getitem__", counted)
+    monkeypatch.setattr(_apply, "BLOCK_VALUES", 0)  # blocks of 64 samples
+    on_disk = opened(written(make_adata({"liver": 600, "lung": 500}, kind="csr"), path), "r")
+    fit(on_disk)
+    # Samples to train on may be half as many again, and raw counts are looked for in 200.
+    assert max(n_read) <= 220
+
+
+def test_an_h5ad_file_that_is_opened_part_by_part_is_written_to(tmp_path, fitted):
+    path = written(make_adata(kind="csr"), tmp_path / "samples.h5ad")
+    with h5py.File(path, "r+") as file:
+        parts = {part: ad.io.read_elem(file[part]) for part in ("obs", "var", "uns")}
+        on_disk = ad.AnnData(ad.io.sparse_dataset(file["X"]), **parts)
+        sp.tl.perturb(on_disk, reference=fitted)
+        assert isinstance(on_disk.layers["xadv"], h5py.Dataset)
+    assert np.isfinite(read(path).layers["xadv"]).all()
