@@ -8,7 +8,7 @@ from lightning_fabric.strategies import DDPStrategy, SingleDeviceStrategy
 from lightning_fabric.utilities.rank_zero import rank_zero_only
 
 from scgan_perturb.models import _device
-from scgan_perturb.models._device import has_bfloat16, open_fabric
+from scgan_perturb.models._device import device_of, has_bfloat16, open_fabric
 
 
 def product_dtype(precision: str) -> torch.dtype:
@@ -140,3 +140,15 @@ def test_more_gpus_than_there_are_is_an_error(monkeypatch):
 def test_devices_that_cannot_be_are_named(options, match):
     with pytest.raises(ValueError, match=match):
         open_fabric("cpu", **options)
+
+
+def test_the_device_to_apply_models_on_is_found_once_and_errors_each_time(monkeypatch):
+    _device._device_of.cache_clear()
+    opened = []
+    original = _device.open_fabric
+    monkeypatch.setattr(_device, "open_fabric", lambda name: opened.append(name) or original(name))
+    assert [device_of("cpu"), device_of("cpu")] == [torch.device("cpu")] * 2
+    assert opened == ["cpu"]
+    for _ in range(2):
+        with pytest.raises(ValueError, match="accelerator='abacus' cannot be used"):
+            device_of("abacus")

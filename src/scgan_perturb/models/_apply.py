@@ -9,7 +9,7 @@ import torch
 
 from ..data._expression import blocks
 from ..data._tensor_scaler import TensorScaler
-from ._device import open_fabric
+from ._device import device_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,7 +55,7 @@ def _said(
     network: nn.Module, scaler: GeneScaler, expression: Expression, accelerator: str
 ) -> Iterator[tuple[slice, torch.Tensor]]:
     """Logits, a block at a time."""
-    on = TensorScaler(scaler, open_fabric(accelerator).device)
+    on = TensorScaler(scaler, device_of(accelerator))
     network.to(on.device)
     for rows, block in _blocks(expression):
         with torch.inference_mode():
@@ -75,7 +75,7 @@ def perturbed(
     scaler, expression, accelerator
         Range of each gene, samples × genes in input units, and the device.
     """
-    on = TensorScaler(scaler, open_fabric(accelerator).device)
+    on = TensorScaler(scaler, device_of(accelerator))
     network.to(on.device)
     for rows, block in _blocks(expression):
         with torch.inference_mode():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from functools import cache
 from typing import Any
 
 import torch
@@ -82,6 +83,23 @@ def open_fabric(
     if not fabric.is_global_zero:
         fall_silent()
     return fabric
+
+
+def device_of(accelerator: str) -> torch.device:
+    """The device that :func:`open_fabric` gives this process; found once, which takes a while.
+
+    Raises
+    ------
+    ValueError
+        If there is no such accelerator, or it is not available.
+    """
+    # After training with others it can be another one.
+    return _device_of(accelerator, torch.distributed.is_initialized())
+
+
+@cache
+def _device_of(accelerator: str, in_a_group: bool) -> torch.device:  # noqa: ARG001
+    return open_fabric(accelerator).device
 
 
 def _check(precision: str, devices: int | str, strategy: str) -> None:
