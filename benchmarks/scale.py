@@ -187,7 +187,7 @@ def kill(path: Path, n_kills: int, seed: int) -> dict[str, float]:
     columns = ["tspg_predicted", "tspg_target_probability"]
     same = np.array_equal(found.layers["xadv"], expected.layers["xadv"])
     same &= found.obs[columns].equals(expected.obs[columns])
-    return {"kills": n_killed, "unfinished": n_unfinished, "same": bool(same)}
+    return {"kills": n_killed, "unfinished": int(n_unfinished), "same": bool(same)}
 
 
 Took = dict[tuple[str, int, str], dict[str, float]]

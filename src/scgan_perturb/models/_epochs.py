@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 Record = dict[str, float]
 LOSS_PREFIX = "loss_"
 HELD_ROWS = 2**14  # in memory at a time, of a matrix on disk
-RUN_ROWS = (
-    128  # long enough to be read at once, short enough to mix sorted classes; benchmarks/scale.py
-)
+RUN_ROWS = 128  # long enough to be read at once, short enough to mix sorted classes
 
 
 def shuffled_batches(
