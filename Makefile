@@ -31,4 +31,4 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) quickstart docs/_build docs/api docs/tutorials tutorials/fitted.h5ad
+	rm -rf $(VENV) quickstart docs/_build docs/api docs/tutorials tutorials/*.h5ad
