@@ -14,6 +14,7 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from torch.nn.parallel import DistributedDataParallel
 
 from .._messages import fall_silent
+from ._shares import in_a_group
 
 FLOAT32, BFLOAT16 = "32-true", "bf16-mixed"
 PRECISIONS = ("auto", FLOAT32, BFLOAT16)
@@ -69,7 +70,7 @@ def open_fabric(
         if strategy == "ddp" or not isinstance(fabric.strategy, SingleDeviceStrategy):
             # Buffers are the same in all processes as it is: see _shares.
             changed["strategy"] = DDPStrategy(**_SEND_NO_BUFFERS)
-        elif fabric.device.type == "cuda" and torch.distributed.is_initialized():
+        elif fabric.device.type == "cuda" and in_a_group():
             # A process that has trained with others stays on its GPU.
             changed["devices"] = [torch.cuda.current_device()]
         if changed:
@@ -94,11 +95,11 @@ def device_of(accelerator: str) -> torch.device:
         If there is no such accelerator, or it is not available.
     """
     # After training with others it can be another one.
-    return _device_of(accelerator, torch.distributed.is_initialized())
+    return _device_of(accelerator, in_a_group())
 
 
 @cache
-def _device_of(accelerator: str, in_a_group: bool) -> torch.device:  # noqa: ARG001
+def _device_of(accelerator: str, has_trained_with_others: bool) -> torch.device:  # noqa: ARG001
     return open_fabric(accelerator).device
 
 

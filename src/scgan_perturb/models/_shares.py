@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 
+def in_a_group() -> bool:
+    """Whether this process trains with others, or has done so."""
+    return distributed.is_available() and distributed.is_initialized()
+
+
 class Share(NamedTuple):
     """The samples of a batch that one process computes on.
 
