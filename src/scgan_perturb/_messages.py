@@ -1,4 +1,4 @@
-"""How the package speaks to its user: log lines, warnings, and names that were not found."""
+"""How the package speaks to its user: log lines, warnings, names and choices that are not there."""
 
 from __future__ import annotations
 
@@ -62,3 +62,10 @@ def unknown_name(
     else:
         found = f"There are: {examples(names)}." if names else "There are none."
     return KeyError(f"{what} {name!r} not found. {found} {remedy}".rstrip())
+
+
+def check_choice(name: str, value: object, known: Iterable[str]) -> None:
+    """Raise ValueError if an option is none of those that there are."""
+    if value not in (names := list(known)):
+        msg = f"{name} must be one of {', '.join(map(repr, names))}, not {value!r}."
+        raise ValueError(msg)

@@ -13,7 +13,7 @@ from lightning_fabric.strategies.single_device import SingleDeviceStrategy
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from torch.nn.parallel import DistributedDataParallel
 
-from .._messages import fall_silent
+from .._messages import check_choice, fall_silent
 from ._shares import in_a_group
 
 FLOAT32, BFLOAT16 = "32-true", "bf16-mixed"
@@ -104,13 +104,8 @@ def _device_of(accelerator: str, has_trained_with_others: bool) -> torch.device:
 
 
 def _check(precision: str, devices: int | str, strategy: str) -> None:
-    for name, value, known in (
-        ("precision", precision, PRECISIONS),
-        ("strategy", strategy, STRATEGIES),
-    ):
-        if value not in known:
-            msg = f"{name} must be one of {', '.join(map(repr, known))}, not {value!r}."
-            raise ValueError(msg)
+    check_choice("precision", precision, PRECISIONS)
+    check_choice("strategy", strategy, STRATEGIES)
     if devices != "auto" and (not isinstance(devices, int) or devices < 1):
         msg = f"devices must be a whole number of at least 1, or 'auto', not {devices!r}."
         raise ValueError(msg)

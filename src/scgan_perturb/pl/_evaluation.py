@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from .._keys import ALL, COPIES, FLOOR, MODEL, TSPG
+from .._messages import check_choice
 from ..get import evaluation_df
 from ._layout import axes_or_new, extent_inches, label_axes, size_inches
 from ._legend import plan_legend
@@ -117,9 +118,7 @@ def evaluation(
     >>> sp.tl.evaluate(adata)
     >>> ax = sp.pl.evaluation(adata, show=False)
     """
-    if metric not in LABELS:
-        msg = f"metric must be one of {', '.join(map(repr, LABELS))}, not {metric!r}."
-        raise ValueError(msg)
+    check_choice("metric", metric, LABELS)
     table = evaluation_df(adata, source=source, key=key)
     label, lower_is_better = LABELS[metric]
     floor = table[table["method"] == FLOOR]

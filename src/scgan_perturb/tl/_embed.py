@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from .._keys import METHODS, TEST, TSPG, tspg_keys
-from .._messages import logger
+from .._messages import check_choice, logger
 from ..data._labels import read_labels
 from ..get import model as get_model
 from ..get._perturbation import read_layer, read_samples, was_perturbed
@@ -81,9 +81,7 @@ def embed(
     >>> adata.obsm["tspg_pca"].shape
     (700, 2)
     """
-    if method not in METHODS:
-        msg = f"method must be one of {', '.join(map(repr, METHODS))}, not {method!r}."
-        raise ValueError(msg)
+    check_choice("method", method, METHODS)
     check_count("n_perturbed", n_perturbed)
     check_count("n_classes", n_classes)
     adata = adata.copy() if copy else adata

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from .._keys import ALL, TSPG, tspg_keys
-from .._messages import examples, logger, warn
+from .._messages import check_choice, examples, logger, warn
 from ..data._gene_sets import enrichr_library, msigdb_collection, name_kind_hint, read_gmt
 from ..get import rank_genes_df
 from ._arguments import check_count
@@ -168,13 +168,8 @@ def enrich(
 
 
 def _check(method: str, direction: str, background: Sequence[str] | None) -> None:
-    for name, value, known in (
-        ("method", method, METHODS),
-        ("direction", direction, DIRECTIONS),
-    ):
-        if value not in known:
-            msg = f"{name} must be one of {', '.join(map(repr, known))}, not {value!r}."
-            raise ValueError(msg)
+    check_choice("method", method, METHODS)
+    check_choice("direction", direction, DIRECTIONS)
     if background is not None and (method != "ora" or isinstance(background, (str, int))):
         msg = (
             f"background must be a list of genes, for method 'ora' only, not {background!r:.60} "

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import torch
 
+from .._messages import check_choice
 from .._settings import settings
 from ..data._dask import DaskMatrix
 from ..data._rows import ScaledRows
@@ -286,9 +287,7 @@ def recipe_params(recipe: str, params: dict[str, Any]) -> dict[str, Any]:
     ValueError
         If the recipe is unknown, has no part for an option that was given, or a value is bad.
     """
-    if recipe not in RECIPES:
-        msg = f"recipe must be one of {', '.join(map(repr, RECIPES))}, not {recipe!r}."
-        raise ValueError(msg)
+    check_choice("recipe", recipe, RECIPES)
     given = {name: value for name, value in params.items() if value is not None}
     defaults = RECIPES[recipe].defaults
     for name in OPTIONS:
