@@ -109,9 +109,8 @@ def _is_one_of_many() -> bool:
     """Whether this process has trained with others and is not the first of them."""
     from torch import distributed  # noqa: PLC0415 (takes seconds)
 
-    from ..models._shares import in_a_group  # noqa: PLC0415
-
-    return in_a_group() and distributed.get_rank() > 0
+    several = distributed.is_available() and distributed.is_initialized()
+    return several and distributed.get_rank() > 0
 
 
 def _rank_where_missing(adata: AnnData, key: str) -> None:

@@ -98,6 +98,10 @@ def model_from_parts(parts: Mapping[str, Any]) -> PerturbationModel:
         fits = model.target in model.targets and set(model.targets) <= set(classifier.classes)
         fits &= model.target_means.shape == (len(model.targets), len(model.genes))
         fits &= bool(np.isfinite(model.target_means).all())
+        # The transport generator keeps their positions as well, and looks things up by them.
+        if fits and "targets" in model.weights:
+            positions = [list(classifier.classes).index(name) for name in model.targets]
+            fits = np.array_equal(model.weights["targets"], positions)
     except (LookupError, TypeError) as error:
         msg = f"Not a stored model: {type(error).__name__}: {error}"
         raise ValueError(msg) from error
