@@ -79,14 +79,14 @@ def test_a_module_that_does_not_fit_is_refused(expression, module, labels, match
         wrap(module, expression, labels)
 
 
-@pytest.mark.parametrize("recipe", ["transport", "paper"])
-def test_the_generator_learns_to_convince_it(recipe):
+@pytest.mark.parametrize(("recipe", "max_epochs"), [("transport", 60), ("paper", 20)])
+def test_the_generator_learns_to_convince_it(recipe, max_epochs):
     shares = []
     for weight in (0.0, 50.0):
         adata = make_adata()
         sp.tl.fit_tspg(
             adata, "tissue", "lung", classifier=Linear(), classes=LABELS, recipe=recipe,
-            max_epochs=60, weight_adv=weight,
+            max_epochs=max_epochs, weight_adv=weight,
         )  # fmt: skip
         shares.append((adata.obs["tspg_predicted"] == "lung").mean())
     assert shares[1] > shares[0] + 0.05

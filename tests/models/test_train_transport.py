@@ -339,7 +339,7 @@ def test_training_may_be_as_short_as_one_wants(make_trainer, max_epochs):
 
 
 def test_training_lowers_the_validation_loss(make_trainer):
-    history = train(make_trainer(max_epochs=40, weights=LossWeights(adv=0, td=0, energy=1)))[1]
+    history = train(make_trainer(max_epochs=15, weights=LossWeights(adv=0, td=0, energy=1)))[1]
     losses = [record["loss_validation"] for record in history]
     assert min(losses) < losses[0]
 

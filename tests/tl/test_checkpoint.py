@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 import time
+from typing import TYPE_CHECKING
 
 import anndata as ad
 import numpy as np
@@ -19,6 +18,11 @@ from scgan_perturb.models._train_classifier import ClassifierTrainer
 from scgan_perturb.models._train_tspg import TspgTrainer
 from scgan_perturb.models._transport_trainer import TransportTrainer
 from scgan_perturb.tl import _reuse
+from tests.conftest import make_adata
+from tests.new_process import finish, start
+
+if TYPE_CHECKING:
+    from multiprocessing.process import BaseProcess
 
 TRAINERS = {"transport": TransportTrainer, "paper": TspgTrainer}
 EPOCHS = 4
@@ -127,19 +131,9 @@ def test_young_states_are_not_written_but_the_last_is(build, tmp_path, monkeypat
     assert (tmp_path / "generator.safetensors").exists()
 
 
-FIT_IN_A_PROCESS = """
-import sys, torch
-torch.set_num_threads(1)
-from tests.conftest import make_adata
-import scgan_perturb as sp
-from scgan_perturb.models import _checkpoint
-from scgan_perturb.tl import _reuse
-_checkpoint.SECONDS_BETWEEN, _reuse.MAX_EPOCHS = 0.0, 3
-sp.settings.progress_bar = False
-adata = make_adata()
-sp.tl.fit_tspg(adata, "tissue", "lung", max_epochs=60, batch_size=16, checkpoint=sys.argv[1])
-adata.write_h5ad(sys.argv[2])
-"""
+def fit_in_a_process(folder, path) -> None:
+    _checkpoint.SECONDS_BETWEEN, _reuse.MAX_EPOCHS = 0.0, 3
+    fit(make_adata(), max_epochs=60, checkpoint=folder).write_h5ad(path)
 
 
 def written(folder) -> int:
@@ -153,23 +147,20 @@ def test_a_killed_fit_goes_on_to_the_same_bits(tmp_path):
     rng = np.random.default_rng(0)
     folder = tmp_path / "state"
 
-    def start(name: str) -> subprocess.Popen:
-        where = [str(tmp_path / name), str(tmp_path / f"{name}.h5ad")]
-        return subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-c", FIT_IN_A_PROCESS, *where],
-            stderr=subprocess.DEVNULL,
-        )
+    def begin(name: str) -> BaseProcess:
+        return start(fit_in_a_process, tmp_path / name, tmp_path / f"{name}.h5ad")
 
     for _ in range(2):
         before = written(folder)
-        with start("state") as run:
-            while written(folder) == before and run.poll() is None:
-                time.sleep(0.01)
-            time.sleep(rng.uniform(0, 0.3))
-            run.send_signal(signal.SIGKILL)
-        assert run.returncode == -signal.SIGKILL
-    runs = [start(name) for name in ("state", "other")]
-    assert [run.wait() for run in runs] == [0, 0]
+        run = begin("state")
+        while written(folder) == before and run.is_alive():
+            time.sleep(0.01)
+        time.sleep(rng.uniform(0, 0.3))
+        run.kill()
+        run.join()
+        assert run.exitcode == -signal.SIGKILL
+    for run in [begin(name) for name in ("state", "other")]:
+        finish(run)
     resumed, whole = (ad.read_h5ad(tmp_path / f"{name}.h5ad") for name in ("state", "other"))
     assert same_fit(resumed, whole)
 

@@ -18,6 +18,7 @@ da = pytest.importorskip("dask.array")
 distributed = pytest.importorskip("distributed")
 
 pytestmark = [
+    pytest.mark.xdist_group("dask"),
     pytest.mark.filterwarnings("ignore:Plain baselines", "ignore:Training samples of"),
     # Sockets of a cluster that is shut down.
     pytest.mark.filterwarnings(
@@ -30,7 +31,7 @@ pytestmark = [
 def _cluster():
     with (
         distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, dashboard_address=None, memory_limit=None
+            n_workers=2, threads_per_worker=1, dashboard_address=":0", memory_limit=None
         ) as cluster,
         distributed.Client(cluster),
     ):

@@ -27,7 +27,10 @@ from scgan_perturb.metrics import (
 from tests.conftest import make_adata, same_adata
 
 # Fits this small lose to the baselines; the warning has tests of its own.
-pytestmark = pytest.mark.filterwarnings("ignore:Plain baselines", "ignore:Training samples of")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Plain baselines", "ignore:Training samples of"),
+    pytest.mark.xdist_group("evaluate"),
+]
 
 METHODS = [
     "untouched source",

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
-import sys
 import warnings
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import anndata as ad
 import h5py
@@ -22,6 +19,10 @@ from scgan_perturb.data._on_disk import DiskMatrix
 from scgan_perturb.models import _apply, _class_statistics, _epochs, _train_classifier
 from scgan_perturb.tl import _perturb_on_disk, _recipes
 from tests.conftest import make_adata
+from tests.new_process import FORKS, start
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = pytest.mark.filterwarnings("ignore:Plain baselines", "ignore:Training samples of")
 FORMATS = ("h5ad", "zarr")
@@ -79,11 +80,10 @@ def fit(adata: ad.AnnData, **options) -> None:
     sp.tl.fit_tspg(adata, "tissue", "lung", **FIT | options)
 
 
-@pytest.mark.parametrize("recipe", ["transport", "paper"])
-def test_a_fit_of_a_file_gives_the_bits_of_one_in_memory(samples, path, recipe):
+def test_a_fit_of_a_file_gives_the_bits_of_one_in_memory(samples, path):
     on_disk = opened(written(samples, path))
-    fit(samples, recipe=recipe)
-    fit(on_disk, recipe=recipe)
+    fit(samples)
+    fit(on_disk)
     assert_same_fit(on_disk, samples, "classifier", "tspg")
     np.testing.assert_array_equal(on_disk.layers["xadv"][:], samples.layers["xadv"])
     columns = [f"classifier_{name}" for name in ("split", "predicted")]
@@ -267,28 +267,16 @@ def test_what_needs_the_matrix_in_memory_says_so(path):
     assert sp.get.perturbation(on_disk, ["sample3", "sample1"]).shape == (2, 12)
 
 
-PERTURB = """
-import sys
-import warnings
-from pathlib import Path
-import anndata as ad
-import scgan_perturb as sp
-from scgan_perturb.data import _expression
-from scgan_perturb.data._on_disk import DiskMatrix
-from scgan_perturb.models import _apply, _class_statistics, _epochs, _train_classifier
-from scgan_perturb.tl import _perturb_on_disk, _recipes
-from tests.tl.test_on_disk import opened
-sp.settings.progress_bar = False
-_perturb_on_disk.block_rows = lambda n_genes: 1
-write = _perturb_on_disk._Results.write
-def slowly(self, part, done):
-    write(self, part, done)
-    print(part.stop, flush=True)
-_perturb_on_disk._Results.write = slowly
-fitted = ad.read_h5ad(sys.argv[2])
-print("begin", flush=True)
-sp.tl.perturb(opened(Path(sys.argv[1])), reference=fitted)
-"""
+def perturb_in_a_process(path, fitted, written) -> None:
+    _perturb_on_disk.block_rows = lambda _: 1
+    write = _perturb_on_disk._Results.write
+
+    def write_and_tell(self, part, done):
+        write(self, part, done)
+        written.release()
+
+    _perturb_on_disk._Results.write = write_and_tell
+    sp.tl.perturb(opened(path), reference=ad.read_h5ad(fitted))
 
 
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL")
@@ -296,12 +284,12 @@ def test_killed_at_any_instant_it_goes_on_to_the_same_result(path, tmp_path, fit
     samples = make_adata({"liver": 400, "lung": 400}, kind="csr")
     written(samples, path)
     fitted.write_h5ad(tmp_path / "fitted.h5ad")
-    command = [sys.executable, "-W", "ignore", "-c", PERTURB, path, tmp_path / "fitted.h5ad"]
-    root = Path(__file__).parents[2]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=root) as run:
-        for _ in range(20):
-            run.stdout.readline()
-        run.send_signal(signal.SIGKILL)
+    n_written = FORKS.Semaphore(0)
+    run = start(perturb_in_a_process, path, tmp_path / "fitted.h5ad", n_written)
+    for _ in range(20):
+        assert n_written.acquire(timeout=60)
+    run.kill()
+    run.join()
     assert 0 < read(path).obs["tspg_predicted"].notna().sum() < len(samples)
     sp.tl.perturb(opened(path), reference=fitted)
     sp.tl.perturb(samples, reference=fitted)

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import subprocess
-import sys
 import warnings
 
 import anndata as ad
@@ -10,6 +8,7 @@ import pytest
 
 import scgan_perturb as sp
 from tests.conftest import make_adata, same_adata
+from tests.new_process import finish, start
 
 
 @pytest.fixture
@@ -185,20 +184,13 @@ def test_the_log_says_how_often_f_is_convinced(fitted, new, caplog):
     assert f"calls {share:.1f} % of 8 samples lung" in caplog.text
 
 
-PERTURB_IN_NEW_PROCESS = """
-import sys, warnings
-warnings.simplefilter("ignore")
-import anndata as ad, numpy as np, torch
-import scgan_perturb as sp
-torch.set_num_threads(1)
-kind, target, fitted, new, result = sys.argv[1:]
-read = ad.read_h5ad if kind == "h5ad" else ad.read_zarr
-fitted, new = read(fitted), ad.read_h5ad(new)
-new = new[:, ::-1].copy()
-new.var_names = new.var_names.astype(str)
-sp.tl.perturb(new, target, reference=fitted)
-np.save(result, new.layers["xadv"][:, ::-1])
-"""
+def perturb_in_a_process(kind, target, fitted, new, result) -> None:
+    read = ad.read_h5ad if kind == "h5ad" else ad.read_zarr
+    fitted, new = read(fitted), ad.read_h5ad(new)
+    new = new[:, ::-1].copy()
+    new.var_names = new.var_names.astype(str)
+    sp.tl.perturb(new, target, reference=fitted)
+    np.save(result, new.layers["xadv"][:, ::-1])
 
 
 @pytest.mark.parametrize("kind", ["h5ad", "zarr"])
@@ -208,7 +200,7 @@ def test_a_fit_read_from_a_file_gives_the_same_in_a_new_process(fitted_many, kin
     paths = [tmp_path / name for name in (f"fitted.{kind}", "new.h5ad", "result.npy")]
     fitted.write_h5ad(paths[0]) if kind == "h5ad" else fitted.write_zarr(paths[0])
     new.write_h5ad(paths[1])
-    subprocess.run([sys.executable, "-c", PERTURB_IN_NEW_PROCESS, kind, target, *paths], check=True)
+    finish(start(perturb_in_a_process, kind, target, *paths))
     sp.tl.perturb(new, target, reference=fitted)
     np.testing.assert_array_equal(np.load(paths[2]), new.layers["xadv"])
 
