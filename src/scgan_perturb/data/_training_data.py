@@ -176,7 +176,8 @@ def _members(labels: np.ndarray, n_classes: int) -> sparse.csr_matrix:
 
 def labels_digest(adata: AnnData, groupby: str) -> str:
     """A hash of all samples' labels, in order."""
-    text = "\0".join(read_labels(adata, groupby).astype(str))
+    labels = read_labels(adata, groupby).cat
+    text = "\0".join(labels.categories.to_numpy()[labels.codes])
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 

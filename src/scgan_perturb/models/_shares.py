@@ -12,6 +12,8 @@ import torch
 from torch import distributed
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from lightning_fabric import Fabric
 
 
@@ -94,10 +96,17 @@ def mean_of_all(fabric: Fabric, own: torch.Tensor) -> torch.Tensor:
     return total / fabric.world_size
 
 
-def share_of_hits(fabric: Fabric, hits: list[torch.Tensor]) -> float:
-    """Share of true values among those of all processes; NaN without any."""
-    own = torch.cat(hits) if hits else torch.zeros(0, dtype=torch.bool)
-    counts = torch.tensor([own.sum(), len(own)], device=fabric.device)
+def share_of_hits(fabric: Fabric, hits: Iterable[torch.Tensor]) -> float:
+    """Share of true values among those of all processes, batch by batch; NaN without any.
+
+    Batches are counted as they come. Kept, each would lie between the large arrays of two steps,
+    whose memory could then not be used again: some MB a batch.
+    """
+    n_hits, n = torch.zeros((), dtype=torch.int64, device=fabric.device), 0
+    for batch in hits:
+        n_hits += batch.sum()
+        n += len(batch)
+    counts = torch.stack([n_hits, n_hits.new_tensor(n)])
     if fabric.world_size > 1:
         distributed.all_reduce(counts)
     return (counts[0].float() / counts[1]).item()

@@ -13,6 +13,8 @@ from ._networks import Classifier, initialise
 from ._shares import mean_of_all, part, share, share_of_hits
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from lightning_fabric import Fabric
     from torch import nn
 
@@ -130,13 +132,13 @@ def _accuracy(
     trainer: ClassifierTrainer, rows: ScaledRows, labels: torch.Tensor, batch_size: int
 ) -> float:
     """Share of the rows whose class is predicted; NaN without rows."""
-    correct = []
     own = torch.arange(len(rows))[part(trainer.fabric, len(rows))]
-    for held in own.split(HELD_ROWS):
-        rows.hold(held)
-        correct += [
-            trainer.network(rows[index]).argmax(dim=1).cpu() == labels[index]
-            for index in held.split(batch_size)
-            if len(index)
-        ]
-    return share_of_hits(trainer.fabric, correct)
+
+    def hits() -> Iterator[torch.Tensor]:
+        for held in own.split(HELD_ROWS):
+            rows.hold(held)
+            for index in held.split(batch_size):
+                if len(index):
+                    yield trainer.network(rows[index]).argmax(dim=1).cpu() == labels[index]
+
+    return share_of_hits(trainer.fabric, hits())

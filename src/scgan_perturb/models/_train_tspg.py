@@ -180,14 +180,15 @@ class TspgTrainer:
         """Share of the rows that f takes for the target once perturbed; NaN without rows."""
         self.network.eval()
         own = torch.arange(len(rows))[part(self.fabric, len(rows))]
-        hits = [
+        hits = (
             self.classifier(perturb(self.network, rows[index])[1]).argmax(dim=1)
             == self.target_class
             for index in own.split(self.options.batch_size)
             if len(index)
-        ]
+        )
+        found = share_of_hits(self.fabric, hits)
         self.network.train()
-        return share_of_hits(self.fabric, hits)
+        return found
 
 
 def train_tspg(

@@ -21,6 +21,8 @@ from ._shares import gathered, part, share, share_of_hits
 from ._transport_generator import TransportGenerator
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from lightning_fabric import Fabric
     from torch import nn
 
@@ -285,18 +287,20 @@ class TransportTrainer:
     @torch.inference_mode()
     def success(self, samples: Samples) -> float:
         """Share of samples called their target, each perturbed towards one; NaN without samples."""
-        n_targets = len(self.targets)
-        hits = []
         mine = part(self.fabric, len(samples.rows))
-        for index in torch.arange(len(samples.rows))[mine].split(self.options.batch_size):
-            place = (index % n_targets).to(self.targets.device)
+        indices = torch.arange(len(samples.rows))[mine].split(self.options.batch_size)
+        return share_of_hits(self.fabric, self._hits(samples, indices))
+
+    def _hits(self, samples: Samples, indices: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
+        """For each of the batches, which of its samples are called their target."""
+        for index in indices:
+            place = (index % len(self.targets)).to(self.targets.device)
             x = samples.rows[index]
             perturbed, logits = transport(self.averaged, self.classifier, x, place)
             said = logits if self.judge is self.classifier else self.judge(perturbed)
             called = said.argmax(dim=1)
             own = samples.labels[index.to(samples.labels.device)] == self.targets[place]
-            hits.append((called == self.targets[place])[~own])
-        return share_of_hits(self.fabric, hits)
+            yield (called == self.targets[place])[~own]
 
 
 def schedule(trainer: TransportTrainer) -> tuple[int, int]:
