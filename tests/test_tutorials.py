@@ -1,15 +1,19 @@
-"""Tutorials are stored with the outputs of one run."""
+"""Tutorials are stored with the outputs of one run, and their cells run."""
 
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 
 import nbformat
 import pytest
 
+import scgan_perturb as sp
+
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "tutorials").glob("*.ipynb"))
+TAKE_LONG = {"tissues", "kidney_tumour", "large_data"}  # downloads, and minutes; `make tutorials`
 
 
 def stem(path: Path) -> str:
@@ -28,6 +32,23 @@ def test_stored_outputs_are_of_one_run_from_top_to_bottom_without_errors(path):
     outputs = [output for cell in cells for output in cell.outputs]
     assert [output for output in outputs if output.output_type == "error"] == []
     assert any("image/png" in output.get("data", {}) for output in outputs)
+
+
+@pytest.mark.parametrize("path", [p for p in NOTEBOOKS if p.stem not in TAKE_LONG], ids=stem)
+@pytest.mark.filterwarnings("ignore:Plain baselines", "ignore:Training samples of")
+def test_its_cells_run_from_top_to_bottom(path, tmp_path, monkeypatch):
+    """With short fits: what they find is in the stored outputs."""
+    import matplotlib.pyplot as plt
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sp.tl, "fit_classifier", partial(sp.tl.fit_classifier, max_epochs=2))
+    monkeypatch.setattr(sp.tl, "fit_tspg", partial(sp.tl.fit_tspg, max_epochs=2))
+    monkeypatch.setattr(sp.tl, "evaluate", partial(sp.tl.evaluate, n_bootstrap=5))
+    monkeypatch.setattr(plt, "show", lambda: None)
+    names: dict[str, object] = {}
+    for cell in code_cells(path):
+        exec(compile(cell.source, f"{path.name}, cell {cell.execution_count}", "exec"), names)
+    plt.close("all")
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=stem)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import weakref
 from types import SimpleNamespace
 
 import numpy as np
@@ -46,6 +47,20 @@ def test_hits_are_counted_over_batches():
     hits = [torch.tensor([True, False, True]), torch.tensor([True])]
     assert share_of_hits(process(0, 1), hits) == 0.75
     assert np.isnan(share_of_hits(process(0, 1), []))
+
+
+def test_hits_are_counted_as_they_come():
+    made = []
+
+    def batches():
+        for i in range(5):
+            assert sum(batch() is not None for batch in made) <= 1  # the last one
+            batch = torch.tensor([True, i == 0])
+            made.append(weakref.ref(batch))
+            yield batch
+            del batch
+
+    assert share_of_hits(process(0, 1), batches()) == pytest.approx(0.6)
 
 
 def test_the_energy_loss_of_shares_averages_to_that_of_all_with_its_gradient():
