@@ -10,6 +10,7 @@ import nbformat
 import pytest
 
 import scgan_perturb as sp
+from scgan_perturb._messages import logger
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "tutorials").glob("*.ipynb"))
@@ -44,11 +45,16 @@ def test_its_cells_run_from_top_to_bottom(path, tmp_path, monkeypatch):
     monkeypatch.setattr(sp.tl, "fit_classifier", partial(sp.tl.fit_classifier, max_epochs=2))
     monkeypatch.setattr(sp.tl, "fit_tspg", partial(sp.tl.fit_tspg, max_epochs=2))
     monkeypatch.setattr(sp.tl, "evaluate", partial(sp.tl.evaluate, n_bootstrap=5))
+    monkeypatch.setattr(sp.settings, "progress_bar", False)
     monkeypatch.setattr(plt, "show", lambda: None)
     names: dict[str, object] = {}
-    for cell in code_cells(path):
-        exec(compile(cell.source, f"{path.name}, cell {cell.execution_count}", "exec"), names)
-    plt.close("all")
+    level = logger.level
+    try:
+        for cell in code_cells(path):
+            exec(compile(cell.source, f"{path.name}, cell {cell.execution_count}", "exec"), names)
+    finally:
+        logger.setLevel(level)
+        plt.close("all")
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=stem)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from sklearn.decomposition import PCA
 
 import scgan_perturb as sp
@@ -24,6 +25,7 @@ def test_each_method_places_originals_and_perturbed_samples(fitted, method):
     assert originals.shape == perturbed.shape == (50, 2)
     assert np.isfinite(originals).all()
     assert np.isfinite(perturbed).all(axis=1).sum() == 7
+    assert torch.get_num_threads() == 1  # as conftest.py sets it
 
 
 def test_perturbed_samples_are_held_out_ones_of_other_classes_first(fitted):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+import torch
 
 from .._keys import METHODS, TEST, TSPG, tspg_keys
 from .._messages import check_choice, logger
@@ -166,7 +167,11 @@ def _project(x: np.ndarray, method: str, seed: int) -> np.ndarray:
     if method == "umap":
         from umap import UMAP  # noqa: PLC0415 (slow to import)
 
-        return UMAP(random_state=seed, n_jobs=1).fit_transform(components)
+        n_threads = torch.get_num_threads()
+        try:
+            return UMAP(random_state=seed, n_jobs=1).fit_transform(components)
+        finally:
+            torch.set_num_threads(n_threads)  # numba sets it for all that uses OpenMP
     from sklearn.manifold import TSNE  # noqa: PLC0415 (slow to import)
 
     perplexity = min(PERPLEXITY, (len(x) - 1) / 3)
