@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,8 +37,13 @@ def fetch_files(
     OSError
         If the cache folder cannot be read or written.
     """
-    import pooch  # noqa: PLC0415 (slow, and not needed to use other data)
-    import requests  # noqa: PLC0415
+    import requests  # noqa: PLC0415 (slow, and not needed to use other data)
+    from tqdm import TqdmWarning  # noqa: PLC0415
+
+    with warnings.catch_warnings():
+        # In a notebook without widgets the plain progress bar will do.
+        warnings.simplefilter("ignore", TqdmWarning)
+        import pooch  # noqa: PLC0415
 
     cache = pooch.create(
         path=Path(settings.dataset_dir) / folder, base_url=base_url, registry=sha256
