@@ -229,9 +229,17 @@ def test_a_few_names_ask_for_no_memory(folder, monkeypatch):
         sp.get.PerturbationModel.load(folder)
 
 
-def test_a_weight_that_overflows_is_a_clear_error(model, fitted):
-    model.weights["mean"][:] = np.nan
-    with pytest.raises(ValueError, match="gives NaN or infinite values"):
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (np.nan, "'mean' holds NaN or infinite values"),
+        (np.inf, "'mean' holds NaN or infinite values"),
+        (np.finfo(np.float32).max, "The model gives NaN"),
+    ],
+)
+def test_a_weight_that_is_or_becomes_infinite_is_a_clear_error(model, fitted, value, message):
+    model.weights["mean"][:] = value
+    with pytest.raises(ValueError, match=message):
         model.perturb(fitted.X)
 
 

@@ -140,8 +140,11 @@ def test_a_shut_gate_leaves_its_gene_alone(generator):
 def test_the_result_is_clipped_and_its_gradient_is_not(generator):
     x = torch.tensor(samples_at(0.9), dtype=torch.float32)
     shift = torch.linspace(-3, 3, N_GENES).requires_grad_()
-    generator._perturbation = lambda *_: shift.expand(SIZE, -1)
-    found = generator(x, said(), torch.zeros(SIZE, dtype=torch.long))
+    place = torch.zeros(SIZE, dtype=torch.long)
+    moved = generator.moved(x, torch.full((SIZE,), SOURCE), place)
+    correction = shift - moved.change  # of familiar samples, which the change is all of
+    generator.correction.forward = lambda *_: correction
+    found = generator(x, said(), place, moved)
     torch.testing.assert_close(found, (x + shift).clip(0, 1), atol=1e-6, rtol=0)
     found.sum().backward()
     assert shift.grad.tolist() == [SIZE] * N_GENES

@@ -325,7 +325,7 @@ def test_no_more_samples_than_are_held_are_read_at_once(path, few_held, monkeypa
         return found
 
     monkeypatch.setattr(DiskMatrix, "__getitem__", counted)
-    monkeypatch.setattr(_apply, "BLOCK_VALUES", 0)  # blocks of 64 samples
+    monkeypatch.setattr(_apply, "MOST_ROWS", 64)
     on_disk = opened(written(make_adata({"liver": 600, "lung": 500}, kind="csr"), path), "r")
     fit(on_disk)
     # Samples to train on may be half as many again, and raw counts are looked for in 200.

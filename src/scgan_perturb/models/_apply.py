@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from ..data._expression import Expression, Matrix
     from ..data._scaling import GeneScaler
 
-# Few enough for a processor's cache, enough for its matrix products: benchmarks/speed.py.
-BLOCK_VALUES, LEAST_ROWS, MOST_ROWS = 2**20, 64, 1024
+# Enough for a processor's matrix products, few enough to allocate without new pages: benchmarks/speed.py.
+BLOCK_VALUES, LEAST_ROWS, MOST_ROWS = 2**22, 256, 1024
 
 
 class Block(NamedTuple):
@@ -81,8 +81,8 @@ def perturbed(
         with torch.inference_mode():
             x = on.scale(block)
             x_adv, logits = network(x)
-            if not torch.isfinite(x_adv).all():
-                msg = "The model gives NaN or infinite values: its weights may be damaged."
+            if torch.isnan(x_adv).any():
+                msg = "The model gives NaN: its weights may be damaged."
                 raise ValueError(msg)
             done = Block(rows, on.restore(x_adv, block, x), logits.softmax(dim=1).cpu().numpy())
         yield done

@@ -88,7 +88,9 @@ def energy_loss(
 
 def _distances(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     """Euclidean distances between the samples of two sets, by a matrix product."""
-    squares = a.square().sum(dim=-1)[..., :, None] + b.square().sum(dim=-1)[..., None, :]
+    # A norm needs no memory for the squares of all genes.
+    of_a, of_b = (torch.linalg.vector_norm(x, dim=-1).square() for x in (a, b))
+    squares = of_a[..., :, None] + of_b[..., None, :]
     squared = torch.baddbmm(squares, a, b.transpose(-1, -2), alpha=-2)
     # A sample's distance to itself is 0, where the root has no gradient.
     return squared.clamp(min=1e-8).sqrt()

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from .._messages import examples
+from ..data._expression import is_finite
 from ._shares import sum_of_all
 
 if TYPE_CHECKING:
@@ -170,7 +171,7 @@ def from_arrays(network: nn.Module, arrays: Mapping[str, np.ndarray]) -> nn.Modu
     Raises
     ------
     ValueError
-        If a weight is missing, left over, or of another shape.
+        If a weight is missing, left over, of another shape, NaN or infinite.
     """
     names = _weight_names(network)
     if differing := sorted(set(names) ^ arrays.keys()):
@@ -180,6 +181,10 @@ def from_arrays(network: nn.Module, arrays: Mapping[str, np.ndarray]) -> nn.Modu
     for name, weight in network.state_dict().items():
         if name in names and (found := np.shape(arrays[name])) != tuple(weight.shape):
             msg = f"Stored weight {name!r} has shape {found}, not {tuple(weight.shape)}."
+            raise ValueError(msg)
+        # A distance, which is a single number, can be infinite: nothing is too far then.
+        if name in names and weight.ndim and not is_finite(arrays[name]):
+            msg = f"Stored weight {name!r} holds NaN or infinite values; it may be damaged."
             raise ValueError(msg)
     state = {
         name: _tensor(arrays[name], weight.dtype)

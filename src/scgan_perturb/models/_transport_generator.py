@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import torch
 from torch import nn
 
+from ..data._expression import blocks
 from ._factors import split
 from ._familiarity import root_mean_square
 from ._networks import BOTTLENECK_UNITS, N_RESIDUAL_BLOCKS
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from ._transport import Transport
 
+CACHED_VALUES = 2**19  # few enough to stay in a processor's cache
 FADES = 0.25  # share of the familiar distance beyond it, in which familiarity falls to 0
 
 
@@ -77,15 +81,30 @@ class Moved(NamedTuple):
     ----------
     turned
         M_t(u), deviations as samples of the target have them, samples × genes.
-    kept
-        The same with what unfamiliar samples keep, samples × genes.
+    change
+        T(x) − x, with what unfamiliar samples keep, samples × genes.
     familiarity
         φ, samples × 1.
     """
 
     turned: torch.Tensor
-    kept: torch.Tensor
+    change: torch.Tensor
     familiarity: torch.Tensor
+
+
+class Clamp(torch.autograd.Function):
+    """Clamp to [0, 1] in place, and pass the gradient on as if nothing were clamped."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+        """Of any shape."""
+        ctx.mark_dirty(x)
+        return x.clamp_(0, 1)
+
+    @staticmethod
+    def backward(_: Any, gradient: torch.Tensor) -> torch.Tensor:
+        """The gradient as it is."""
+        return gradient
 
 
 class TransportGenerator(nn.Module):
@@ -170,25 +189,19 @@ class TransportGenerator(nn.Module):
         target
             For each sample the position of its target among the targets.
         moved
-            What :meth:`moved` says of them with the classes of f, where that is known.
+            What :meth:`moved` says of them with the classes of f, where that is known; its change is
+            used up.
         """
         if moved is None:
             # What the factors leave is a small difference, which bfloat16 would lose.
             with torch.autocast(x.device.type, enabled=False):
                 moved = self.moved(x, probabilities.argmax(dim=1), target)
-        raw = x + self._perturbation(x, probabilities, target, moved)
-        return raw + (raw.clamp(0, 1) - raw).detach()
-
-    def _perturbation(
-        self, x: torch.Tensor, probabilities: torch.Tensor, target: torch.Tensor, moved: Moved
-    ) -> torch.Tensor:
-        """P before clipping, samples × genes."""
-        of_target = self.targets[target].long()
         correction = self.correction(x, target).float()
-        change = self.placed(moved.kept, target).sub_(x)
-        change = torch.addcmul(change, moved.familiarity, correction)
-        remaining = 1 - probabilities.gather(1, of_target[:, None])
-        return change * (remaining * row(self.gate, target))
+        remaining = 1 - probabilities.gather(1, self.targets[target].long()[:, None])
+        # Step by step in the memory of T(x) − x: new memory for each costs more than the sums.
+        perturbation = moved.change.addcmul_(moved.familiarity, correction).mul_(remaining)
+        perturbation.mul_(row(self.gate, target))
+        return cast("torch.Tensor", Clamp.apply(perturbation.add_(x)))
 
     @torch.no_grad()
     def moved(self, x: torch.Tensor, source: torch.Tensor, target: torch.Tensor) -> Moved:
@@ -203,17 +216,31 @@ class TransportGenerator(nn.Module):
         target
             For each sample the position of its target among the targets.
         """
-        deviation = (x - self.mean[source]).div_(self.spread[source])
+        deviation = self._standardised(x, source)
         factors, rest = split(deviation, self.axes)
         excess = root_mean_square(rest) / self.familiar - 1
         familiarity = (1 - excess / FADES).clamp(0, 1)[:, None]
         mapped = torch.matmul(factors[:, None], row(self.maps, target))[:, 0]
-        turned = torch.addmm(row(self.rest, target) * rest, mapped, self.axes)
-        kept = torch.lerp(deviation.clamp_(-1, 1), turned, familiarity)
-        return Moved(turned, kept, familiarity)
+        turned = rest.mul_(row(self.rest, target)).addmm_(mapped, self.axes)
+        kept = deviation.clamp_(-1, 1).lerp_(turned, familiarity)
+        return Moved(turned, self.placed(kept, target).sub_(x), familiarity)
+
+    def _standardised(self, x: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
+        """u, the deviations of samples from their classes, samples × genes."""
+        size = len(x)
+        if x.device.type == "cpu":
+            size = max(CACHED_VALUES // x.shape[1], 1)
+        deviation = torch.empty_like(x)
+        for part in blocks(len(x), size):
+            own = source[part]
+            torch.sub(x[part], self.mean[own], out=deviation[part]).div_(self.spread[own])
+        return deviation
 
     def placed(self, deviation: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """Samples of the target that deviate so from its mean, samples × genes, before clipping."""
+        """Where samples of the target are that deviate so from its mean, before clipping.
+
+        In the memory of the deviations, samples × genes.
+        """
         of_target = self.targets.long()
         mean, spread = (row(of[of_target], target) for of in (self.mean, self.spread))
-        return torch.addcmul(mean, spread, deviation)
+        return deviation.mul_(spread).add_(mean)

@@ -153,8 +153,8 @@ class TransportTrainer:
             others = source != target
             towards = torch.full((int(others.sum()),), place, device=x.device)
             turned = self.network.moved(x[others], source[others], towards).turned
-            moved = self.network.placed(turned, towards).clamp(0, 1)
-            size = (moved - x[others]).square().mean(dim=0)
+            moved = self.network.placed(turned, towards).clamp_(0, 1)
+            size = moved.sub_(x[others]).square().mean(dim=0)
             self.network.gate[place, size.argsort()[:n_shut]] = 0
 
     @torch.inference_mode()
@@ -218,8 +218,8 @@ class TransportTrainer:
         perturbed = network(x, self.probabilities[flat], place, moved)
         # The coupled draw: where the transport that is told the class takes the sample.
         known = moved if self.f_is_right else self.network.moved(x, source, place)
-        drawn = self.network.placed(known.turned, place)
-        gaps = (perturbed - drawn.clamp(0, 1)).abs().sum(dim=1) / self.deviations[target]
+        drawn = self.network.placed(known.turned, place).clamp_(0, 1)
+        gaps = torch.linalg.vector_norm(drawn.sub_(perturbed), ord=1, dim=1)
         with self.fabric.autocast():
             logits = self.judge(perturbed)
         shape = (*index.shape, -1)
@@ -232,7 +232,7 @@ class TransportTrainer:
         terms = mine.weight * torch.stack(
             [
                 adversarial_loss(logits.float(), target, self.options.kappa),
-                gaps.mean(),
+                (gaps / self.deviations[target]).mean(),
                 (energy / self.distances[groups]).mean(),
             ]
         )
