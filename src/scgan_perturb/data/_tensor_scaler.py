@@ -7,11 +7,24 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from ._expression import dense
+from ._expression import blocks, dense
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ._expression import Matrix
     from ._scaling import GeneScaler
+
+CACHED_VALUES = 2**19  # few enough to stay in a processor's cache from one operation to the next
+
+
+def pieces(x: torch.Tensor) -> Iterator[slice]:
+    """Slices of the rows of a tensor for operations on each value: small ones on a CPU, else one.
+
+    What such operations leave in between is then written to the same memory over and over.
+    """
+    on_cpu = x.device.type == "cpu"
+    return blocks(len(x), max(CACHED_VALUES // max(x.shape[1], 1), 1) if on_cpu else max(len(x), 1))
 
 
 class TensorScaler:
@@ -45,7 +58,7 @@ class TensorScaler:
         return (x - self._low).div_(self._span).clamp_(0, 1)
 
     def restore(self, scaled: torch.Tensor, block: Matrix, before: torch.Tensor) -> np.ndarray:
-        """Scaled values in input units, float32 of samples × genes.
+        """Scaled values in input units, float32 of samples × genes, in the memory of the scaled ones.
 
         Parameters
         ----------
@@ -58,12 +71,15 @@ class TensorScaler:
             (clipped) is taken, without the rounding of the way there and back.
         """
         original = self._tensor(block)
-        own = self._varying(original).clamp(self._low, self._high)
-        values = torch.addcmul(self._low, scaled, self._span).clamp_(self._low, self._high)
-        torch.where(scaled == before, own, values, out=values)
-        if self._genes is not None:
-            values = original.clone().index_copy_(1, self._genes.to(self.device), values)
-        return values.cpu().numpy()
+        for piece in pieces(scaled):
+            values, unchanged = scaled[piece], scaled[piece] == before[piece]
+            torch.addcmul(self._low, values, self._span, out=values)
+            torch.where(unchanged, self._varying(original[piece]), values, out=values)
+            values.clamp_(self._low, self._high)
+        if self._genes is None:
+            return scaled.cpu().numpy()
+        whole = original.clone().index_copy_(1, self._genes.to(self.device), scaled)
+        return whole.cpu().numpy()
 
     def _tensor(self, block: Matrix) -> torch.Tensor:
         # torch warns of arrays that are read only, though nothing here writes to them.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..data._scaling import GeneScaler
 
 # Enough for a processor's matrix products, few enough to allocate without new pages: benchmarks/speed.py.
-BLOCK_VALUES, LEAST_ROWS, MOST_ROWS = 2**22, 256, 1024
+BLOCK_VALUES, LEAST_ROWS, MOST_ROWS = 2**22, 192, 1024
 
 
 class Block(NamedTuple):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 import torch
 from torch import nn
 
-from ..data._expression import blocks
+from ..data._tensor_scaler import pieces
 from ._factors import split
 from ._familiarity import root_mean_square
 from ._networks import BOTTLENECK_UNITS, N_RESIDUAL_BLOCKS
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from ._transport import Transport
 
-CACHED_VALUES = 2**19  # few enough to stay in a processor's cache
 FADES = 0.25  # share of the familiar distance beyond it, in which familiarity falls to 0
 
 
@@ -196,10 +195,12 @@ class TransportGenerator(nn.Module):
             # What the factors leave is a small difference, which bfloat16 would lose.
             with torch.autocast(x.device.type, enabled=False):
                 moved = self.moved(x, probabilities.argmax(dim=1), target)
+        change, familiarity = moved[1:]
+        del moved  # M_t(u) takes as much memory as the samples
         correction = self.correction(x, target).float()
         remaining = 1 - probabilities.gather(1, self.targets[target].long()[:, None])
         # Step by step in the memory of T(x) − x: new memory for each costs more than the sums.
-        perturbation = moved.change.addcmul_(moved.familiarity, correction).mul_(remaining)
+        perturbation = change.addcmul_(familiarity, correction).mul_(remaining)
         perturbation.mul_(row(self.gate, target))
         return cast("torch.Tensor", Clamp.apply(perturbation.add_(x)))
 
@@ -227,13 +228,10 @@ class TransportGenerator(nn.Module):
 
     def _standardised(self, x: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
         """u, the deviations of samples from their classes, samples × genes."""
-        size = len(x)
-        if x.device.type == "cpu":
-            size = max(CACHED_VALUES // x.shape[1], 1)
         deviation = torch.empty_like(x)
-        for part in blocks(len(x), size):
-            own = source[part]
-            torch.sub(x[part], self.mean[own], out=deviation[part]).div_(self.spread[own])
+        for piece in pieces(x):
+            own = source[piece]
+            torch.sub(x[piece], self.mean[own], out=deviation[piece]).div_(self.spread[own])
         return deviation
 
     def placed(self, deviation: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
