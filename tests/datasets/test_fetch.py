@@ -3,6 +3,10 @@ from __future__ import annotations
 import os
 import re
 import socket
+import sys
+import warnings
+from types import ModuleType
+from typing import ClassVar
 
 import pytest
 
@@ -162,3 +166,23 @@ def test_a_progress_bar_is_shown_where_wanted(source, monkeypatch, capfd, wanted
     monkeypatch.setattr(sp.settings, "progress_bar", wanted)
     sp.datasets.rnaseqdb("kich")
     assert ("100%" in capfd.readouterr().err) == wanted
+
+
+def test_a_notebook_without_widgets_is_not_warned_of(source, monkeypatch):
+    class Shell:
+        config: ClassVar = {"IPKernelApp": {}}
+
+    kernel = ModuleType("IPython")
+    kernel.get_ipython = Shell
+    for name in list(sys.modules):
+        if name.split(".")[0] in ("pooch", "tqdm"):
+            monkeypatch.delitem(sys.modules, name)
+    for name in ("IPython", "ipykernel.zmqshell"):
+        monkeypatch.setitem(sys.modules, name, kernel)
+    monkeypatch.setitem(sys.modules, "ipywidgets", None)
+    # tqdm catches its own warning where warnings are errors.
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        sp.datasets.rnaseqdb("kich")
+    assert source.asked == [KICH]
+    assert not [one for one in warned if one.category.__name__ == "TqdmWarning"]
