@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from .._messages import logger
-from ._shares import gathered
+from .._shares import gathered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

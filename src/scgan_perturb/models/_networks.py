@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from .._messages import examples
+from .._shares import sum_of_all
 from ..data._expression import is_finite
-from ._shares import sum_of_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn.functional import cross_entropy
 
+from .._shares import mean_of_all, part, share, share_of_hits
 from ._checkpoint import load_module, load_optimizer, module_state, optimizer_state
 from ._epochs import HELD_ROWS, Record, run_epochs, shuffled_batches
 from ._networks import Classifier, initialise
-from ._shares import mean_of_all, part, share, share_of_hits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from .._shares import mean_of_all
 from ._epochs import Record, check_losses, run_epochs
-from ._shares import mean_of_all
 from ._transport_trainer import LOSS_NAMES, TransportTrainer, schedule
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from .._shares import Share, mean_of_all, part, share, share_of_hits
 from ._checkpoint import load_module, load_optimizer, module_state, optimizer_state
 from ._epochs import Record, run_epochs, shuffled_batches
 from ._losses import (
@@ -26,7 +27,6 @@ from ._networks import (
     perturb,
     share_statistics,
 )
-from ._shares import Share, mean_of_all, part, share, share_of_hits
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric

@@ -11,13 +11,13 @@ import torch
 from lightning_fabric.strategies.single_device import SingleDeviceStrategy
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from .._shares import gathered, part, share, share_of_hits
 from ._captured import Captured
 from ._checkpoint import load_module, load_optimizer, module_state, optimizer_state
 from ._factors import MAX_SAMPLES
 from ._losses import LossWeights, adversarial_loss, energy_loss
 from ._networks import initialise
 from ._perturber import transport
-from ._shares import gathered, part, share, share_of_hits
 from ._transport_generator import TransportGenerator
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from scgan_perturb._shares import part, share, share_of_hits
 from scgan_perturb.models._losses import energy_loss
-from scgan_perturb.models._shares import part, share, share_of_hits
 
 N_SAMPLES, N_PROCESSES = 17, 5
 
