@@ -22,6 +22,11 @@ def in_a_group() -> bool:
     return distributed.is_available() and distributed.is_initialized()
 
 
+def is_first() -> bool:
+    """Whether this process is alone, or the first of those that it trains with."""
+    return not in_a_group() or distributed.get_rank() == 0
+
+
 class Share(NamedTuple):
     """The samples of a batch that one process computes on.
 
@@ -87,13 +92,26 @@ def gathered(fabric: Fabric, own: torch.Tensor, n: int, dim: int = 0) -> torch.T
     return whole
 
 
-def mean_of_all(fabric: Fabric, own: torch.Tensor) -> torch.Tensor:
-    """The mean of a tensor over the processes."""
+def gathered_objects(fabric: Fabric, own: Any) -> list[Any]:
+    """What each process has, in their order: small things, for they are pickled."""
+    found = [own] * fabric.world_size
+    if fabric.world_size > 1:
+        distributed.all_gather_object(found, own)
+    return found
+
+
+def added(fabric: Fabric, own: torch.Tensor) -> torch.Tensor:
+    """The sum of a tensor over the processes, without gradients."""
     if fabric.world_size == 1:
         return own
     total = own.clone()
     distributed.all_reduce(total)
-    return total / fabric.world_size
+    return total
+
+
+def mean_of_all(fabric: Fabric, own: torch.Tensor) -> torch.Tensor:
+    """The mean of a tensor over the processes."""
+    return added(fabric, own) / fabric.world_size
 
 
 def share_of_hits(fabric: Fabric, hits: Iterable[torch.Tensor]) -> float:
@@ -106,9 +124,7 @@ def share_of_hits(fabric: Fabric, hits: Iterable[torch.Tensor]) -> float:
     for batch in hits:
         n_hits += batch.sum()
         n += len(batch)
-    counts = torch.stack([n_hits, n_hits.new_tensor(n)])
-    if fabric.world_size > 1:
-        distributed.all_reduce(counts)
+    counts = added(fabric, torch.stack([n_hits, n_hits.new_tensor(n)]))
     return (counts[0].float() / counts[1]).item()
 
 

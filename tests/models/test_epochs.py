@@ -4,10 +4,12 @@ import os
 import platform
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from scgan_perturb._shares import part
 from scgan_perturb.models._epochs import HELD_ROWS, RUN_ROWS, run_epochs, shuffled_batches
 
 
@@ -56,27 +58,44 @@ def held() -> list[torch.Tensor]:
     n_before = []
     for batch in shuffled_batches(10 * HELD_ROWS, 128, rng, parts.append):
         n_before.append(len(parts))
-        start = 128 * sum(n == len(parts) for n in n_before[:-1])
-        assert torch.equal(parts[-1][start : start + 128], batch)
+        assert torch.equal(parts[-1][sum(n == len(parts) for n in n_before[:-1])], batch)
     return parts
 
 
 def test_rows_are_announced_in_parts_no_larger_than_are_held(held):
-    assert [len(part) for part in held] == [HELD_ROWS] * 10
-    assert torch.equal(torch.cat(held).sort().values, torch.arange(10 * HELD_ROWS))
+    assert [rows.shape for rows in held] == [(HELD_ROWS // 128, 128)] * 10
+    assert torch.equal(torch.cat(held).flatten().sort().values, torch.arange(10 * HELD_ROWS))
 
 
 def test_a_part_is_of_whole_runs_from_all_over(held):
-    runs = [part.div(RUN_ROWS, rounding_mode="floor").unique() for part in held]
-    assert all(len(part) == HELD_ROWS // RUN_ROWS for part in runs)
-    share = torch.stack([(part < HELD_ROWS).float().mean() for part in held])
+    runs = [rows.div(RUN_ROWS, rounding_mode="floor").unique() for rows in held]
+    assert all(len(own) == HELD_ROWS // RUN_ROWS for own in runs)
+    share = torch.stack([(rows < HELD_ROWS).float().mean() for rows in held])
     # Were rows drawn one by one, shares of a tenth would spread by 0.002; runs of 128 by 0.027.
     assert 0.01 < share.std() < 0.06
 
 
 def test_rows_of_a_part_are_mixed(held):
-    steps = held[0].diff().abs()
-    assert (steps == 1).float().mean() < 0.01
+    for steps in (held[0].diff(dim=0), held[0].diff(dim=1)):
+        assert (steps.abs() == 1).float().mean() < 0.01
+
+
+@pytest.mark.parametrize("n_processes", [2, 4, 8])
+@pytest.mark.parametrize("batch_size", [128, 100])
+def test_processes_that_share_batches_read_runs_of_their_own(n_processes, batch_size):
+    parts: list[torch.Tensor] = []
+    next(shuffled_batches(2 * HELD_ROWS, batch_size, torch.Generator(), parts.append))
+    size = parts[0].shape[1]
+    runs = [
+        set(
+            parts[0][:, part(process, size)].div(RUN_ROWS, rounding_mode="floor").flatten().tolist()
+        )
+        for process in (
+            SimpleNamespace(world_size=n_processes, global_rank=rank) for rank in range(n_processes)
+        )
+    ]
+    # At an end of what two share, a run may be cut.
+    assert sum(map(len, runs)) <= len(set.union(*runs)) + n_processes - 1
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -113,6 +132,7 @@ def counts(script: str) -> tuple[int, int]:
 
 COUNT_FAULTS = """
 import resource, torch
+from scgan_perturb._shares import part
 from scgan_perturb.models._epochs import keep_freed_memory
 
 def faults():
@@ -138,6 +158,7 @@ def test_memory_that_a_step_frees_serves_the_next():
 COUNT_PAGES = """
 import mmap, torch
 from pathlib import Path
+from scgan_perturb._shares import part
 from scgan_perturb.models._epochs import give_back_freed_memory, keep_freed_memory
 
 def pages():

@@ -9,6 +9,7 @@ import torch
 import scgan_perturb as sp
 from scgan_perturb.data._training_data import read_training_data
 from scgan_perturb.models import _epochs
+from scgan_perturb.models._device import open_fabric
 from scgan_perturb.models._pools import Samples
 from scgan_perturb.tl import _recipes, _reuse, _roles
 from scgan_perturb.tl._seeds import spawn_seeds
@@ -365,7 +366,9 @@ def test_the_batch_size_reaches_the_training(build, recipe):
 
 
 def test_the_discriminator_sees_the_target_as_real(adata):
-    data = read_training_data(adata, "tissue", layer=None, mask_var=None, held_out=0.2, seed=0)
+    data = read_training_data(
+        adata, "tissue", layer=None, mask_var=None, held_out=0.2, seed=0, fabric=open_fabric("cpu")
+    )
     roles = _roles.assign_roles(data, "lung", "liver")
     train = np.flatnonzero(data.is_train)
     of = adata.obs["tissue"].to_numpy()
@@ -505,7 +508,9 @@ def test_a_source_may_be_one_of_many_targets(adata):
     fit(adata, ["liver", "lung"], source=["liver", "lung"])
     source = (adata.obs["tissue"] != "thyroid").to_numpy()
     np.testing.assert_array_equal(adata.layers["xadv"][~source], adata.X[~source])
-    data = read_training_data(adata, "tissue", layer=None, mask_var=None, held_out=0.2, seed=0)
+    data = read_training_data(
+        adata, "tissue", layer=None, mask_var=None, held_out=0.2, seed=0, fabric=open_fabric("cpu")
+    )
     roles = _roles.assign_roles(data, ["liver", "lung"], ["liver", "lung"])
     labels = adata.obs["tissue"].to_numpy()
     assert set(labels[roles.train]) == set(labels[roles.held_out]) == {"liver", "lung"}

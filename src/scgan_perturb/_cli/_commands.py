@@ -99,18 +99,12 @@ def run_command(
     if name == "enrich":
         _rank_where_missing(adata, options.get("key", TSPG))
     getattr(tl, command.verb)(adata, **options)
-    if _is_one_of_many():
+    from .._shares import is_first  # noqa: PLC0415 (takes seconds)
+
+    if not is_first():
         return  # what all processes that trained together have, the first one writes
     writers = _writers(command, adata, _names(name, options), figure_options)
     write_whole({path: writers[path.suffix] for path in outputs})
-
-
-def _is_one_of_many() -> bool:
-    """Whether this process has trained with others and is not the first of them."""
-    from torch import distributed  # noqa: PLC0415 (takes seconds)
-
-    several = distributed.is_available() and distributed.is_initialized()
-    return several and distributed.get_rank() > 0
 
 
 def _rank_where_missing(adata: AnnData, key: str) -> None:

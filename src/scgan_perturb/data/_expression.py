@@ -26,10 +26,11 @@ RAW_CHECK_ROWS = 200
 LARGEST = np.finfo(np.float32).max
 
 
-def blocks(n_rows: int, size: int = BLOCK_ROWS) -> Iterator[slice]:
-    """Slices that cover `n_rows` rows, `size` at a time."""
-    for start in range(0, n_rows, size):
-        yield slice(start, min(start + size, n_rows))
+def blocks(rows: int | slice, size: int = BLOCK_ROWS) -> Iterator[slice]:
+    """Slices that cover so many rows, or those of a slice, `size` at a time."""
+    first, last = (rows.start, rows.stop) if isinstance(rows, slice) else (0, rows)
+    for start in range(first, last, size):
+        yield slice(start, min(start + size, last))
 
 
 def dense(block: Matrix, dtype: type[np.floating[Any]] = np.float32) -> np.ndarray:

@@ -11,8 +11,10 @@ import numpy as np
 from scipy import sparse
 
 from .._messages import examples, logger, warn
+from .._shares import gathered_objects, part
 from ._dask import DaskMatrix
 from ._expression import (
+    blocks,
     checked_blocks,
     dense,
     find_expression,
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
     from anndata import AnnData
+    from lightning_fabric import Fabric
 
     from ._expression import Expression, Matrix
 
@@ -108,8 +111,11 @@ def summarise(
     positions: np.ndarray,
     labels: np.ndarray,
     is_train: np.ndarray,
+    fabric: Fabric,
 ) -> Summary:
     """Pass once over all samples, and check that their values are finite.
+
+    Each of several processes reads its share of them; to all of them the summary is the same.
 
     Parameters
     ----------
@@ -123,6 +129,8 @@ def summarise(
         For each sample the position of its class.
     is_train
         Whether a sample trains. Of each class at least one does.
+    fabric
+        The processes.
 
     Raises
     ------
@@ -134,11 +142,13 @@ def summarise(
         whole = expression.reduce(_summary_part, _merged, labels, is_train, n_classes=n_classes)
     else:
         parts = (
-            _summary_part(block, labels[rows], is_train[rows], n_classes)
-            for rows, block in checked_blocks(adata, expression, positions)
+            _summary_part(expression[rows], labels[rows], is_train[rows], n_classes)
+            for rows in blocks(part(fabric, len(labels)))
         )
-        whole = reduce(lambda *pair: _merged(pair), parts)
-    if not whole.is_finite:
+        nothing = _Part(None, np.zeros((n_classes, expression.shape[1])), [], is_finite=True)
+        own = reduce(lambda *pair: _merged(pair), parts, nothing)
+        whole = _merged(gathered_objects(fabric, own))
+    if not whole.is_finite:  # so all processes say the same of them
         for _ in checked_blocks(adata, expression, positions):
             pass
     counts = np.bincount(labels[is_train], minlength=n_classes)
@@ -148,14 +158,15 @@ def summarise(
 
 
 def _summary_part(block: Matrix, labels: np.ndarray, is_train: np.ndarray, n_classes: int) -> _Part:
+    finite = is_finite(block)
+    if not (finite and is_train.any()):
+        return _Part(None, np.zeros((n_classes, block.shape[1])), [], finite)
     own = block if is_train.all() else block[np.flatnonzero(is_train)]
-    if not is_train.any():
-        return _Part(None, np.zeros((n_classes, block.shape[1])), [], is_finite(block))
     x = np.ascontiguousarray(dense(own))
     # Row by row, so that the hash of all does not depend on which of them come together.
     hashes = b"".join(hashlib.blake2b(row.data, digest_size=8).digest() for row in x)
     sums = _members(labels[is_train], n_classes) @ x
-    return _Part(GeneScaler.of(own), sums, [hashes], is_finite(block))
+    return _Part(GeneScaler.of(own), sums, [hashes], finite)
 
 
 def _merged(parts: Sequence[_Part]) -> _Part:
@@ -189,6 +200,7 @@ def read_training_data(
     mask_var: str | None,
     held_out: float | str,
     seed: int,
+    fabric: Fabric,
 ) -> TrainingData:
     """Read and check all that a fit needs; `adata` is not changed."""
     matrix = find_expression(adata, layer)
@@ -204,7 +216,7 @@ def read_training_data(
             f"adata.obs[{groupby!r}]; all have the label {examples(trained)}."
         )
         raise ValueError(msg)
-    summary = summarise(adata, expression, positions, codes, is_train)
+    summary = summarise(adata, expression, positions, codes, is_train, fabric)
     warn_if_raw(expression)
     _check_varying(summary.scaler)
     _warn_of_untrained(labels, is_train)

@@ -35,32 +35,32 @@ def predicted(
     network: nn.Module, scaler: GeneScaler, n_classes: int, expression: Matrix, accelerator: str
 ) -> np.ndarray:
     """Probabilities of a classifier of scaled samples, float32 of samples × classes."""
-    result = np.empty((expression.shape[0], n_classes), dtype=np.float32)
-    for rows, said in _said(network, scaler, expression, accelerator):
+    n_samples = expression.shape[0]
+    result = np.empty((n_samples, n_classes), dtype=np.float32)
+    for rows, said in _said(network, scaler, expression, slice(0, n_samples), accelerator):
         result[rows] = said.softmax(dim=1).cpu().numpy()
     return result
 
 
 def called(
-    network: nn.Module, scaler: GeneScaler, expression: Expression, accelerator: str
+    network: nn.Module, scaler: GeneScaler, expression: Expression, rows: slice, accelerator: str
 ) -> np.ndarray:
-    """Positions of the classes that a classifier of scaled samples calls samples."""
-    result = np.empty(expression.shape[0], dtype=np.int64)
-    for rows, said in _said(network, scaler, expression, accelerator):
-        result[rows] = said.argmax(dim=1).cpu().numpy()
-    return result
+    """Positions of the classes that a classifier of scaled samples calls some of them."""
+    said = _said(network, scaler, expression, rows, accelerator)
+    return np.concatenate([logits.argmax(dim=1).cpu().numpy() for _, logits in said])
 
 
 def _said(
-    network: nn.Module, scaler: GeneScaler, expression: Expression, accelerator: str
+    network: nn.Module, scaler: GeneScaler, expression: Expression, rows: slice, accelerator: str
 ) -> Iterator[tuple[slice, torch.Tensor]]:
-    """Logits, a block at a time."""
+    """Logits of some of the samples, a block at a time."""
     on = TensorScaler(scaler, device_of(accelerator))
     network.to(on.device)
-    for rows, block in _blocks(expression):
+    for part in blocks(rows, block_rows(expression.shape[1])):
+        block = expression[part]
         with torch.inference_mode():
             said = network(on.scale(block))
-        yield rows, said
+        yield part, said
 
 
 def perturbed(
@@ -77,7 +77,8 @@ def perturbed(
     """
     on = TensorScaler(scaler, device_of(accelerator))
     network.to(on.device)
-    for rows, block in _blocks(expression):
+    for rows in blocks(expression.shape[0], block_rows(expression.shape[1])):
+        block = expression[rows]
         with torch.inference_mode():
             x = on.scale(block)
             x_adv, logits = network(x)
@@ -86,11 +87,6 @@ def perturbed(
                 raise ValueError(msg)
             done = Block(rows, on.restore(x_adv, block, x), logits.softmax(dim=1).cpu().numpy())
         yield done
-
-
-def _blocks(expression: Expression) -> Iterator[tuple[slice, Matrix]]:
-    for rows in blocks(expression.shape[0], block_rows(expression.shape[1])):
-        yield rows, expression[rows]
 
 
 def block_rows(n_genes: int) -> int:

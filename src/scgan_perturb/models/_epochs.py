@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import math
 import platform
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import torch
@@ -19,6 +20,7 @@ Record = dict[str, float]
 LOSS_PREFIX = "loss_"
 HELD_ROWS = 2**14  # in memory at a time, of a matrix on disk
 RUN_ROWS = 128  # long enough to be read at once, short enough to mix sorted classes
+LANES = 8  # so many processes read nothing that another one reads
 
 
 def shuffled_batches(
@@ -34,7 +36,9 @@ def shuffled_batches(
 
     More than `HELD_ROWS` rows are shuffled in two steps, wherever they are: runs of `RUN_ROWS` rows
     are put in random order, and the rows of as many runs as may be held are mixed. From a disk they
-    can then be read in long parts, and the batches are the same.
+    can then be read in long parts, and the batches are the same. The runs are dealt out to
+    `LANES`, each mixed by itself, and a batch has as many rows of each: a process that computes on
+    a share of every batch has only some of the runs to read.
 
     Parameters
     ----------
@@ -45,7 +49,7 @@ def shuffled_batches(
     rng
         Generator of the order.
     hold
-        Called with the rows of the next batches, before these.
+        Called with the next batches, batches × rows, before these.
     """
     # Batch normalisation needs two rows.
     n_batches = max(1, min(math.ceil(n_rows / batch_size), n_rows // 2))
@@ -55,12 +59,24 @@ def shuffled_batches(
     order = (starts[:, None] + torch.arange(run, device=rng.device)).flatten()
     order = order[order < n_rows][: n_batches * size]
     for part in order.split(max(HELD_ROWS // size, 1) * size):
-        mixed = part
-        if run > 1:
-            mixed = part[torch.randperm(len(part), generator=rng, device=rng.device)]
+        batches = part.view(-1, size) if run == 1 else _mixed(part, size, rng)
         if hold is not None:
-            hold(mixed)
-        yield from mixed.split(size)
+            hold(batches)
+        yield from batches
+
+
+def _mixed(rows: torch.Tensor, size: int, rng: torch.Generator) -> torch.Tensor:
+    """Batches × `size` of these rows, those of a lane in places next to each other."""
+    n_batches = len(rows) // size
+    ends = [size * lane // LANES for lane in range(LANES + 1)]  # as processes share a batch
+    lanes = rows.split([n_batches * (stop - start) for start, stop in pairwise(ends)])
+    return torch.cat(
+        [
+            lane[torch.randperm(len(lane), generator=rng, device=rng.device)].view(n_batches, -1)
+            for lane in lanes
+        ],
+        dim=1,
+    )
 
 
 def run_epochs(

@@ -74,11 +74,17 @@ class FittedClassifier:
         expression = check_expression(expression, len(self.genes))
         return predicted(self.network(), self.scaler, len(self.classes), expression, accelerator)
 
-    def predict(self, expression: Expression, *, accelerator: str = "auto") -> np.ndarray:
-        """Positions of the likeliest classes; the expression may be on disk, and is not checked."""
+    def predict(
+        self, expression: Expression, *, rows: slice | None = None, accelerator: str = "auto"
+    ) -> np.ndarray:
+        """Positions of the likeliest classes of all samples, or of some that are consecutive.
+
+        The expression may be on disk, and is not checked.
+        """
         from ._apply import called  # noqa: PLC0415
 
-        return called(self.network(), self.scaler, expression, accelerator)
+        rows = slice(0, expression.shape[0]) if rows is None else rows
+        return called(self.network(), self.scaler, expression, rows, accelerator)
 
 
 @dataclass(frozen=True)

@@ -104,9 +104,12 @@ def train_classifier(
     fabric = trainer.fabric
     labels = labels.to(fabric.device)
 
+    def hold(batches: torch.Tensor) -> None:
+        rows.hold(batches[:, share(fabric, batches.shape[1]).rows].flatten())
+
     def run_epoch() -> Record:
         total, n_steps = torch.zeros((), device=fabric.device), 0
-        for index in shuffled_batches(len(rows), batch_size, trainer.rng, rows.hold):
+        for index in shuffled_batches(len(rows), batch_size, trainer.rng, hold):
             mine = share(fabric, len(index))
             own = index[mine.rows]
             total += trainer.step(rows[own], labels[own], mine.weight)

@@ -11,7 +11,9 @@ import torch
 from .._keys import CLASSIFIER, TEST, TRAIN, classifier_keys
 from .._messages import logger
 from .._settings import settings
+from .._shares import gathered_objects, part
 from ..data._dask import DaskMatrix
+from ..data._expression import find_expression
 from ..data._rows import ScaledRows
 from ..data._training_data import labels_digest, read_training_data
 from ..models._device import open_fabric
@@ -21,7 +23,7 @@ from ..models._parts import classifier_to_parts
 from ..models._train_classifier import ClassifierTrainer, train_classifier
 from ._arguments import check_count, check_names, leave_view, to_write_to
 from ._checkpoints import open_checkpoint
-from ._file import store_results
+from ._file import check_writers, store_results
 from ._seeds import Rng, resolve_seed, spawn_seeds
 
 if TYPE_CHECKING:
@@ -153,6 +155,7 @@ def fit_classifier(
     )
     params["seed"] = fabric.broadcast(params["seed"])
     adata = to_write_to(adata, copy=copy)
+    check_writers(find_expression(adata, layer), fabric)
     data = read_training_data(
         adata,
         groupby,
@@ -160,9 +163,10 @@ def fit_classifier(
         mask_var=mask_var,
         held_out=held_out,
         seed=spawn_seeds(params["seed"]).split,
+        fabric=fabric,
     )
     classifier, history = fit_on(data, params, fabric, checkpoint)
-    write_classifier(adata, keys, classifier, data, history, accelerator)
+    write_classifier(adata, keys, classifier, data, history, accelerator, fabric)
     return adata if copy else None
 
 
@@ -222,12 +226,15 @@ def write_classifier(
     data: TrainingData,
     history: pd.DataFrame,
     accelerator: str,
+    fabric: Fabric,
 ) -> None:
     """Write a classifier and what it predicts, to the file as well if that is open, and say so."""
     if isinstance(data.expression, DaskMatrix):
         predicted = data.expression.reduce(_predicted, np.concatenate, classifier=classifier)
     else:
-        predicted = classifier.predict(data.expression, accelerator=accelerator)
+        mine = part(fabric, len(data.labels))
+        own = classifier.predict(data.expression, rows=mine, accelerator=accelerator)
+        predicted = np.concatenate(gathered_objects(fabric, own))
     leave_view(adata)
     adata.uns[keys.uns] = {
         **classifier_to_parts(classifier),

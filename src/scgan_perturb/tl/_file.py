@@ -11,12 +11,14 @@ import numpy as np
 import pandas as pd
 import zarr
 
+from .._shares import is_first
 from ..data._on_disk import DiskMatrix
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from anndata import AnnData
+    from lightning_fabric import Fabric
 
     from ..data._expression import Expression
 
@@ -47,8 +49,25 @@ def writable_file(matrix: Expression) -> Group | None:
     return root if root is not None and root.attrs.get("encoding-type") == "anndata" else None
 
 
+def check_writers(matrix: Expression, fabric: Fabric) -> None:
+    """Raise ValueError if several processes would write to an h5ad file."""
+    if fabric.world_size > 1 and isinstance(writable_file(matrix), h5py.Group):
+        msg = (
+            f"{fabric.world_size} processes cannot write to one h5ad file. Open it for reading, "
+            "ad.read_h5ad(path, backed='r'), or the same samples as zarr, which all may write to."
+        )
+        raise ValueError(msg)
+
+
 def results_file(matrix: DiskMatrix) -> Group:
     """The AnnData in the file of a matrix on disk; ValueError if it may not be written to."""
+    if not is_first():
+        msg = (
+            "The result goes to the file that the samples are in, to which one of the processes "
+            "writes: from lightning_fabric.utilities.rank_zero import rank_zero_only; "
+            "rank_zero_only(sp.tl.perturb)(adata, ...)."
+        )
+        raise ValueError(msg)
     file = writable_file(matrix)
     if file is None:
         msg = f"The result goes to the file that the samples are in, which is read only. {REMEDY}"
@@ -59,9 +78,12 @@ def results_file(matrix: DiskMatrix) -> Group:
 def store_results(
     adata: AnnData, matrix: Expression, *, obs: Sequence[str] = (), uns: Sequence[str] = ()
 ) -> None:
-    """Write columns and entries of an AnnData to the file that the matrix is in, if it may be."""
+    """Write columns and entries of an AnnData to the file that the matrix is in, if it may be.
+
+    Of several processes the first one writes.
+    """
     file = writable_file(matrix)
-    if file is None:
+    if file is None or not is_first():
         return
     for key in uns:
         store_fit(file, key, adata.uns[key])
@@ -70,20 +92,31 @@ def store_results(
     commit(file)
 
 
-def store_columns(file: Group, columns: Mapping[str, Any]) -> None:
-    """Write columns of `obs`; one that is half written is not among those that are read."""
+def store_columns(file: Group, columns: Mapping[str, Any], chunk: int | None = None) -> None:
+    """Write columns of `obs`; one that is half written is not among those that are read.
+
+    Parameters
+    ----------
+    file
+        The AnnData in the file.
+    columns
+        Values by name.
+    chunk
+        Samples that a zarr store keeps together; None for as many as it likes.
+    """
     obs = file["obs"]
     others = [name for name in obs.attrs[COLUMNS] if name not in columns]
     obs.attrs[COLUMNS] = others
     for name, values in columns.items():
-        _write(obs, name, values)
+        _write(obs, name, values, chunk if isinstance(file, zarr.Group) else None)
     obs.attrs[COLUMNS] = [*others, *columns]
 
 
-def _write(group: Group, name: str, value: object) -> None:
+def _write(group: Group, name: str, value: object, chunk: int | None = None) -> None:
+    how = {} if chunk is None else {"dataset_kwargs": {"chunks": (chunk,)}}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # anndata warns of how it will write zarr in future
-        ad.io.write_elem(group, name, value)
+        ad.io.write_elem(group, name, value, **how)
 
 
 def drop_column(file: Group, name: str) -> None:

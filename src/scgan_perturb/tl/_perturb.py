@@ -19,6 +19,7 @@ from ..data._expression import (
 )
 from ..data._on_disk import DiskMatrix
 from ..get import model as get_model
+from ..models._device import open_fabric
 from ._apply import apply_lazily, apply_model, write_perturbed
 from ._arguments import to_write_to
 from ._classifier import share
@@ -140,6 +141,7 @@ def perturb(
             keys=keys,
             fit=fit,
             identity=result_identity(model, layer, digest),
+            fabric=open_fabric(accelerator),
         )
     elif isinstance(matrix, DaskMatrix):
         perturbed = apply_lazily(model, matrix, positions, rows, accelerator)

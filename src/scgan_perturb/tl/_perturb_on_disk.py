@@ -21,6 +21,8 @@ from ._file import commit, flush, store_columns, store_fit
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from lightning_fabric import Fabric
+
     from .._keys import TspgKeys
     from ..data._on_disk import DiskMatrix
     from ..models._fitted import FittedClassifier, PerturbationModel
@@ -44,11 +46,13 @@ def perturb_on_disk(
     keys: TspgKeys,
     fit: Mapping[str, Any],
     identity: str,
+    fabric: Fabric,
 ) -> Perturbed:
     """Perturb samples and write them to the file, some at a time; what is there already stays.
 
     While it runs, samples that it has not reached are NaN in the layer, and their class is missing
-    in `obs`: so the file tells by itself how far it came.
+    in `obs`: so the file tells by itself how far it came. Of several processes each perturbs and
+    writes some of the parts, which are chunks of a zarr store.
 
     Parameters
     ----------
@@ -62,34 +66,41 @@ def perturb_on_disk(
         The fit, to be stored.
     identity
         What the result depends on: an unfinished one of another identity is begun anew.
+    fabric
+        The processes.
     """
     classes = (model.classifier if judge is None else judge).classes
     stride = STRIDE * block_rows(len(positions))
     results = _Results(file, keys, matrix.shape, stride)
-    if not results.is_of(identity):
+    if fabric.is_global_zero and not results.is_of(identity):
         store_fit(file, keys.uns, fit)
         _forget_embeddings(file, keys)
         results.begin(classes, identity)
+    fabric.barrier()
     left = rows & results.is_missing()
+    fabric.barrier()  # nobody writes before all have looked
+    parts = list(blocks(matrix.shape[0], stride))[fabric.global_rank :: fabric.world_size]
     if left.sum() < rows.sum():
         logger.info("Going on: %s of %s samples are left.", f"{left.sum():,}", f"{rows.sum():,}")
     with (
         results.saying_how_far(rows),
         tqdm(
-            total=int(left.sum()),
+            total=sum(int(left[part].sum()) for part in parts),
             desc="perturb",
             unit="sample",
-            disable=not settings.progress_bar,
+            disable=not (settings.progress_bar and fabric.is_global_zero),
         ) as bar,
     ):
-        for part in blocks(matrix.shape[0], stride):
+        for part in parts:
             if left[part].any() or not rows[part].any():
                 block = matrix[part]
                 results.write(
                     part, apply_model(model, block, positions, rows[part], accelerator, judge)
                 )
                 bar.update(int(left[part].sum()))
-    commit(file)
+    fabric.barrier()
+    if fabric.is_global_zero:
+        commit(file)
     return Perturbed(
         results.layer,
         pd.Categorical.from_codes(results.codes[:], classes),
@@ -138,6 +149,7 @@ class _Results:
                 self.keys.predicted: nothing,
                 self.keys.probability: np.full(n_samples, np.nan, dtype=np.float32),
             },
+            chunk=min(self.stride, n_samples),
         )
         if isinstance(layers, h5py.Group):
             self._make_h5(layers)

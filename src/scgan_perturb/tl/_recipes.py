@@ -9,15 +9,11 @@ import torch
 
 from .._messages import check_choice
 from .._settings import settings
+from .._shares import added, part
 from ..data._dask import DaskMatrix
 from ..data._rows import ScaledRows
 from ..data._split import stratified_sample
-from ..models._class_statistics import (
-    Moments,
-    class_moments,
-    class_statistics,
-    statistics_of,
-)
+from ..models._class_statistics import Moments, class_moments, statistics_of
 from ..models._epochs import HELD_ROWS
 from ..models._fitted import PAPER
 from ..models._losses import LossWeights
@@ -108,7 +104,7 @@ class Fit(NamedTuple):
         data, device = self.data, self.fabric.device
         rows, n_classes = np.flatnonzero(data.is_train), len(data.classes)
         if isinstance(data.expression, DaskMatrix):
-            moments: Moments = data.expression.reduce(
+            moments = data.expression.reduce(
                 _block_moments,
                 _added,
                 data.labels,
@@ -116,9 +112,11 @@ class Fit(NamedTuple):
                 scaler=data.scaler,
                 n_classes=n_classes,
             )
-            return statistics_of(Moments(*(part.to(device) for part in moments)))
-        labels = torch.from_numpy(data.labels[rows]).to(device)
-        return class_statistics(self.scaled(rows), labels, n_classes)
+            return statistics_of(Moments(*(sums.to(device) for sums in moments)))
+        own = rows[part(self.fabric, len(rows))]
+        labels = torch.from_numpy(data.labels[own]).to(device)
+        moments = class_moments(self.scaled(own), labels, n_classes)
+        return statistics_of(Moments(*(added(self.fabric, of_share) for of_share in moments)))
 
     @property
     def progress_bar(self) -> bool:

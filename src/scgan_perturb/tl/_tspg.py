@@ -21,7 +21,7 @@ from ..models._parts import model_to_parts
 from ._apply import apply_lazily, apply_model, write_perturbed
 from ._arguments import check_names, to_write_to
 from ._classifier import history_frame, split_column, write_classifier
-from ._file import store_columns, writable_file
+from ._file import check_writers, store_columns, writable_file
 from ._log_fit import log_fit
 from ._module import check_module, module_classifier
 from ._perturb_on_disk import perturb_on_disk, result_identity
@@ -246,6 +246,7 @@ def fit_tspg(
     )
     params["seed"] = fabric.broadcast(params["seed"])
     adata = to_write_to(adata, copy=copy)
+    check_writers(find_expression(adata, layer), fabric)
     data = read_training_data(
         adata,
         groupby,
@@ -253,6 +254,7 @@ def fit_tspg(
         mask_var=mask_var,
         held_out=held_out_to_use(adata, classifier, groupby, held_out),
         seed=spawn_seeds(params["seed"]).split,
+        fabric=fabric,
     )
     roles = assign_roles(data, target, source)
     check_targets(recipe, len(roles.targets))
@@ -272,13 +274,22 @@ def fit_tspg(
     elif (file := writable_file(matrix)) is None:
         perturbed = None  # it would not fit in memory
     else:
-        store_columns(file, {keys.split: split})
+        if fabric.is_global_zero:
+            store_columns(file, {keys.split: split})
         identity = result_identity(model, str(layer), data.summary.digest, str(source))
         perturbed = perturb_on_disk(
-            model, matrix, *samples, file=file, keys=keys, fit=fitted, identity=identity
+            model,
+            matrix,
+            *samples,
+            file=file,
+            keys=keys,
+            fit=fitted,
+            identity=identity,
+            fabric=fabric,
         )
     if new_history is not None:
-        write_classifier(adata, classifier_keys(classifier), frozen, data, new_history, accelerator)
+        names = classifier_keys(classifier)
+        write_classifier(adata, names, frozen, data, new_history, accelerator, fabric)
     if perturbed is not None:
         write_perturbed(adata, keys, perturbed)
     adata.obs[keys.split] = split
