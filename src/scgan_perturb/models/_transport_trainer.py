@@ -35,7 +35,7 @@ WARM_UP = 0.2  # share of the steps in which it rises, lest the first ones spoil
 AVERAGE_DECAY = 0.99  # of the running mean of the weights
 TARGETS_A_STEP = 4  # at most: each needs samples enough to tell two distributions apart
 TARGETS_A_LOOK = 16  # in a batch that is only measured, epoch after epoch on the same samples
-N_STEPS = 100  # for one target, a multiple of it for many; benchmarks/realism.py
+N_STEPS = 50  # for one target, a multiple of it for many; benchmarks/realism.py, length.py
 MAX_MULTIPLE = 4
 # Positions of targets among the targets, of samples to perturb and of real ones: groups × samples.
 Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
