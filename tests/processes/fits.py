@@ -10,22 +10,26 @@ from __future__ import annotations
 
 import logging
 import sys
+import warnings
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import anndata as ad
 import numpy as np
 import pytest
 import torch
+import zarr
 from lightning_fabric.utilities.rank_zero import rank_zero_only
 
 import scgan_perturb as sp
+from scgan_perturb.data._on_disk import DiskMatrix
 from scgan_perturb.data._tensor_scaler import TensorScaler
-from scgan_perturb.models import _checkpoint
+from scgan_perturb.models import _apply, _checkpoint, _epochs, _train_classifier
 from scgan_perturb.models._train_classifier import ClassifierTrainer
 from scgan_perturb.models._train_tspg import TspgTrainer
 from scgan_perturb.models._transport_trainer import TransportTrainer
-from scgan_perturb.tl import _reuse
+from scgan_perturb.tl import _perturb_on_disk, _recipes, _reuse
 from tests.conftest import make_adata
 
 if TYPE_CHECKING:
@@ -42,6 +46,7 @@ RECIPES = {
     "transport": {"target": ["lung", "liver"]},
     "paper": {"target": "lung", "shrinkage": 0.2},
 }
+STORE, ON_DISK = "cells.zarr", {"liver": 60, "lung": 40, "thyroid": 20}
 Found = dict[str, np.ndarray]
 
 
@@ -65,6 +70,8 @@ def run_all(folder: Path, **options: object) -> Found:
         found |= stop_and_go_on(patch, folder, **options)
         found["n_lines"] = np.array(len(lines))
         found["error"] = np.array(error_of_unlike_states(folder, **options))
+        with patch.context() as inner:
+            found |= fit_on_disk(inner, folder / STORE, **options)
     found["seed"] = np.array(fit_classifier(rng=None, **options)["params"]["seed"])
     return found
 
@@ -102,6 +109,60 @@ def fit(recipe: str, name: str = "", **options: object) -> Found:
         **{f"weight {key}": weight for key, weight in fitted["weights"].items()},
     }
     return {f"{name or recipe} {part}": value for part, value in parts.items()}
+
+
+def write_store(folder: Path) -> None:
+    """Samples for a fit on disk."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # anndata and zarr tell how they will write in future
+        make_adata(ON_DISK, kind="csr").write_zarr(folder / STORE)
+
+
+def fit_on_disk(patch: pytest.MonkeyPatch, path: Path, **options: object) -> Found:
+    """A fit of samples in a store that all processes write to, where few samples are held."""
+    for module in (_epochs, _recipes, _train_classifier):
+        patch.setattr(module, "HELD_ROWS", 48)
+    patch.setattr(_epochs, "RUN_ROWS", 4)
+    for module in (_apply, _perturb_on_disk):
+        patch.setattr(module, "block_rows", lambda n_genes: 16)
+    patch.setattr(_perturb_on_disk, "STRIDE", 1)
+    read = count_read(patch)
+    group = zarr.open_group(path, mode="r+")
+    obs, var = (ad.io.read_elem(group[part]) for part in ("obs", "var"))
+    adata = ad.AnnData(ad.io.sparse_dataset(group["X"]), obs=obs, var=var)
+    sp.tl.fit_tspg(adata, "tissue", "lung", max_epochs=2, **options)
+    found = {
+        "disk xadv": adata.layers["xadv"][:],
+        "disk classifier": adata.uns["classifier"]["history"].to_numpy(),
+        "disk predicted": adata.obs["classifier_predicted"].cat.codes.to_numpy(),
+        "n_read": np.array(sum(read)),
+    }
+    if rank_zero_only.rank > 0:
+        with pytest.raises(ValueError, match=r"one of the processes writes.*rank_zero_only"):
+            sp.tl.perturb(adata, "lung")
+    return found
+
+
+def count_read(patch: pytest.MonkeyPatch) -> list[int]:
+    """How many samples are read from now on, but for those that the generator trains on."""
+    read: list[int] = []
+    original, held = DiskMatrix.__getitem__, _recipes.Fit.held
+
+    def counted(self, rows):
+        block = original(self, rows)
+        if not (isinstance(rows, slice) and rows.step):  # the look at a few, are they raw counts
+            read.append(block.shape[0])
+        return block
+
+    def uncounted(self, rows):
+        n_before = len(read)
+        found = held(self, rows)
+        del read[n_before:]
+        return found
+
+    patch.setattr(DiskMatrix, "__getitem__", counted)
+    patch.setattr(_recipes.Fit, "held", uncounted)
+    return read
 
 
 def fit_classifier(**options: object) -> dict:

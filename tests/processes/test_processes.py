@@ -7,12 +7,23 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import anndata as ad
 import numpy as np
 import pytest
 from torch import distributed
 
+import scgan_perturb as sp
 from scgan_perturb.tl import _reuse
-from tests.processes.fits import CLASSIFIER_EPOCHS, OPTIONS, fit, in_double_precision, run_all
+from tests.processes.fits import (
+    CLASSIFIER_EPOCHS,
+    ON_DISK,
+    OPTIONS,
+    STORE,
+    fit,
+    in_double_precision,
+    run_all,
+    write_store,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +39,9 @@ Found = dict[str, np.ndarray]
 @pytest.fixture(scope="module")
 def one(tmp_path_factory) -> Found:
     """What a process by itself finds."""
-    return run_all(tmp_path_factory.mktemp("one"))
+    folder = tmp_path_factory.mktemp("one")
+    write_store(folder)
+    return run_all(folder)
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +53,7 @@ def folder(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def two(folder) -> list[Found]:
     """What two find: the second is started by the first."""
+    write_store(folder)
     subprocess.run(
         [sys.executable, "-W", "ignore", "-m", "tests.processes.fits", "2", str(folder)],
         check=True,
@@ -73,6 +87,32 @@ def test_each_computes_on_its_own_share(one, two):
         whole, *shares = (int(found[f"n_samples {name}"]) for found in (one, *two))
         assert sum(shares) == whole
         assert max(shares) - min(shares) <= 2  # one of each target
+
+
+def test_on_disk_two_find_what_one_finds(one, two):
+    expected, *found = (parts(of, "disk") for of in (one, *two))
+    for own in found:
+        assert own.keys() == expected.keys()
+        for name, value in expected.items():
+            np.testing.assert_allclose(own[name], value, rtol=1e-6, atol=1e-7, err_msg=name)
+
+
+def test_on_disk_each_reads_its_share(one, two):
+    whole, *shares = (int(of["n_read"]) for of in (one, *two))
+    assert whole > 5 * sum(ON_DISK.values())
+    assert sum(shares) == whole
+    assert max(shares) < 0.55 * whole
+
+
+def test_two_write_a_store_that_is_whole(two, folder):
+    kept = ad.read_zarr(folder / STORE)
+    np.testing.assert_array_equal(kept.layers["xadv"], two[0]["disk xadv"])
+    predicted = kept.obs["classifier_predicted"].cat.codes
+    assert predicted.tolist() == two[0]["disk predicted"].tolist()
+    assert kept.obs["tspg_predicted"].notna().all()
+    assert sp.get.model(kept).target == "lung"
+    model_says = sp.get.model(kept).perturb(kept.X)
+    np.testing.assert_allclose(kept.layers["xadv"], model_says, rtol=1e-5, atol=1e-5)
 
 
 def test_only_the_first_writes_states_and_speaks(two):

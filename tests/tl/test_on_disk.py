@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import anndata as ad
@@ -18,6 +19,7 @@ from scgan_perturb.data import _expression
 from scgan_perturb.data._on_disk import DiskMatrix
 from scgan_perturb.models import _apply, _class_statistics, _epochs, _train_classifier
 from scgan_perturb.tl import _perturb_on_disk, _recipes
+from scgan_perturb.tl._file import check_writers
 from tests.conftest import make_adata
 from tests.new_process import FORKS, start
 
@@ -256,6 +258,17 @@ def test_a_copy_of_a_file_is_refused(path, fitted):
         sp.tl.perturb(on_disk, reference=fitted, copy=True)
 
 
+def test_processes_do_not_write_to_one_h5ad_file(path):
+    matrix = DiskMatrix(opened(written(make_adata(), path)).X)
+    several = SimpleNamespace(world_size=2)
+    if path.suffix == ".zarr":
+        check_writers(matrix, several)
+        return
+    with pytest.raises(ValueError, match=r"2 processes cannot write to one h5ad.*backed='r'"):
+        check_writers(matrix, several)
+    check_writers(matrix, SimpleNamespace(world_size=1))
+
+
 def test_a_view_of_a_file_is_refused_with_the_remedy(tmp_path):
     on_disk = opened(written(make_adata(), tmp_path / "samples.h5ad"))
     with pytest.raises(TypeError, match=r"adata\.to_memory\(\)"):
@@ -271,7 +284,8 @@ def test_what_needs_the_matrix_in_memory_says_so(path):
 
 
 def perturb_in_a_process(path, fitted, written) -> None:
-    _perturb_on_disk.block_rows = lambda _: 1
+    _apply.block_rows = _perturb_on_disk.block_rows = lambda _: 16
+    _perturb_on_disk.STRIDE = 1
     write = _perturb_on_disk._Results.write
 
     def write_and_tell(self, part, done):
