@@ -47,7 +47,8 @@ def called(
 ) -> np.ndarray:
     """Positions of the classes that a classifier of scaled samples calls some of them."""
     said = _said(network, scaler, expression, rows, accelerator)
-    return np.concatenate([logits.argmax(dim=1).cpu().numpy() for _, logits in said])
+    found = [logits.argmax(dim=1).cpu().numpy() for _, logits in said]
+    return np.concatenate([np.empty(0, dtype=np.int64), *found])  # of no samples, none
 
 
 def _said(
