@@ -56,16 +56,6 @@ def fit(adata: ad.AnnData) -> None:
     sp.tl.fit_tspg(adata, "tissue", "lung", **FIT)
 
 
-def test_a_chunk_may_be_empty_as_after_a_filter(samples):
-    on_dask = lazy(samples)
-    on_dask.X = da.concatenate([on_dask.X[:70], on_dask.X[:0], on_dask.X[70:]])
-    assert 0 in on_dask.X.chunks[0]
-    for adata in (on_dask, samples):
-        sp.tl.fit_classifier(adata, "tissue", **FIT)
-    predicted = "classifier_predicted"
-    assert on_dask.obs[predicted].tolist() == samples.obs[predicted].tolist()
-
-
 def test_a_fit_and_its_evaluation_are_those_in_memory(samples):
     on_dask = lazy(samples)
     for adata in (samples, on_dask):
