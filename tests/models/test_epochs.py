@@ -132,7 +132,6 @@ def counts(script: str) -> tuple[int, int]:
 
 COUNT_FAULTS = """
 import resource, torch
-from scgan_perturb._shares import part
 from scgan_perturb.models._epochs import keep_freed_memory
 
 def faults():
@@ -158,7 +157,6 @@ def test_memory_that_a_step_frees_serves_the_next():
 COUNT_PAGES = """
 import mmap, torch
 from pathlib import Path
-from scgan_perturb._shares import part
 from scgan_perturb.models._epochs import give_back_freed_memory, keep_freed_memory
 
 def pages():
