@@ -13,7 +13,6 @@ import scgan_perturb as sp
 FUZZ = Path(__file__).parents[1] / "benchmarks" / "fuzz.py"
 N_CASES = {"model": 60, "GMT": 40, "GCT": 60, "GCT, gzip": 20, "h5ad": 15, "zarr": 1}
 SEED = 7
-pytestmark = pytest.mark.xdist_group("damaged files")
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,6 @@ from tests.test_package_structure import PUBLIC
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.xdist_group("examples")  # what several begin with is computed once
-
 # Their examples begin with data of hundreds of MB, or with files of the user's own. Where only a
 # line of an example needs a download, that line says so.
 NEED_DATA = {

@@ -7,8 +7,6 @@ import scgan_perturb as sp
 from scgan_perturb.models._resample import resampled_models
 from tests.conftest import make_adata
 
-pytestmark = pytest.mark.xdist_group("resample")
-
 
 @pytest.fixture(scope="module")
 def large():

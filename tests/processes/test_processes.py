@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 if not (distributed.is_available() and distributed.is_gloo_available()):
     pytest.skip("this build of torch has no gloo", allow_module_level=True)
 
-pytestmark = pytest.mark.xdist_group("processes")
 RECIPES = ("transport", "paper")
 Found = dict[str, np.ndarray]
 

@@ -8,11 +8,8 @@ from sklearn.decomposition import PCA
 import scgan_perturb as sp
 from tests.conftest import make_adata, same_adata
 
-# The examples draw a UMAP too: what it compiles, it compiles once in a process.
-UMAP = pytest.param("umap", marks=pytest.mark.xdist_group("examples"))
 
-
-@pytest.mark.parametrize("method", ["tsne", UMAP, "pca"])
+@pytest.mark.parametrize("method", ["tsne", "umap", "pca"])
 @pytest.mark.filterwarnings(
     "ignore:n_jobs value",
     "ignore::DeprecationWarning",

@@ -11,7 +11,6 @@ from sklearn.linear_model import LogisticRegression
 
 import scgan_perturb as sp
 from scgan_perturb.metrics import (
-    _two_sample,
     class_mean_shift,
     diagonal_gaussian_transport,
     energy_distance,
@@ -25,12 +24,10 @@ from scgan_perturb.metrics import (
     variance_r2,
 )
 from tests.conftest import make_adata, same_adata
+from tests.tl.conftest import N_TREES
 
 # Fits this small lose to the baselines; the warning has tests of its own.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:Plain baselines", "ignore:Training samples of"),
-    pytest.mark.xdist_group("evaluate"),
-]
+pytestmark = pytest.mark.filterwarnings("ignore:Plain baselines", "ignore:Training samples of")
 
 METHODS = [
     "untouched source",
@@ -46,14 +43,6 @@ METHODS = [
 ]
 TOLD = {"class mean shift", "diagonal Gaussian transport", "full Gaussian transport"}
 KEYS = ("evaluation", "evaluation_params")
-N_TREES = 20
-
-
-@pytest.fixture(scope="module", autouse=True)
-def few_trees():
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(_two_sample, "N_TREES", N_TREES)
-        yield
 
 
 @pytest.fixture(scope="module")
