@@ -11,6 +11,8 @@ import pytest
 
 import scgan_perturb as sp
 from scgan_perturb._messages import logger
+from scgan_perturb.metrics import _two_sample
+from scgan_perturb.tl import _reuse
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "tutorials").glob("*.ipynb"))
@@ -42,9 +44,11 @@ def test_its_cells_run_from_top_to_bottom(path, tmp_path, monkeypatch):
     import matplotlib.pyplot as plt
 
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(_reuse, "MAX_EPOCHS", 2)  # of a classifier that is fitted on the way
     monkeypatch.setattr(sp.tl, "fit_classifier", partial(sp.tl.fit_classifier, max_epochs=2))
     monkeypatch.setattr(sp.tl, "fit_tspg", partial(sp.tl.fit_tspg, max_epochs=2))
     monkeypatch.setattr(sp.tl, "evaluate", partial(sp.tl.evaluate, n_bootstrap=5))
+    monkeypatch.setattr(_two_sample, "N_TREES", 5)
     monkeypatch.setattr(sp.settings, "progress_bar", False)
     monkeypatch.setattr(plt, "show", lambda: None)
     names: dict[str, object] = {}

@@ -68,6 +68,12 @@ def samples(request) -> ad.AnnData:
     return make_adata({"liver": 30, "lung": 25, "thyroid": 25}, kind=request.param)
 
 
+# Where it is enough that each format and each kind of matrix is there once.
+EACH_ONCE = pytest.mark.parametrize(
+    ("samples", "path"), [("dense", "h5ad"), ("csr", "zarr")], indirect=True
+)
+
+
 def assert_same_fit(found: ad.AnnData, expected: ad.AnnData, *keys: str) -> None:
     for key in keys:
         weights = expected.uns[key]["weights"]
@@ -93,6 +99,7 @@ def test_a_fit_of_a_file_gives_the_bits_of_one_in_memory(samples, path):
     pd.testing.assert_frame_equal(on_disk.obs[columns], samples.obs[columns])
 
 
+@EACH_ONCE
 def test_results_of_a_fit_are_in_the_file(samples, path):
     on_disk = opened(written(samples, path))
     fit(on_disk)
@@ -106,6 +113,7 @@ def test_results_of_a_fit_are_in_the_file(samples, path):
     )
 
 
+@EACH_ONCE
 def test_a_file_that_is_read_only_is_fitted_and_judged_without_a_layer(samples, path, caplog):
     fit(samples)
     sp.tl.evaluate(samples, n_bootstrap=0)
@@ -142,6 +150,7 @@ def test_a_layer_on_disk_chosen_genes_and_sources(path):
         assert (kept.obs["tspg_predicted"].isna() == (samples.obs["tissue"] != "liver")).all()
 
 
+@EACH_ONCE
 def test_new_samples_of_a_file_are_perturbed_as_in_memory(samples, path, fitted):
     on_disk = opened(written(samples, path))
     for adata in (samples, on_disk):
@@ -169,6 +178,7 @@ def strides(monkeypatch) -> list[slice]:
     return parts
 
 
+@EACH_ONCE
 def test_what_is_stopped_is_valid_tells_how_far_it_came_and_goes_on(
     samples, path, fitted, strides, monkeypatch, caplog
 ):
@@ -202,6 +212,7 @@ def test_what_is_stopped_is_valid_tells_how_far_it_came_and_goes_on(
     pd.testing.assert_frame_equal(kept.obs[columns], samples.obs[columns])
 
 
+@EACH_ONCE
 def test_a_result_that_is_whole_is_not_made_again(samples, path, fitted, strides):
     written(samples, path)
     for _ in range(2):
