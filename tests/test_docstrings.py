@@ -7,6 +7,7 @@ import io
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import torch
 
 import scgan_perturb as sp
 from scgan_perturb._settings import DATASET_DIR_VARIABLE
@@ -67,6 +68,7 @@ def test_the_example_runs_and_gives_what_it_says(
             fits[lines] = copied(step.globs)
     plt.close("all")
     assert lines
+    assert torch.get_num_threads() == 1  # as conftest.py sets it; numba would change it for all
     assert not (tmp_path / "cache").exists()  # nothing was downloaded
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import time
 from typing import TYPE_CHECKING
@@ -28,16 +29,37 @@ TRAINERS = {"transport": TransportTrainer, "paper": TspgTrainer}
 EPOCHS = 4
 
 
-@pytest.fixture(autouse=True)
-def every_epoch_is_kept(monkeypatch):
-    monkeypatch.setattr(_checkpoint, "SECONDS_BETWEEN", 0.0)
-    monkeypatch.setattr(_reuse, "MAX_EPOCHS", 3)
+@pytest.fixture(scope="module", autouse=True)
+def every_epoch_is_kept():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_checkpoint, "SECONDS_BETWEEN", 0.0)
+        patch.setattr(_reuse, "MAX_EPOCHS", 3)
+        yield
 
 
 def fit(adata, recipe="transport", target="lung", **options):
-    options = {"max_epochs": EPOCHS, "batch_size": 16, **options}
+    options = {"max_epochs": EPOCHS, "batch_size": 16, "precision": "32-true", **options}
     sp.tl.fit_tspg(adata, "tissue", target, recipe=recipe, **options)
     return adata
+
+
+@pytest.fixture(scope="module")
+def whole(every_epoch_is_kept):
+    """Fits by each recipe that nothing stopped."""
+    return {recipe: fit(make_adata(), recipe) for recipe in TRAINERS}
+
+
+@pytest.fixture(scope="module")
+def _state(every_epoch_is_kept, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("state")
+    fit(make_adata(), checkpoint=folder)
+    return folder
+
+
+@pytest.fixture
+def state(_state, tmp_path):
+    """A folder with the states of a fit that is done."""
+    return shutil.copytree(_state, tmp_path / "state")
 
 
 class Stopped(Exception):
@@ -70,9 +92,8 @@ def same_fit(a, b) -> bool:
 @pytest.mark.parametrize("recipe", TRAINERS)
 @pytest.mark.parametrize("n_steps", [0, 3, 5, 9])
 def test_a_stopped_generator_goes_on_to_the_same_bits(
-    build, recipe, n_steps, tmp_path, monkeypatch
+    build, whole, recipe, n_steps, tmp_path, monkeypatch
 ):
-    whole = fit(build(), recipe)
     adata = build()
     with monkeypatch.context() as patch:
         stop_after(patch, TRAINERS[recipe], n_steps)
@@ -80,7 +101,7 @@ def test_a_stopped_generator_goes_on_to_the_same_bits(
             fit(adata, recipe, checkpoint=tmp_path)
     assert not adata.uns
     assert not adata.layers
-    assert same_fit(fit(adata, recipe, checkpoint=tmp_path), whole)
+    assert same_fit(fit(adata, recipe, checkpoint=tmp_path), whole[recipe])
 
 
 @pytest.mark.parametrize("n_steps", [1, 10])
@@ -97,21 +118,19 @@ def test_a_stopped_classifier_goes_on_to_the_same_bits(build, n_steps, tmp_path,
         np.testing.assert_array_equal(adata.uns["classifier"]["weights"][name], weight)
 
 
-def test_stops_may_be_many(build, tmp_path, monkeypatch):
-    whole = fit(build())
+def test_stops_may_be_many(build, whole, tmp_path, monkeypatch):
     for _ in range(3):
         with monkeypatch.context() as patch:
             stop_after(patch, TransportTrainer, 4)
             with pytest.raises(Stopped):
                 fit(build(), checkpoint=tmp_path)
-    assert same_fit(fit(build(), checkpoint=tmp_path), whole)
+    assert same_fit(fit(build(), checkpoint=tmp_path), whole["transport"])
 
 
-def test_a_fit_that_is_done_trains_no_more(build, tmp_path, monkeypatch):
-    done = fit(build(), checkpoint=tmp_path)
+def test_a_fit_that_is_done_trains_no_more(build, state, whole, monkeypatch):
     stop_after(monkeypatch, TransportTrainer, 0)
     stop_after(monkeypatch, ClassifierTrainer, 0)
-    assert same_fit(fit(build(), checkpoint=tmp_path), done)
+    assert same_fit(fit(build(), checkpoint=state), whole["transport"])
 
 
 def test_without_a_folder_nothing_is_written(build, tmp_path, monkeypatch):
@@ -165,8 +184,7 @@ def test_a_killed_fit_goes_on_to_the_same_bits(tmp_path):
     assert same_fit(resumed, whole)
 
 
-def test_a_write_that_fails_leaves_the_state_before(build, tmp_path, monkeypatch):
-    whole = fit(build())
+def test_a_write_that_fails_leaves_the_state_before(build, whole, tmp_path, monkeypatch):
     save, left = _checkpoint.save_file, iter(range(2))
 
     def half(tensors, path, about):
@@ -179,7 +197,7 @@ def test_a_write_that_fails_leaves_the_state_before(build, tmp_path, monkeypatch
         patch.setattr(_checkpoint, "save_file", half)
         with pytest.raises(OSError, match="No space left"):
             fit(build(), checkpoint=tmp_path)
-    assert same_fit(fit(build(), checkpoint=tmp_path), whole)
+    assert same_fit(fit(build(), checkpoint=tmp_path), whole["transport"])
 
 
 def other_values(adata):
@@ -212,29 +230,26 @@ def other_labels(adata):
     ],
 )
 def test_a_state_of_another_fit_is_refused_by_what_differs(
-    build, change, options, differing, tmp_path
+    build, change, options, differing, state
 ):
-    fit(build(), checkpoint=tmp_path)
     adata = build()
     if change is not None:
         change(adata)
     with pytest.raises(ValueError, match=rf"is of another run; what differs: .*{differing}"):
-        fit(adata, checkpoint=tmp_path, **options)
+        fit(adata, checkpoint=state, **options)
     assert not adata.uns
 
 
-def test_a_state_made_with_another_classifier_is_refused(build, tmp_path):
-    fit(build(), checkpoint=tmp_path)
+def test_a_state_made_with_another_classifier_is_refused(build, state):
     adata = build()
     sp.tl.fit_classifier(adata, "tissue", max_epochs=2)
     with pytest.raises(ValueError, match="what differs: classifier .*judge"):
-        fit(adata, checkpoint=tmp_path)
+        fit(adata, checkpoint=state)
 
 
 @pytest.mark.parametrize("damage", ["cut", "empty", "text", "lacking"])
-def test_a_damaged_state_is_an_error_that_says_what_to_do(build, damage, tmp_path):
-    fit(build(), checkpoint=tmp_path)
-    path = tmp_path / "generator.safetensors"
+def test_a_damaged_state_is_an_error_that_says_what_to_do(build, damage, state):
+    path = state / "generator.safetensors"
     if damage == "lacking":
         tensors = load_file(path)
         tensors.pop("lowest")
@@ -245,7 +260,7 @@ def test_a_damaged_state_is_an_error_that_says_what_to_do(build, damage, tmp_pat
         content = path.read_bytes()
         path.write_bytes({"cut": content[:-100], "empty": b"", "text": b"not a state"}[damage])
     with pytest.raises(ValueError, match=r"generator.safetensors is damaged .*Delete it"):
-        fit(build(), checkpoint=tmp_path)
+        fit(build(), checkpoint=state)
 
 
 def test_the_folder_may_not_be_a_file(build, tmp_path):

@@ -30,7 +30,7 @@ def fit(adata, target="lung", **kwargs):
 by_each_recipe = pytest.mark.parametrize("recipe", ["transport", "paper"])
 
 
-@pytest.mark.parametrize(("recipe", "max_epochs"), [("transport", 10), ("paper", 100)])
+@pytest.mark.parametrize(("recipe", "max_epochs"), [("transport", 10), ("paper", 40)])
 def test_one_call_perturbs_every_sample_towards_the_target(build, recipe, max_epochs):
     adata = build({"liver": 80, "lung": 80, "thyroid": 80}, n_genes=60)
     fit(adata, recipe=recipe, max_epochs=max_epochs)
