@@ -220,7 +220,9 @@ def test_a_result_that_is_whole_is_not_made_again(samples, path, fitted, strides
     assert len(strides) == 10
 
 
-@pytest.mark.parametrize("other", ["target", "values"])
+@pytest.mark.parametrize(
+    ("path", "other"), [("h5ad", "values"), ("zarr", "target")], indirect=["path"]
+)
 def test_a_result_of_another_model_or_of_other_values_is_begun_anew(
     path, fitted_many, strides, other
 ):
@@ -237,9 +239,9 @@ def test_a_result_of_another_model_or_of_other_values_is_begun_anew(
     np.testing.assert_array_equal(read(path).layers["xadv"], samples.layers["xadv"])
 
 
-def test_a_layer_that_is_not_whole_is_not_judged(path, strides, monkeypatch):
+def test_a_layer_that_is_not_whole_is_not_judged(tmp_path):
     samples = make_adata({"liver": 30, "lung": 25, "thyroid": 25})
-    on_disk = opened(written(samples, path))
+    on_disk = opened(written(samples, tmp_path / "samples.h5ad"))
     fit(on_disk)
     on_disk.layers["xadv"][60:] = np.nan
     with pytest.raises(ValueError, match="not whole.*Call sp.tl.perturb"):
@@ -286,8 +288,8 @@ def test_a_view_of_a_file_is_refused_with_the_remedy(tmp_path):
         sp.tl.fit_classifier(on_disk[:40], "tissue")
 
 
-def test_what_needs_the_matrix_in_memory_says_so(path):
-    on_disk = opened(written(make_adata(), path))
+def test_what_needs_the_matrix_in_memory_says_so(tmp_path):
+    on_disk = opened(written(make_adata(), tmp_path / "samples.h5ad"))
     fit(on_disk)
     with pytest.raises(TypeError, match=r"not in memory.*part = adata\[rows\]\.to_memory\(\)"):
         sp.tl.embed(on_disk)
@@ -334,7 +336,9 @@ def few_held(monkeypatch) -> None:
     monkeypatch.setattr(_class_statistics, "BLOCK", 100)
 
 
-@pytest.mark.parametrize("recipe", ["transport", "paper"])
+@pytest.mark.parametrize(
+    ("path", "recipe"), [("h5ad", "paper"), ("zarr", "transport")], indirect=["path"]
+)
 def test_more_samples_than_are_held_give_the_bits_of_a_fit_in_memory(path, recipe, few_held):
     samples = make_adata({"liver": 300, "lung": 200, "thyroid": 20}, kind="csr")
     on_disk = opened(written(samples, path))
