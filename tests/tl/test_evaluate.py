@@ -23,6 +23,7 @@ from scgan_perturb.metrics import (
     two_sample_auc,
     variance_r2,
 )
+from scgan_perturb.tl._verdict import warn_of_better_baselines
 from tests.conftest import make_adata, same_adata
 from tests.tl.conftest import N_TREES
 
@@ -394,6 +395,32 @@ def test_a_model_that_beats_all_is_not_warned_of(unjudged):
     # Held-out lung itself, so that nothing can be nearer.
     unjudged.layers["xadv"] = np.tile(real, (12, 1))[: unjudged.n_obs]
     sp.tl.evaluate(unjudged, n_bootstrap=5)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("model", "floor"), [(-0.01, -0.05), (0.0, -0.05), (0.6, 0.6), (-0.01, np.nan)]
+)
+def test_a_model_as_near_as_real_samples_is_not_warned_of_though_a_baseline_is_nearer(
+    evaluated, model, floor
+):
+    table = with_distances(evaluated, model, floor)
+    warn_of_better_baselines(table)
+
+
+@pytest.mark.parametrize(("model", "floor"), [(0.01, -0.05), (0.61, 0.6), (0.01, np.nan)])
+def test_a_model_less_near_than_real_samples_is_warned_of(evaluated, model, floor):
+    table = with_distances(evaluated, model, floor)
+    with pytest.warns(UserWarning, match=r"global mean shift \(-0.20\)"):
+        warn_of_better_baselines(table)
+
+
+def with_distances(evaluated: ad.AnnData, model: float, floor: float) -> pd.DataFrame:
+    """An evaluation with these E-distances, -0.2 of one baseline, and 9 of all others."""
+    table = evaluated.uns["tspg"]["evaluation"].copy()
+    found = {"this model": model, "real target": floor, "global mean shift": -0.2}
+    table["e_distance"] = table["method"].map(found).where(table["method"].isin(found), 9.0)
+    return table
 
 
 def drop_held_out(label: str, left: int = 0):

@@ -43,7 +43,8 @@ def evaluate(
 
     Held-out samples of the source classes, perturbed, are compared with held-out real samples of
     the target, all scaled as in the fit. The baselines learn from the training samples. A
-    warning names those that come nearer to real samples than the model does.
+    warning names those that come nearer to real samples than the model does, unless it is as near
+    as real samples are to each other, or cannot be told from them (an E-distance of 0 or less).
 
     Parameters
     ----------

@@ -36,9 +36,14 @@ def log_verdict(table: pd.DataFrame, *, n_real: int, key: str) -> None:
 
 
 def warn_of_better_baselines(table: pd.DataFrame) -> None:
-    """Warn where a baseline comes nearer to real samples than the model, and name it."""
+    """Warn where a baseline comes nearer to real samples than the model, and name it.
+
+    Unless the model's samples are as near as real ones: then who is nearer is chance.
+    """
     rows = _pooled(table)
     model = rows.loc[MODEL]
+    if model["e_distance"] <= max(0.0, rows.loc[FLOOR, "e_distance"]):
+        return
     better = rows.drop(index=[MODEL, FLOOR]).sort_values("e_distance")
     better = better[better["e_distance"] < model["e_distance"]]
     copies = better.index.isin(COPIES)
