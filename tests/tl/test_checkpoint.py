@@ -152,7 +152,7 @@ def test_young_states_are_not_written_but_the_last_is(build, tmp_path, monkeypat
 
 def fit_in_a_process(folder, path) -> None:
     _checkpoint.SECONDS_BETWEEN, _reuse.MAX_EPOCHS = 0.0, 3
-    fit(make_adata(), max_epochs=60, checkpoint=folder).write_h5ad(path)
+    fit(make_adata(), max_epochs=30, checkpoint=folder).write_h5ad(path)
 
 
 def written(folder) -> int:
@@ -174,7 +174,7 @@ def test_a_killed_fit_goes_on_to_the_same_bits(tmp_path):
         run = begin("state")
         while written(folder) == before and run.is_alive():
             time.sleep(0.01)
-        time.sleep(rng.uniform(0, 0.3))
+        time.sleep(rng.uniform(0, 0.1))
         run.kill()
         run.join()
         assert run.exitcode == -signal.SIGKILL
