@@ -98,3 +98,18 @@ def test_bad_input_is_named(evaluated, fitted):
         sp.pl.evaluation(evaluated, metric="x")
     with pytest.raises(KeyError, match=r"tl\.evaluate"):
         sp.pl.evaluation(fitted)
+
+
+@pytest.mark.parametrize(
+    ("nearest", "farthest", "expected"),
+    [(0.0, 10.0, ["0", "0.1", "1", "10"]), (0.7, 1.6, ["0.7", "1", "1.5"]), (2.2, 8.0, ["3", "5"])],
+)
+def test_numbers_at_the_axis_are_enough_to_read_a_distance(evaluated, nearest, farthest, expected):
+    table = evaluated.uns["tspg"]["evaluation"]
+    pooled = table["source"] == "all"
+    for column in ("e_distance", "e_distance_low", "e_distance_high"):
+        table.loc[pooled, column] = np.linspace(nearest, farthest, pooled.sum())
+    ax = sp.pl.evaluation(evaluated, show=False)
+    shown = [label.get_text() for label in ax.get_xticklabels()]
+    assert set(expected) <= set(shown)
+    assert len(shown) >= 3

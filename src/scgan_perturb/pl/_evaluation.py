@@ -49,6 +49,7 @@ LABELS = {
 LINEAR_UP_TO = 0.1  # a distance below this is drawn in proportion, one above it by its logarithm
 FAR = 3 * LINEAR_UP_TO  # where nothing is farther off, all is drawn in proportion
 TICK_INCHES = 0.3  # between numbers at the axis, at least
+FEWEST_TICKS = 3  # so that a distance can be read off
 
 
 def evaluation(
@@ -205,15 +206,18 @@ def _draw_floor(ax: Axes, floor: pd.DataFrame, metric: str) -> dict[str, Artist]
 
 
 def _plain_ticks(ax: Axes) -> None:
-    """Numbers as they are read, not powers of ten: 0 first, tens and threes where there is room."""
+    """Numbers as they are read: 0, tens and threes where there is room, others if these are few."""
     low, high = ax.get_xlim()
     width, _ = extent_inches(ax)
     place = (ax.transScale + ax.transLimits).transform
     shown: dict[float, float] = {}  # where each number stands, in inches
-    for tick in (0.0, *(s * d * 10.0**e for d in (1, 3) for e in range(-1, 4) for s in (1, -1))):
-        inches = width * place((tick, 0))[0]
-        if low <= tick <= high and all(abs(inches - i) >= TICK_INCHES for i in shown.values()):
-            shown[tick] = inches
+    for digits in ((0,), (1, 3), (2, 5), (1.5, 7)):
+        if len(shown) >= FEWEST_TICKS:
+            break
+        for tick in (s * d * 10.0**e for d in digits for e in range(-1, 4) for s in (1, -1)):
+            inches = width * place((tick, 0))[0]
+            if low <= tick <= high and all(abs(inches - i) >= TICK_INCHES for i in shown.values()):
+                shown[tick] = inches
     ax.set_xticks(sorted(shown), [f"{tick:g}" for tick in sorted(shown)])
     ax.set_xticks([], minor=True)
     ax.set_xlim(low, high)
