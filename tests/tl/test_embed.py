@@ -8,7 +8,7 @@ import scgan_perturb as sp
 from tests.conftest import make_adata, same_adata
 
 
-@pytest.mark.parametrize("method", ["tsne", "pca"])  # the example of pl.umap draws one of those
+@pytest.mark.parametrize("method", ["tsne", "pca"])  # "umap": the example of pl.umap
 def test_each_method_places_originals_and_perturbed_samples(fitted, method):
     sp.tl.embed(fitted, method=method, n_perturbed=7)
     originals, perturbed = (fitted.obsm[f"tspg_{method}{end}"] for end in ("", "_xadv"))

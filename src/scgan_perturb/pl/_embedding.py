@@ -134,6 +134,8 @@ def umap(
     >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", max_epochs=2)
     >>> sp.tl.embed(adata, method="umap")
     >>> ax = sp.pl.umap(adata, show=False)
+    >>> sp.get.embedding(adata, "umap")["state"].value_counts().to_dict()
+    {'original': 700, 'perturbed': 100}
     """
     return _draw(adata, "umap", key=key, figsize=figsize, ax=ax, show=show, return_fig=return_fig)
 
