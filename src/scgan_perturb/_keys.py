@@ -12,8 +12,12 @@ ALL = "all"  # the group of all ranked samples together
 METHODS = ("tsne", "umap", "pca")  # of embedding
 
 EVALUATION, EVALUATION_PARAMS = "evaluation", "evaluation_params"  # entries of a stored fit
-MODEL, UNTOUCHED, FLOOR = "this model", "untouched source", "real target"  # methods in it
-COPIES = ("nearest target sample", "random target sample")  # other individuals' samples
+# Methods in it: what is judged, then what it is compared with.
+MODEL, PREDICTION = "this model", "this prediction"
+UNTOUCHED, FLOOR = "untouched source", "real target"
+GLOBAL_SHIFT, CONTEXT_SHIFT = "global mean shift", "mean of the contexts' shifts"
+# Other individuals' samples.
+COPIES = ("matched target sample", "nearest target sample", "random target sample")
 
 TRAIN = "train"
 TEST = "test"
