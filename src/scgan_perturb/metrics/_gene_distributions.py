@@ -45,7 +45,7 @@ def marginal_distance(a: np.ndarray, b: np.ndarray) -> float:
 
 def wasserstein(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """1-Wasserstein distance of each gene: the area between the two quantile functions."""
-    a, b = np.sort(a, axis=0), np.sort(b, axis=0)
+    a, b = (np.sort(samples, axis=0).astype(float) for samples in (a, b))
     # Both quantile functions are steps; these are all places where one of them may step.
     n_a, n_b = len(a), len(b)
     steps = np.unique(np.concatenate([np.arange(n_a + 1) * n_b, np.arange(n_b + 1) * n_a]))
@@ -72,7 +72,7 @@ def correlation_agreement(a: np.ndarray, b: np.ndarray, *, n_genes: int = N_VARI
     -------
     Pearson correlation, over all pairs of these genes, between their correlation in `a` and in
     `b`. A gene that is constant in a set has correlation 0 there. NaN where a set has no
-    correlations that differ.
+    correlations that differ, with two genes or fewer.
 
     Raises
     ------
@@ -89,6 +89,8 @@ def correlation_agreement(a: np.ndarray, b: np.ndarray, *, n_genes: int = N_VARI
     """
     check_pairs("The agreement of correlations", a, b)
     genes = np.argsort(-b.var(axis=0, dtype=float), kind="stable")[:n_genes]
+    if len(genes) < 2:
+        return np.nan
     upper = np.triu_indices(len(genes), 1)
     pairs_a, pairs_b = (_correlations(samples[:, genes])[upper] for samples in (a, b))
     return float(pearson(pairs_a, pairs_b))
