@@ -7,6 +7,8 @@ from scipy.spatial.distance import cdist, pdist
 
 from ._baselines import check_samples
 
+MAX_EXPONENT = 200.0  # of e in the kernel of Sinkhorn's algorithm: its products stay within float64
+
 
 def energy_distance(a: np.ndarray, b: np.ndarray) -> float:
     """E-distance 2·E‖a − b‖ − E‖a − a'‖ − E‖b − b'‖ with Euclidean norms, unbiased.
@@ -88,7 +90,8 @@ def sinkhorn_w2(a: np.ndarray, b: np.ndarray, *, regularisation: float = 0.05) -
     a, b
         Samples × genes (or components).
     regularisation
-        Weight of the entropy, as a share of the median squared distance between the sets.
+        Weight of the entropy, as a share of the median squared distance between the sets. More
+        where a sample is so far from all others that its kernel would be 0.
 
     Returns
     -------
@@ -113,7 +116,10 @@ def sinkhorn_w2(a: np.ndarray, b: np.ndarray, *, regularisation: float = 0.05) -
     if not (scale := float(np.median(cost)) or float(cost.max())):
         return 0.0
     weights = (np.full(len(samples), 1 / len(samples)) for samples in (a, b))
-    plan = ot.sinkhorn(*weights, cost / scale, regularisation, stopThr=1e-6, warn=False)
+    cost_share = cost / scale
+    furthest = max(cost_share.min(axis=0).max(), cost_share.min(axis=1).max())
+    regularisation = max(regularisation, furthest / MAX_EXPONENT)
+    plan = ot.sinkhorn(*weights, cost_share, regularisation, stopThr=1e-6, warn=False)
     return float(np.sqrt((plan * cost).sum()))
 
 
