@@ -11,10 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ._baselines import check_samples
 from ._gene_distributions import pearson
 
 MAX_FDR = 0.05  # of a gene that truly changes, as in the challenge
 N_TOP = 50  # genes that change most
+ROUNDING = 1e-12  # a difference of means that is a smaller share of them is none
 
 
 class Effect(NamedTuple):
@@ -57,6 +59,11 @@ def effect(before: np.ndarray, after: np.ndarray) -> Effect:
     -------
     `change` and `is_significant`, arrays of n_genes.
 
+    Raises
+    ------
+    ValueError
+        If a set has no sample.
+
     Examples
     --------
     >>> import numpy as np
@@ -67,11 +74,19 @@ def effect(before: np.ndarray, after: np.ndarray) -> Effect:
     """
     from scipy.stats import false_discovery_control, mannwhitneyu  # noqa: PLC0415 (slow to import)
 
-    change = after.mean(axis=0, dtype=float) - before.mean(axis=0, dtype=float)
+    check_samples(before=before, after=after)
+    change = difference(after.mean(axis=0, dtype=float), before.mean(axis=0, dtype=float))
     with np.errstate(invalid="ignore", divide="ignore"):  # a gene that is constant in both
         p = mannwhitneyu(after, before, axis=0, method="asymptotic").pvalue
     p = np.where(np.isfinite(p), p, 1.0)
     return Effect(change, false_discovery_control(p) < MAX_FDR)
+
+
+def difference(after: np.ndarray, before: np.ndarray) -> np.ndarray:
+    """Difference of means; 0 where rounding is all that there is, as between reordered samples."""
+    change = after - before
+    rounding = ROUNDING * np.maximum(np.abs(after), np.abs(before))
+    return np.where(np.abs(change) > rounding, change, 0.0)
 
 
 def pearson_delta(predicted: Effect, real: Effect, *, n_top: int | None = None) -> float:
