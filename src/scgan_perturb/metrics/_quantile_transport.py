@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ._baselines import members_of
+from ._zeros import TOLERANCE
 
 GAP = 8.0  # between the values of neighbouring genes, where these are searched together
 
@@ -60,24 +61,36 @@ def quantile_transport(
     """
     rng = np.random.default_rng(rng)
     goal = members_of(target, train, train_labels).astype(np.float64)
+    zeros = np.broadcast_to(zero, x.shape[1])
     moved = np.empty(x.shape)
     for label in np.unique(labels):
         rows = labels == label
         source = members_of(label, train, train_labels).astype(np.float64)
-        ranks = _ranks(x[rows].astype(np.float64), source, rng)
-        moved[rows] = _quantiles(ranks, goal, np.broadcast_to(zero, x.shape[1]))
+        ranks = _ranks(x[rows].astype(np.float64), source, zeros, rng)
+        moved[rows] = _quantiles(ranks, goal, zeros)
     return moved
 
 
-def _ranks(x: np.ndarray, source: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The share of the source that is below each value, between 0 and 1; at random among ties."""
+def _ranks(
+    x: np.ndarray, source: np.ndarray, zero: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """The share of the source that is below each value, between 0 and 1; at random among ties.
+
+    A new value between two of the source takes the place of one of them. Of n values above 0, of
+    which k are below it, that is the lower one with probability k/n: so the ranks of new samples
+    of a class are uniform, as those of its training samples are.
+    """
     n_genes = x.shape[1]
     offsets = GAP * np.arange(n_genes)
     # One search for all genes: each has a stretch of the line to itself.
+    x = x.clip(source.min(axis=0) - 1, source.max(axis=0) + 1)
     line = (np.sort(source, axis=0) + offsets).T.ravel()
     first = len(source) * np.arange(n_genes)
     low, high = (np.searchsorted(line, x + offsets, side) - first for side in ("left", "right"))
-    room = np.maximum(high - low, 1)  # a value between two of the source has the place of one
+    n_zeros = (source <= zero + TOLERANCE).sum(axis=0)
+    takes_lower = rng.random(x.shape) * (len(source) - n_zeros) < low - n_zeros
+    low = np.where((low == high) & takes_lower, low - 1, low)
+    room = np.maximum(high - low, 1)
     low = np.minimum(low, len(source) - room)
     return (low + room * rng.random(x.shape)) / len(source)
 
@@ -85,7 +98,7 @@ def _ranks(x: np.ndarray, source: np.ndarray, rng: np.random.Generator) -> np.nd
 def _quantiles(ranks: np.ndarray, target: np.ndarray, zero: np.ndarray) -> np.ndarray:
     """The target's values at these ranks: zeros, then the others interpolated."""
     target = np.sort(target, axis=0)
-    n_zeros = (target <= zero).sum(axis=0)
+    n_zeros = (target <= zero + TOLERANCE).sum(axis=0)
     n_others = len(target) - n_zeros
     place = ranks * len(target) - n_zeros  # below 0 among the zeros
     within = np.clip(place - 0.5, 0, np.maximum(n_others - 1, 0))
