@@ -122,7 +122,8 @@ def held_out_scores(
             f"not {len(a)} and {len(b)}."
         )
         raise ValueError(msg)
-    both = np.vstack([a, b])
+    # In the forest's float32, without -0: copies of a sample are the same to the last bit.
+    both = np.vstack([a, b]).astype(np.float32) + np.float32(0)
     is_b = np.repeat([0, 1], [len(a), len(b)])
     repeats = [list(_folds(both, is_b, n_folds, rng + i)) for i in range(N_REPEATS)]
     if classifier == "logistic_regression":
@@ -156,8 +157,7 @@ def _folds(
     import pandas as pd  # noqa: PLC0415 (slow to import)
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold  # noqa: PLC0415
 
-    alike = both.astype(np.float32) + np.float32(0)  # no copy differs by rounding, or as -0 from 0
-    groups = pd.factorize(np.array([row.tobytes() for row in alike], dtype=object))[0]
+    groups = pd.factorize(np.array([row.tobytes() for row in both], dtype=object))[0]
     n_different = [len(np.unique(groups[is_b == side])) for side in (0, 1)]
     if groups.max() + 1 == len(both) or min(n_different) < n_folds:
         folds = StratifiedKFold(n_folds, shuffle=True, random_state=rng).split(both, is_b)
