@@ -169,6 +169,12 @@ def test_a_stored_fit_can_be_looked_at_without_torch():
     assert run.stdout.strip() == "False"
 
 
+def test_metrics_need_no_torch():
+    code = "import sys, scgan_perturb.metrics; print('torch' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "False"
+
+
 def test_rooms_are_listed_and_unknown_ones_are_an_error():
     assert {*ROOMS, "settings"} <= set(dir(sp))
     with pytest.raises(AttributeError, match="has no attribute 'plots'"):
