@@ -111,9 +111,9 @@ def held_out_scores(
     a: np.ndarray, b: np.ndarray, *, classifier: str, n_folds: int = N_FOLDS, rng: int = 0
 ) -> HeldOutScores:
     """Score each sample with a classifier that was fitted on the other folds."""
-    from sklearn.utils.parallel import Parallel, delayed  # noqa: PLC0415 (slow to import)
     from scipy.linalg import LinAlgWarning  # noqa: PLC0415 (slow to import)
     from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415 (slow to import)
+    from sklearn.utils.parallel import Parallel, delayed  # noqa: PLC0415 (slow to import)
 
     check_choice("classifier", classifier, TWO_SAMPLE_CLASSIFIERS)
     if min(len(a), len(b)) < n_folds:
