@@ -161,6 +161,24 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Good]:
 
 
 @pytest.fixture
+def enrichr(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> tuple[dict, list[str]]:
+    """Enrichr's libraries by name, none at first, and the names that gseapy was asked for."""
+    libraries: dict[str, dict | Exception] = {}
+    asked = []
+
+    def get_library(name: str, **_: object) -> dict:
+        asked.append(name)
+        found = libraries.get(name, ValueError("Sorry"))  # as gseapy says it
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    monkeypatch.setattr("gseapy.get_library", get_library)
+    sp.settings.dataset_dir = tmp_path
+    return libraries, asked
+
+
+@pytest.fixture
 def build() -> Callable[..., ad.AnnData]:
     """The function that makes an AnnData of given classes, genes, kind and seed."""
     return make_adata

@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import anndata as ad
@@ -20,7 +19,7 @@ import scgan_perturb as sp
 from scgan_perturb.models import _checkpoint
 from tests.conftest import make_adata, same_adata
 from tests.new_process import finish, start
-from tests.stops import counted_steps, stopped_after
+from tests.stops import counted_steps, full_disk, stopped_after
 
 if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
@@ -197,23 +196,14 @@ def test_a_killed_fit_goes_on_to_the_same_bits(tmp_path):
     assert same_fit(resumed, whole)
 
 
-@contextmanager
-def full_disk():
-    """Writes fail after 100 kB of a file, as they do on a full disk."""
-    resource = pytest.importorskip("resource")
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-
-
 def test_a_write_that_fails_leaves_the_state_before(build, whole, n_steps, tmp_path):
     with stopped_after(n_steps["transport"] - 5):
         fit(build(), checkpoint=tmp_path)
     before = (tmp_path / "generator.safetensors").read_bytes()
-    with full_disk(), pytest.raises((OSError, SafetensorError), match="File too large"):
+    with (
+        full_disk(after=100_000),
+        pytest.raises((OSError, SafetensorError), match="File too large"),
+    ):
         fit(build(), checkpoint=tmp_path)
     assert (tmp_path / "generator.safetensors").read_bytes() == before
     assert same_fit(fit(build(), checkpoint=tmp_path), whole["transport"])
