@@ -25,12 +25,13 @@ from lightning_fabric.utilities.rank_zero import rank_zero_only
 import scgan_perturb as sp
 from scgan_perturb.data._on_disk import DiskMatrix
 from scgan_perturb.data._tensor_scaler import TensorScaler
-from scgan_perturb.models import _apply, _checkpoint, _epochs, _train_classifier
+from scgan_perturb.models import _checkpoint
 from scgan_perturb.models._train_classifier import ClassifierTrainer
 from scgan_perturb.models._train_tspg import TspgTrainer
 from scgan_perturb.models._transport_trainer import TransportTrainer
-from scgan_perturb.tl import _perturb_on_disk, _recipes, _reuse
+from scgan_perturb.tl import _recipes
 from tests.conftest import make_adata
+from tests.small_parts import hold_few, write_few
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +41,7 @@ OPTIONS = {
     "precision": "32-true",
     "batch_size": 15,  # two processes have unequal shares of it, and of the samples of a target
 }
-CLASSIFIER_EPOCHS = 3
+CLASSIFIER = {"max_epochs": 3}
 NETWORKS = {ClassifierTrainer: "model", TspgTrainer: "generator", TransportTrainer: "generator"}
 RECIPES = {
     "transport": {"target": ["lung", "liver"]},
@@ -59,8 +60,7 @@ def run_all(folder: Path, **options: object) -> Found:
     found: Found = {}
     options = {**OPTIONS, **options}
     with pytest.MonkeyPatch.context() as patch, in_double_precision():
-        patch.setattr(_reuse, "MAX_EPOCHS", CLASSIFIER_EPOCHS)
-        patch.setattr(_checkpoint, "SECONDS_BETWEEN", 0.0)
+        sp.settings.checkpoint_interval = 0.0
         for recipe in RECIPES:
             with patch.context() as inner:
                 for trainer, network in NETWORKS.items():
@@ -100,6 +100,7 @@ def in_double_precision() -> Iterator[None]:
 def fit(recipe: str, name: str = "", **options: object) -> Found:
     """A fit, as arrays by name."""
     adata = make_adata()
+    sp.tl.fit_classifier(adata, "tissue", **CLASSIFIER, **options)
     sp.tl.fit_tspg(adata, "tissue", recipe=recipe, max_epochs=2, **RECIPES[recipe], **options)
     fitted = adata.uns["tspg"]
     parts = {
@@ -120,16 +121,13 @@ def write_store(folder: Path) -> None:
 
 def fit_on_disk(patch: pytest.MonkeyPatch, path: Path, **options: object) -> Found:
     """A fit of samples in a store that all processes write to, where few samples are held."""
-    for module in (_epochs, _recipes, _train_classifier):
-        patch.setattr(module, "HELD_ROWS", 48)
-    patch.setattr(_epochs, "RUN_ROWS", 4)
-    for module in (_apply, _perturb_on_disk):
-        patch.setattr(module, "block_rows", lambda n_genes: 16)
-    patch.setattr(_perturb_on_disk, "STRIDE", 1)
+    hold_few(patch, 48, run=4)
+    write_few(patch, 16)
     read = count_read(patch)
     group = zarr.open_group(path, mode="r+")
     obs, var = (ad.io.read_elem(group[part]) for part in ("obs", "var"))
     adata = ad.AnnData(ad.io.sparse_dataset(group["X"]), obs=obs, var=var)
+    sp.tl.fit_classifier(adata, "tissue", **CLASSIFIER, **options)
     sp.tl.fit_tspg(adata, "tissue", "lung", max_epochs=2, **options)
     found = {
         "disk xadv": adata.layers["xadv"][:],
