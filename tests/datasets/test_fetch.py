@@ -156,20 +156,14 @@ def test_a_progress_bar_is_shown_where_wanted(source, capfd, wanted):
     assert ("100%" in capfd.readouterr().err) == wanted
 
 
-KERNEL = """
-class Shell:
-    config = {"IPKernelApp": {}}
-
-def get_ipython():
-    return Shell()
-"""
 IN_A_NOTEBOOK = """
-import logging, sys, warnings
-from pathlib import Path
-from scgan_perturb.datasets._fetch import fetch_files
+import sys, warnings
+import ipykernel.zmqshell
 
 with warnings.catch_warnings(record=True) as warned:
     warnings.simplefilter("always")
+    from scgan_perturb.datasets._fetch import fetch_files
+
     name, address, sha256 = sys.argv[1:]
     fetch_files([name], folder="a", base_url=address, sha256={name: sha256})
 print([one.category.__name__ for one in warned if "tqdm" in one.category.__name__.lower()])
@@ -177,8 +171,7 @@ print([one.category.__name__ for one in warned if "tqdm" in one.category.__name_
 
 
 def test_a_notebook_without_widgets_is_not_warned_of(source, tmp_path):
-    """In a process whose IPython says that it is a notebook, and which has no ipywidgets."""
-    (tmp_path / "IPython.py").write_text(KERNEL)
+    """In a process that has the modules of a kernel, and no ipywidgets."""
     (tmp_path / "ipywidgets.py").write_text("raise ImportError")
     path = os.pathsep.join([str(tmp_path), *sys.path])
     run = subprocess.run(

@@ -66,7 +66,7 @@ def run_all(folder: Path, **options: object) -> Found:
                 for trainer, network in NETWORKS.items():
                     count_samples(inner, trainer, network, found)
                 found |= fit(recipe, **options)
-        lines = listen(patch)
+        lines = listen()
         found |= stop_and_go_on(patch, folder, **options)
         found["n_lines"] = np.array(len(lines))
         found["error"] = np.array(error_of_unlike_states(folder, **options))
@@ -186,13 +186,12 @@ def count_samples(patch: pytest.MonkeyPatch, trainer: type, network: str, found:
     patch.setattr(trainer, "step", step)
 
 
-def listen(patch: pytest.MonkeyPatch) -> list[str]:
+def listen() -> list[str]:
     """What the package logs from now on."""
     lines: list[str] = []
     handler = logging.Handler()
     handler.emit = lambda record: lines.append(record.getMessage())
-    logger = logging.getLogger("scgan_perturb")
-    patch.setattr(logger, "handlers", [*logger.handlers, handler])
+    logging.getLogger("scgan_perturb").addHandler(handler)
     return lines
 
 

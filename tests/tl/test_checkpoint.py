@@ -196,6 +196,16 @@ def test_a_killed_fit_goes_on_to_the_same_bits(tmp_path):
     assert same_fit(resumed, whole)
 
 
+def test_a_state_is_not_written_in_place(build, n_steps, tmp_path):
+    state, link = tmp_path / "generator.safetensors", tmp_path / "link"
+    with stopped_after(n_steps["transport"] - 5):
+        fit(build(), checkpoint=tmp_path)
+    before = state.read_bytes()
+    link.hardlink_to(state)
+    fit(build(), checkpoint=tmp_path)
+    assert link.read_bytes() == before != state.read_bytes()
+
+
 def test_a_write_that_fails_leaves_the_state_before(build, whole, n_steps, tmp_path):
     with stopped_after(n_steps["transport"] - 5):
         fit(build(), checkpoint=tmp_path)

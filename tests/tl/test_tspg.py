@@ -277,14 +277,6 @@ def test_the_log_says_how_often_f_is_convinced_and_what_was_written(adata, caplo
         assert f"adata.{name}" in caplog.text
 
 
-def test_a_fit_speaks_to_the_user_who_has_no_logging_set_up(adata, capsys, monkeypatch):
-    import logging
-
-    monkeypatch.setattr(logging.getLogger(), "handlers", [])
-    fit(adata)
-    assert "adata.layers['xadv']" in capsys.readouterr().err
-
-
 def test_shrinkage_reaches_the_draws(build):
     plain, shrunk = build(), build()
     fit(plain, recipe="paper")
