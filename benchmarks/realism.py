@@ -32,7 +32,7 @@ import scgan_perturb as sp
 
 RESULTS = Path(__file__).parent / "results"
 DATA = {"rnaseqdb": ("tissue", "Lung"), "pbmc68k": ("bulk_labels", "CD19+ B")}
-FOR_CLASSIFIER = ("held_out", "mask_var", "precision")
+FOR_CLASSIFIER = ("held_out", "mask_var", "accelerator", "precision")
 MIN_HELD_OUT = 2  # real samples of a target, for an E-distance at all
 MODEL, FLOOR = "this model", "real target"
 UNTOUCHED = "untouched source"
@@ -64,7 +64,11 @@ SHOWN = {
 
 def load(options: argparse.Namespace):
     """The data, and what to say to a fit of them."""
-    fit = {"recipe": options.recipe, "precision": options.precision}
+    fit = {
+        "recipe": options.recipe,
+        "accelerator": options.accelerator,
+        "precision": options.precision,
+    }
     adata = getattr(sp.datasets, options.data)()
     if options.split is not None:
         parts = pd.read_csv(options.split, sep="\t", index_col="sample")["split"]
@@ -123,7 +127,7 @@ def one_model(adata, groupby: str, targets: list[str] | None, seed: int, fit: di
         sp.tl.fit_tspg(adata, groupby, asked, rng=seed, **fit)
         took.append(time.perf_counter() - start)
     for target in named_targets:
-        sp.tl.perturb(adata, target)
+        sp.tl.perturb(adata, target, accelerator=fit["accelerator"])
         times = {"seconds": took[1], "times_one": took[1] / took[0]}
         yield judge(adata, target, "all", **times, seed=seed), adata
 
@@ -179,7 +183,8 @@ def report(table: pd.DataFrame, by: list[str]) -> str:
     medians = values.groupby("method", sort=False)[list(SHOWN)].median()
     rows = [name for name in [*order, "on the target itself"] if name in medians.index]
     knows = set(table.loc[table["is_told_label"].astype(bool), "method"])
-    medians = medians.loc[rows].rename(columns=SHOWN).round(3).astype(str).replace("nan", "")
+    medians = medians.loc[rows].rename(columns=SHOWN).round(3).astype(str)
+    medians = medians.replace("nan", "").fillna("")  # pandas 3 leaves NaN as it is
     medians.index = [f"{name} (told the label)" * (name in knows) or name for name in medians.index]
     ratio = (distances[MODEL] / lowest).median()
     forest = values.pivot_table(index=by, columns="method", values="auc_random_forest", sort=False)
@@ -219,9 +224,11 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seeds", "--seed", nargs="+", type=int, default=[0])
     parser.add_argument("--recipe", choices=["transport", "paper"], default="transport")
     parser.add_argument("--precision", choices=["auto", "32-true", "bf16-mixed"], default="auto")
+    parser.add_argument("--accelerator", default="auto")
     parser.add_argument("--one-model", action="store_true")
     parser.add_argument("--unseen", nargs="+", metavar="SOURCE")
     parser.add_argument("--figures", type=Path, help="folder for figures of the first fit")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the tables")
     return parser.parse_args()
 
 
@@ -256,7 +263,7 @@ def main() -> None:
             tables.append(table)
             if options.figures and len(tables) == 1:
                 draw(fitted, options.figures)
-            pd.concat(tables).to_csv(RESULTS / f"{name_of(options)}.csv", index=False)
+            pd.concat(tables).to_csv(options.results / f"{name_of(options)}.csv", index=False)
     table = pd.concat(tables, ignore_index=True)
     seconds = table.groupby("seed")["seconds"].median()
     many = "times_one" in table
@@ -269,7 +276,7 @@ def main() -> None:
     )
     text = f"{title}\n\n{report(table, by)}"
     print(text)
-    (RESULTS / f"{name_of(options)}.md").write_text(text, encoding="utf-8")
+    (options.results / f"{name_of(options)}.md").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
