@@ -33,7 +33,9 @@ def test_ties_count_as_in_scipy():
 
 
 @pytest.mark.parametrize(
-    "move", [np.exp, np.log, lambda x: x + 3, lambda x: 1e-6 * x, np.float32], ids=str
+    "move",
+    [np.exp, np.log, lambda x: x + 3, lambda x: 1e-6 * x, np.float32],
+    ids=["exp", "log", "shift", "scale", "float32"],
 )
 def test_a_monotone_map_keeps_all_of_it(move):
     assert individuality(BEFORE, move(BEFORE), GROUPS) == pytest.approx(1)
