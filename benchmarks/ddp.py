@@ -61,18 +61,10 @@ def fit(n_genes: int, batch: int, processes: int) -> dict[str, tuple[float, floa
     epochs = -(-(N_STEPS + WARM_UP) * batch // N_SAMPLES) + 1
     _reuse.MAX_EPOCHS, _reuse.BATCH_SIZE = epochs, batch
     took = {name: timed_steps(trainer) for name, trainer in TRAINERS.items()}
-    for recipe in ("transport", "paper"):
-        sp.tl.fit_tspg(
-            adata,
-            "label",
-            TARGET,
-            recipe=recipe,
-            max_epochs=epochs,
-            batch_size=batch,
-            accelerator="cpu",
-            precision="32-true",
-            devices=processes,
-        )
+    fabric = {"accelerator": "cpu", "precision": "32-true", "devices": processes}
+    for recipe in (sp.tl.Transport, sp.tl.Paper):
+        options = recipe(max_epochs=epochs, batch_size=batch)
+        sp.tl.fit_tspg(adata, "label", TARGET, recipe=options, fabric=fabric)
     return {
         name: tuple(median(kind) for kind in zip(*seconds[WARM_UP:], strict=True))
         for name, seconds in took.items()

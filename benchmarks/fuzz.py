@@ -97,7 +97,7 @@ def make_good(folder: Path) -> Good:
     fitted = adata.copy()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        sp.tl.fit_tspg(fitted, "tissue", ["lung", "skin"], max_epochs=1)
+        sp.tl.fit_tspg(fitted, "tissue", ["lung", "skin"], recipe=sp.tl.Transport(max_epochs=1))
         sp.tl.evaluate(fitted, n_bootstrap=0)
         sp.tl.rank_genes(fitted)
         sp.tl.enrich(fitted, {"a set": ["gene0", "gene1"]}, min_size=1)

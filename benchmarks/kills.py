@@ -33,7 +33,13 @@ def fit(folder: Path, out: Path) -> None:
     sp.settings.progress_bar = False
     adata = sp.datasets.pbmc68k()
     print("training", flush=True)
-    sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", max_epochs=EPOCHS, checkpoint=folder)
+    sp.tl.fit_tspg(
+        adata,
+        "bulk_labels",
+        "CD19+ B",
+        recipe=sp.tl.Transport(max_epochs=EPOCHS),
+        checkpoint=folder,
+    )
     np.savez(out, x_adv=adata.layers["xadv"], **adata.uns["tspg"]["weights"])
 
 

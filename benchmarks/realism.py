@@ -32,7 +32,7 @@ import scgan_perturb as sp
 
 RESULTS = Path(__file__).parent / "results"
 DATA = {"rnaseqdb": ("tissue", "Lung"), "pbmc68k": ("bulk_labels", "CD19+ B")}
-FOR_CLASSIFIER = ("held_out", "mask_var", "precision")
+FOR_CLASSIFIER = ("held_out", "mask_var", "fabric")
 MIN_HELD_OUT = 2  # real samples of a target, for an E-distance at all
 MODEL, FLOOR = "this model", "real target"
 UNTOUCHED, COPIES = "untouched source", ("nearest target sample", "random target sample")
@@ -51,7 +51,7 @@ SHOWN = {
 
 def load(options: argparse.Namespace):
     """The data, and what to say to a fit of them."""
-    fit = {"recipe": options.recipe, "precision": options.precision}
+    fit = {"recipe": options.recipe, "fabric": {"precision": options.precision}}
     adata = getattr(sp.datasets, options.data)()
     if options.split is not None:
         parts = pd.read_csv(options.split, sep="\t", index_col="sample")["split"]

@@ -38,6 +38,7 @@ from floor import (
 )
 
 import scgan_perturb as sp
+from scgan_perturb._recipes import Paper, Transport
 from scgan_perturb.data._expression import BLOCK_ROWS
 from scgan_perturb.data._rows import ScaledRows
 from scgan_perturb.data._scaling import GeneScaler
@@ -46,9 +47,9 @@ from scgan_perturb.models._networks import Classifier, initialise
 from scgan_perturb.models._pools import Samples, make_pools
 from scgan_perturb.models._target import TargetDistribution
 from scgan_perturb.models._train_classifier import ClassifierTrainer
-from scgan_perturb.models._train_tspg import TspgOptions, TspgTrainer
+from scgan_perturb.models._train_tspg import TspgTrainer
 from scgan_perturb.models._transport import estimate_transport
-from scgan_perturb.models._transport_trainer import TransportOptions, TransportTrainer
+from scgan_perturb.models._transport_trainer import TransportTrainer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,7 +91,7 @@ def trainers(adata: ad.AnnData, n_samples: int, accelerator: str):
         f,
         samples,
         target,
-        options=TransportOptions(batch_size=n_samples),
+        options=Transport(batch_size=n_samples),
         seed=0,
         fabric=fabric,
     )
@@ -102,7 +103,7 @@ def trainers(adata: ad.AnnData, n_samples: int, accelerator: str):
         f,
         0,
         n_genes=rows.n_genes,
-        options=TspgOptions(max_epochs=1, batch_size=n_samples),
+        options=Paper(max_epochs=1, batch_size=n_samples),
         seed=0,
         fabric=fabric,
     )
@@ -167,11 +168,10 @@ def end_to_end(adata: ad.AnnData, n_samples: int, accelerator: str) -> dict[str,
         timed(ClassifierTrainer, "step", inside, device),
     ):
         sp.tl.fit_classifier(
-            adata, "label", max_epochs=2, batch_size=n_samples, accelerator=accelerator
+            adata, "label", max_epochs=2, batch_size=n_samples, fabric={"accelerator": accelerator}
         )
-        sp.tl.fit_tspg(
-            adata, "label", TARGET, max_epochs=2, batch_size=n_samples, accelerator=accelerator
-        )
+        recipe = Transport(max_epochs=2, batch_size=n_samples)
+        sp.tl.fit_tspg(adata, "label", TARGET, recipe=recipe, fabric={"accelerator": accelerator})
     fit = time.perf_counter() - start
     fit_peak = peak()
     floor = Machine(device, torch.float32).floor(

@@ -46,7 +46,9 @@ def test_its_cells_run_from_top_to_bottom(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(_reuse, "MAX_EPOCHS", 2)  # of a classifier that is fitted on the way
     monkeypatch.setattr(sp.tl, "fit_classifier", partial(sp.tl.fit_classifier, max_epochs=2))
-    monkeypatch.setattr(sp.tl, "fit_tspg", partial(sp.tl.fit_tspg, max_epochs=2))
+    monkeypatch.setattr(
+        sp.tl, "fit_tspg", partial(sp.tl.fit_tspg, recipe=sp.tl.Transport(max_epochs=2))
+    )
     monkeypatch.setattr(sp.tl, "evaluate", partial(sp.tl.evaluate, n_bootstrap=5))
     monkeypatch.setattr(_two_sample, "N_TREES", 5)
     monkeypatch.setattr(sp.settings, "progress_bar", False)

@@ -8,7 +8,7 @@ from lightning_fabric.strategies import DDPStrategy, SingleDeviceStrategy
 from lightning_fabric.utilities.rank_zero import rank_zero_only
 
 from scgan_perturb.models import _device
-from scgan_perturb.models._device import device_of, has_bfloat16, open_fabric
+from scgan_perturb.models._device import device_of, has_bfloat16, open_fabric, resolve_fabric
 
 
 def product_dtype(precision: str) -> torch.dtype:
@@ -152,3 +152,46 @@ def test_the_device_to_apply_models_on_is_found_once_and_errors_each_time(monkey
     for _ in range(2):
         with pytest.raises(ValueError, match="accelerator='abacus' cannot be used"):
             device_of("abacus")
+
+
+def test_options_of_the_engine_make_a_fabric_whose_precision_the_chip_decides(monkeypatch):
+    monkeypatch.setattr(_device, "has_bfloat16", lambda _: True)
+    assert resolve_fabric(None).strategy.precision.precision == "bf16-mixed"
+    asked = resolve_fabric({"accelerator": "cpu", "precision": "32-true"})
+    assert asked.strategy.precision.precision == "32-true"
+
+
+def test_a_fabric_is_used_as_it_is_and_launched_once(monkeypatch):
+    launches = []
+
+    def launch(self):
+        launches.append(self)
+
+    monkeypatch.setattr(Fabric, "launch", launch)
+    given = Fabric(accelerator="cpu", devices=1)
+    assert resolve_fabric(given) is given
+    assert launches == [given]
+    given._launched = True
+    assert resolve_fabric(given) is given
+    assert launches == [given]
+
+
+def test_a_fabric_of_several_processes_sends_no_buffers(monkeypatch):
+    monkeypatch.setattr(Fabric, "launch", lambda _: None)
+    given = resolve_fabric(Fabric(accelerator="cpu", devices=2, strategy="ddp"))
+    assert given.strategy._ddp_kwargs == _device._SEND_NO_BUFFERS
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"strategy": "fsdp"}, "fabric uses FSDPStrategy: use one device or strategy='ddp'"),
+        ({"precision": "64-true"}, "precision must be one of '32-true', 'bf16-mixed'"),
+    ],
+)
+def test_a_fabric_that_cannot_train_it_is_named(options, match, monkeypatch):
+    monkeypatch.setattr(cuda.CUDAAccelerator, "is_available", lambda: True)
+    monkeypatch.setattr(cuda, "num_cuda_devices", lambda: 1)
+    accelerator = "cuda" if "strategy" in options else "cpu"
+    with pytest.raises(ValueError, match=match):
+        resolve_fabric(Fabric(accelerator=accelerator, devices=1, **options))

@@ -10,17 +10,16 @@ import pytest
 import torch
 from scipy.spatial.distance import cdist, pdist
 
+from scgan_perturb._recipes import Transport
 from scgan_perturb.models import _transport_trainer
 from scgan_perturb.models._device import open_fabric
 from scgan_perturb.models._factors import find_factors
-from scgan_perturb.models._losses import LossWeights
 from scgan_perturb.models._networks import Classifier, initialise
 from scgan_perturb.models._pools import Pool, Pools, Samples, make_pools
 from scgan_perturb.models._train_transport import train_transport
 from scgan_perturb.models._transport import estimate_transport
 from scgan_perturb.models._transport_trainer import (
     LOSS_NAMES,
-    TransportOptions,
     TransportTrainer,
     schedule,
 )
@@ -29,7 +28,7 @@ from tests.models.rows import Rows
 N_GENES, N_CLASSES = 6, 3
 TARGETS = (2, 0)
 LABELS = torch.arange(36) % N_CLASSES
-WEIGHTS = LossWeights(adv=2.0, td=3.0, energy=5.0)
+WEIGHTS = {"weight_adv": 2.0, "weight_td": 3.0, "weight_energy": 5.0}
 
 
 @pytest.fixture
@@ -59,7 +58,7 @@ def make_trainer(samples, classifier):
             classifier if judge is None else judge,
             samples,
             torch.tensor(targets),
-            options=TransportOptions(**{"batch_size": 12, "weights": WEIGHTS, **options}),
+            options=Transport(**{"batch_size": 12, "kappa": 0.0, **WEIGHTS, **options}),
             seed=0,
             fabric=open_fabric("cpu", precision),
         )
@@ -120,7 +119,7 @@ def test_the_loss_is_that_of_its_terms_by_hand(make_trainer, samples, classifier
         e = 2 * cdist(moved, x[targets.numpy()]).mean() - pdist(moved).mean()
         energies.append(e / distance)
     terms = np.mean(leads), np.mean(gaps), np.mean(energies)
-    total = WEIGHTS.adv * terms[0] + WEIGHTS.td * terms[1] + WEIGHTS.energy * terms[2]
+    total = np.dot(list(WEIGHTS.values()), terms)
     assert np.abs(terms).min() > 0.01  # each counts here
     np.testing.assert_allclose(found, [total, *terms], rtol=1e-3)
 
@@ -268,8 +267,7 @@ class Stub:
         self.averaged = torch.nn.Linear(1, 1)
         torch.nn.init.zeros_(self.averaged.weight)
         self.best, self.lowest = copy.deepcopy(self.averaged), math.inf
-        weights = LossWeights(adv=2, td=10, energy=3)
-        self.options = TransportOptions(batch_size=4, max_epochs=max_epochs, weights=weights)
+        self.options = Transport(batch_size=4, max_epochs=max_epochs, weight_energy=3)
         self.targets, self.fabric = torch.tensor([0]), open_fabric("cpu")
         self.samples = Samples(Rows(torch.zeros(4, 1)), torch.zeros(4, dtype=torch.long))
 
@@ -339,7 +337,7 @@ def test_training_may_be_as_short_as_one_wants(make_trainer, max_epochs):
 
 
 def test_training_lowers_the_validation_loss(make_trainer):
-    history = train(make_trainer(max_epochs=15, weights=LossWeights(adv=0, td=0, energy=1)))[1]
+    history = train(make_trainer(max_epochs=15, weight_adv=0, weight_td=0, weight_energy=1))[1]
     losses = [record["loss_validation"] for record in history]
     assert min(losses) < losses[0]
 

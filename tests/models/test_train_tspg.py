@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from scgan_perturb._recipes import Paper
 from scgan_perturb.models._device import open_fabric
-from scgan_perturb.models._losses import LossWeights
 from scgan_perturb.models._networks import Classifier, initialise
 from scgan_perturb.models._target import TargetDistribution
-from scgan_perturb.models._train_tspg import LOSS_NAMES, TspgOptions, TspgTrainer
+from scgan_perturb.models._train_tspg import LOSS_NAMES, TspgTrainer
 from tests.models.rows import Rows
 
 N_GENES = 6
@@ -33,7 +33,7 @@ def make_trainer(x):
             classifier.eval().requires_grad_(False),
             TARGET,
             n_genes=N_GENES,
-            options=TspgOptions(max_epochs=1, batch_size=16, **options),
+            options=Paper(max_epochs=1, batch_size=16, **options),
             seed=0,
             fabric=open_fabric("cpu"),
         )
@@ -84,8 +84,7 @@ def test_a_step_moves_generator_and_discriminator_but_not_the_classifier(make_tr
 
 
 def test_the_first_generator_step_is_adam_on_the_weighted_sum(make_trainer, x):
-    weights = LossWeights(gan=0, adv=0, norm=3.0, td=0)
-    trainer = make_trainer(weights=weights)
+    trainer = make_trainer(weight_gan=0, weight_adv=0, weight_norm=3.0, weight_td=0)
     g = copy.deepcopy(trainer.network)
     trainer.step(x, x)
     (3.0 * g(x).norm(dim=1).mean()).backward()

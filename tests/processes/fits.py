@@ -30,14 +30,13 @@ from scgan_perturb.models._train_classifier import ClassifierTrainer
 from scgan_perturb.models._train_tspg import TspgTrainer
 from scgan_perturb.models._transport_trainer import TransportTrainer
 from scgan_perturb.tl import _perturb_on_disk, _recipes, _reuse
-from tests.conftest import make_adata
+from tests.conftest import fit_tspg, make_adata
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 OPTIONS = {
-    "accelerator": "cpu",
-    "precision": "32-true",
+    "fabric": {"accelerator": "cpu", "precision": "32-true"},
     "batch_size": 15,  # two processes have unequal shares of it, and of the samples of a target
 }
 CLASSIFIER_EPOCHS = 3
@@ -57,7 +56,7 @@ class Stopped(Exception):
 def run_all(folder: Path, **options: object) -> Found:
     """Fits by both recipes, and fits that were stopped or misled."""
     found: Found = {}
-    options = {**OPTIONS, **options}
+    options = {**OPTIONS, "fabric": {**OPTIONS["fabric"], **options}}
     with pytest.MonkeyPatch.context() as patch, in_double_precision():
         patch.setattr(_reuse, "MAX_EPOCHS", CLASSIFIER_EPOCHS)
         patch.setattr(_checkpoint, "SECONDS_BETWEEN", 0.0)
@@ -100,7 +99,7 @@ def in_double_precision() -> Iterator[None]:
 def fit(recipe: str, name: str = "", **options: object) -> Found:
     """A fit, as arrays by name."""
     adata = make_adata()
-    sp.tl.fit_tspg(adata, "tissue", recipe=recipe, max_epochs=2, **RECIPES[recipe], **options)
+    fit_tspg(adata, "tissue", recipe=recipe, max_epochs=2, **RECIPES[recipe], **options)
     fitted = adata.uns["tspg"]
     parts = {
         "xadv": adata.layers["xadv"],
@@ -130,7 +129,7 @@ def fit_on_disk(patch: pytest.MonkeyPatch, path: Path, **options: object) -> Fou
     group = zarr.open_group(path, mode="r+")
     obs, var = (ad.io.read_elem(group[part]) for part in ("obs", "var"))
     adata = ad.AnnData(ad.io.sparse_dataset(group["X"]), obs=obs, var=var)
-    sp.tl.fit_tspg(adata, "tissue", "lung", max_epochs=2, **options)
+    fit_tspg(adata, "tissue", "lung", max_epochs=2, **options)
     found = {
         "disk xadv": adata.layers["xadv"][:],
         "disk classifier": adata.uns["classifier"]["history"].to_numpy(),

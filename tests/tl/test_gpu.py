@@ -20,15 +20,33 @@ def test_one_model_gives_the_same_on_cpu_and_gpu(fitted):
 
 
 def test_a_fit_runs_on_the_gpu(adata):
-    sp.tl.fit_tspg(adata, "tissue", "lung", max_epochs=2, accelerator="cuda")
+    sp.tl.fit_tspg(
+        adata,
+        "tissue",
+        "lung",
+        recipe=sp.tl.Transport(max_epochs=2),
+        fabric={"accelerator": "cuda"},
+    )
     assert np.isfinite(adata.layers["xadv"]).all()
 
 
 def test_a_captured_step_trains_as_one_that_is_not(adata, monkeypatch):
     """Ten epochs are more than the steps before the capture."""
     captured, plain = adata.copy(), adata.copy()
-    sp.tl.fit_tspg(captured, "tissue", "lung", max_epochs=10, accelerator="cuda")
+    sp.tl.fit_tspg(
+        captured,
+        "tissue",
+        "lung",
+        recipe=sp.tl.Transport(max_epochs=10),
+        fabric={"accelerator": "cuda"},
+    )
     monkeypatch.setattr(_transport_trainer, "Captured", lambda function: function)
-    sp.tl.fit_tspg(plain, "tissue", "lung", max_epochs=10, accelerator="cuda")
+    sp.tl.fit_tspg(
+        plain,
+        "tissue",
+        "lung",
+        recipe=sp.tl.Transport(max_epochs=10),
+        fabric={"accelerator": "cuda"},
+    )
     histories = [fit.uns["tspg"]["history"].to_numpy() for fit in (captured, plain)]
     np.testing.assert_allclose(*histories, rtol=1e-3, atol=1e-4)

@@ -13,7 +13,7 @@ from scgan_perturb.models._device import open_fabric
 from scgan_perturb.models._pools import Samples
 from scgan_perturb.tl import _recipes, _reuse, _roles
 from scgan_perturb.tl._seeds import spawn_seeds
-from tests.conftest import MATRIX_KINDS, same_adata
+from tests.conftest import MATRIX_KINDS, fit_tspg, same_adata
 from tests.models.rows import Rows
 
 
@@ -24,7 +24,7 @@ def short_classifier(monkeypatch):
 
 
 def fit(adata, target="lung", **kwargs):
-    return sp.tl.fit_tspg(adata, "tissue", target, **{"max_epochs": 2, **kwargs})
+    return fit_tspg(adata, "tissue", target, **{"max_epochs": 2, **kwargs})
 
 
 by_each_recipe = pytest.mark.parametrize("recipe", ["transport", "paper"])
@@ -153,7 +153,7 @@ def test_numbers_serve_as_labels(adata):
 def test_precision_reaches_classifier_and_generator(build, recipe):
     exact, coarse = build(), build()
     for adata, precision in ((exact, "32-true"), (coarse, "bf16-mixed")):
-        fit(adata, recipe=recipe, precision=precision)
+        fit(adata, recipe=recipe, fabric={"precision": precision})
     for key in ("classifier", "tspg"):
         losses = [adata.uns[key]["history"].filter(like="loss") for adata in (exact, coarse)]
         assert not losses[0].equals(losses[1])
@@ -329,7 +329,7 @@ def test_an_interrupted_fit_leaves_no_trace(adata, monkeypatch, recipe):
 def test_a_view_is_made_actual_with_a_warning(adata):
     view = adata[adata.obs["tissue"] != "thyroid"]
     with pytest.warns(UserWarning, match="is a view of another AnnData") as warned:
-        fit(view)
+        sp.tl.fit_tspg(view, "tissue", "lung", recipe=sp.tl.Transport(max_epochs=2))
     assert [w.filename for w in warned] == [__file__]
     assert not view.is_view
     assert "xadv" in view.layers

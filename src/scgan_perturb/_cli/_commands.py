@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._keys import TSPG, tspg_keys
 from ._files import check_outputs, read_h5ad, write_whole
+from ._fit_options import gather_fit_options
 from ._options import option_name
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ def run_command(
         If the data or the options cannot be used, as the functions raise them.
     """
     command = COMMANDS[name]
+    options = gather_fit_options(options) if name == "fit" else options
     check_outputs(outputs, command.outputs, options.get("reference"))
     if figure_options and ".png" not in {path.suffix for path in outputs}:
         names = ", ".join(option_name(option) for option in figure_options)

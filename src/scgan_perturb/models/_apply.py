@@ -32,7 +32,11 @@ class Block(NamedTuple):
 
 
 def predicted(
-    network: nn.Module, scaler: GeneScaler, n_classes: int, expression: Matrix, accelerator: str
+    network: nn.Module,
+    scaler: GeneScaler,
+    n_classes: int,
+    expression: Matrix,
+    accelerator: str | torch.device,
 ) -> np.ndarray:
     """Probabilities of a classifier of scaled samples, float32 of samples × classes."""
     n_samples = expression.shape[0]
@@ -43,7 +47,11 @@ def predicted(
 
 
 def called(
-    network: nn.Module, scaler: GeneScaler, expression: Expression, rows: slice, accelerator: str
+    network: nn.Module,
+    scaler: GeneScaler,
+    expression: Expression,
+    rows: slice,
+    accelerator: str | torch.device,
 ) -> np.ndarray:
     """Positions of the classes that a classifier of scaled samples calls some of them."""
     said = _said(network, scaler, expression, rows, accelerator)
@@ -52,7 +60,11 @@ def called(
 
 
 def _said(
-    network: nn.Module, scaler: GeneScaler, expression: Expression, rows: slice, accelerator: str
+    network: nn.Module,
+    scaler: GeneScaler,
+    expression: Expression,
+    rows: slice,
+    accelerator: str | torch.device,
 ) -> Iterator[tuple[slice, torch.Tensor]]:
     """Logits of some of the samples, a block at a time."""
     on = TensorScaler(scaler, device_of(accelerator))
@@ -65,7 +77,7 @@ def _said(
 
 
 def perturbed(
-    network: nn.Module, scaler: GeneScaler, expression: Matrix, accelerator: str
+    network: nn.Module, scaler: GeneScaler, expression: Matrix, accelerator: str | torch.device
 ) -> Iterator[Block]:
     """Perturbed samples in input units, and what f says of them, a block at a time.
 

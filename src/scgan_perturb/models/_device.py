@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -19,6 +20,7 @@ from .._shares import in_a_group
 FLOAT32, BFLOAT16 = "32-true", "bf16-mixed"
 PRECISIONS = ("auto", FLOAT32, BFLOAT16)
 STRATEGIES = ("auto", "ddp")
+OPTIONS = ("accelerator", "strategy", "devices", "num_nodes", "precision")
 # The first name is torch's from 2.13 on, where the other one warns.
 _SEND_NO_BUFFERS: dict[str, Any] = {
     "forward_sync_buffers"
@@ -86,14 +88,60 @@ def open_fabric(
     return fabric
 
 
-def device_of(accelerator: str) -> torch.device:
-    """The device that :func:`open_fabric` gives this process; found once, which takes a while.
+def resolve_fabric(fabric: Fabric | Mapping[str, Any] | None) -> Fabric:
+    """The Fabric to train with, launched.
+
+    Parameters
+    ----------
+    fabric
+        A Fabric, which has to train on one device or with DDP; or keyword arguments of
+        :func:`open_fabric`, where the precision is `"auto"` unless it is given; None for one device.
+
+    Raises
+    ------
+    ValueError
+        If an option is unknown or cannot be used.
+    """
+    if not isinstance(fabric, Fabric):
+        options = {} if fabric is None else fabric
+        if not isinstance(options, Mapping):
+            msg = f"fabric must be a lightning_fabric.Fabric or a dict of its options, not {fabric!r}."
+            raise ValueError(msg)
+        for name in options:
+            check_choice("An option in fabric", name, OPTIONS)
+        return open_fabric(**{"accelerator": "auto", "precision": "auto", **options})
+    check_choice("precision", fabric.strategy.precision.precision, (FLOAT32, BFLOAT16))
+    if isinstance(fabric.strategy, DDPStrategy):
+        fabric.strategy._ddp_kwargs |= _SEND_NO_BUFFERS
+    elif not isinstance(fabric.strategy, SingleDeviceStrategy):
+        msg = f"fabric uses {type(fabric.strategy).__name__}: use one device or strategy='ddp'."
+        raise ValueError(msg)
+    if not fabric._launched:  # a second launch would start the processes again
+        fabric.launch()
+    if not fabric.is_global_zero:
+        fall_silent()
+    return fabric
+
+
+def accelerator_of(fabric: Fabric | Mapping[str, Any] | None) -> str:
+    """The accelerator that a user asked for, by name: workers elsewhere find their own device."""
+    if isinstance(fabric, Fabric):
+        return fabric.device.type
+    return str((fabric or {}).get("accelerator", "auto"))
+
+
+def device_of(accelerator: str | torch.device) -> torch.device:
+    """The device that :func:`open_fabric` gives this process; a device is returned unchanged.
+
+    The first answer for an accelerator is kept, as finding the device takes a while.
 
     Raises
     ------
     ValueError
         If there is no such accelerator, or it is not available.
     """
+    if isinstance(accelerator, torch.device):
+        return accelerator
     # After training with others it can be another one.
     return _device_of(accelerator, in_a_group())
 

@@ -9,12 +9,14 @@ import numpy as np
 from scipy import sparse
 
 from .._messages import examples
+from .._recipes import PAPER
 from ..data._expression import blocks, is_finite
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    import torch
     from torch import nn
 
     from ..data._expression import Expression, Matrix
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
     from ._apply import Block
 
 Weights = dict[str, np.ndarray]
-PAPER = "paper"  # the recipe whose generator is the paper's
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,9 @@ class FittedClassifier:
             network = Classifier(int(self.scaler.varying.sum()), len(self.classes))
         return from_arrays(network, self.weights)
 
-    def predict_proba(self, expression: Matrix, *, accelerator: str = "auto") -> np.ndarray:
+    def predict_proba(
+        self, expression: Matrix, *, accelerator: str | torch.device = "auto"
+    ) -> np.ndarray:
         """Class probabilities, float32 of samples × classes.
 
         Parameters
@@ -75,7 +78,11 @@ class FittedClassifier:
         return predicted(self.network(), self.scaler, len(self.classes), expression, accelerator)
 
     def predict(
-        self, expression: Expression, *, rows: slice | None = None, accelerator: str = "auto"
+        self,
+        expression: Expression,
+        *,
+        rows: slice | None = None,
+        accelerator: str | torch.device = "auto",
     ) -> np.ndarray:
         """Positions of the likeliest classes of all samples, or of some that are consecutive.
 
@@ -108,7 +115,7 @@ class PerturbationModel:
     --------
     >>> import scgan_perturb as sp
     >>> adata = sp.datasets.pbmc68k()
-    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", max_epochs=2)
+    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", recipe=sp.tl.Transport(max_epochs=2))
     >>> model = sp.get.model(adata)
     >>> model.perturb(adata.X[:3]).shape
     (3, 765)
@@ -191,7 +198,9 @@ class PerturbationModel:
             self.targets.index(self.target),
         )
 
-    def perturb(self, expression: Matrix, *, accelerator: str = "auto") -> np.ndarray:
+    def perturb(
+        self, expression: Matrix, *, accelerator: str | torch.device = "auto"
+    ) -> np.ndarray:
         """x_adv = clip(x + G(x), 0, 1) in input units (paper, section 2.2).
 
         Values beyond the training range are clipped to it; genes that were constant in
@@ -219,7 +228,9 @@ class PerturbationModel:
             result[block.rows] = block.expression
         return result
 
-    def perturb_blocks(self, expression: Matrix, *, accelerator: str = "auto") -> Iterator[Block]:
+    def perturb_blocks(
+        self, expression: Matrix, *, accelerator: str | torch.device = "auto"
+    ) -> Iterator[Block]:
         """What :meth:`perturb` gives, a block of samples at a time, with what f says of them."""
         from ._apply import perturbed  # noqa: PLC0415
 

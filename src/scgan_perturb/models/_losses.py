@@ -2,26 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-
 import torch
-
-
-@dataclass(frozen=True)
-class LossWeights:
-    """Weights of the generator's terms; the paper's sum has its four all 1 (equation 5)."""
-
-    gan: float = 1.0
-    adv: float = 1.0
-    norm: float = 1.0
-    td: float = 1.0
-    energy: float = 0.0
-
-    def __post_init__(self) -> None:
-        for name, weight in asdict(self).items():
-            if not 0 <= weight < float("inf"):
-                msg = f"weight_{name} must be a finite number of at least 0, not {weight!r}."
-                raise ValueError(msg)
 
 
 def discriminator_loss(real: torch.Tensor, perturbed: torch.Tensor) -> torch.Tensor:

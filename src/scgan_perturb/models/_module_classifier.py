@@ -69,7 +69,9 @@ class ModuleClassifier:
         """Scaled samples, varying genes only, to logits in the order of `classes`."""
         return _OnScaled(copy.deepcopy(self._module), self.scaler, self._order)
 
-    def predict_proba(self, expression: Matrix, *, accelerator: str = "auto") -> np.ndarray:
+    def predict_proba(
+        self, expression: Matrix, *, accelerator: str | torch.device = "auto"
+    ) -> np.ndarray:
         """Class probabilities, float32 of samples × classes, of samples × genes in input units."""
         expression = check_expression(expression, len(self.genes))
         return predicted(self.network(), self.scaler, len(self.classes), expression, accelerator)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from .._recipes import PAPER
 from ..data._rows import ScaledRows
 from ._class_statistics import class_statistics
-from ._fitted import PAPER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -55,14 +55,14 @@ def train_transport(
     """
     n_steps, n_epochs = schedule(trainer)
     batches = trainer.draw_all(validation)
-    weights = trainer.options.weights
+    options = trainer.options
 
     @torch.inference_mode()
     def validate() -> float:
         losses = [trainer.losses(*batch, trainer.averaged) for batch in batches]
         _, adv, _, energy = mean_of_all(trainer.fabric, torch.stack(losses).mean(dim=0))
         # Without L_td, which is least where nothing is trained.
-        return (weights.adv * adv + weights.energy * energy).item()
+        return (options.weight_adv * adv + options.weight_energy * energy).item()
 
     untrained = validate()
     # No later loss is below NaN: the untrained generator would be returned without a word.

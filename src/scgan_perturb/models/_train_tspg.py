@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,6 @@ from .._shares import Share, mean_of_all, part, share, share_of_hits
 from ._checkpoint import load_module, load_optimizer, module_state, optimizer_state
 from ._epochs import Record, run_epochs, shuffled_batches
 from ._losses import (
-    LossWeights,
     adversarial_loss,
     discriminator_loss,
     gan_loss,
@@ -32,6 +30,7 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
     from torch import nn
 
+    from .._recipes import Paper
     from ..data._rows import ScaledRows
     from ._checkpoint import Checkpoint, State
     from ._target import TargetDistribution
@@ -47,16 +46,6 @@ LOSS_NAMES = (
     "loss_norm",
     "loss_td",
 )
-
-
-@dataclass(frozen=True)
-class TspgOptions:
-    """How long and with which weights to train."""
-
-    max_epochs: int
-    batch_size: int
-    kappa: float = 0.0
-    weights: LossWeights = field(default_factory=LossWeights)
 
 
 class TspgTrainer:
@@ -87,7 +76,7 @@ class TspgTrainer:
         target_class: int,
         *,
         n_genes: int,
-        options: TspgOptions,
+        options: Paper,
         seed: int,
         fabric: Fabric,
     ) -> None:
@@ -156,12 +145,12 @@ class TspgTrainer:
             norm_loss(perturbation),
             target_loss(perturbed, drawn),
         )
-        weights = self.options.weights
+        options = self.options
         loss_g = mine.weight * (
-            weights.gan * terms[0]
-            + weights.adv * terms[1]
-            + weights.norm * terms[2]
-            + weights.td * terms[3]
+            options.weight_gan * terms[0]
+            + options.weight_adv * terms[1]
+            + options.weight_norm * terms[2]
+            + options.weight_td * terms[3]
         )
         self.generator_optimizer.zero_grad()
         # D's own weights need no gradient here.

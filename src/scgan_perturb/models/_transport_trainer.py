@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 import torch
@@ -15,7 +14,7 @@ from .._shares import gathered, part, share, share_of_hits
 from ._captured import Captured
 from ._checkpoint import load_module, load_optimizer, module_state, optimizer_state
 from ._factors import MAX_SAMPLES
-from ._losses import LossWeights, adversarial_loss, energy_loss
+from ._losses import adversarial_loss, energy_loss
 from ._networks import initialise
 from ._perturber import transport
 from ._transport_generator import TransportGenerator
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
     from torch import nn
 
+    from .._recipes import Transport as TransportRecipe
     from ._checkpoint import State
     from ._pools import Pools, Rows, Samples
     from ._transport import Transport
@@ -40,17 +40,6 @@ MAX_MULTIPLE = 4
 # Positions of targets among the targets, of samples to perturb and of real ones: groups × samples.
 Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 LOSS_NAMES = ("loss_generator", "loss_adv", "loss_td", "loss_energy")
-
-
-@dataclass(frozen=True)
-class TransportOptions:
-    """How long and with which weights to train."""
-
-    batch_size: int
-    max_epochs: int | None = None
-    kappa: float = 0.0
-    sparsity: float = 0.0
-    weights: LossWeights = field(default_factory=LossWeights)
 
 
 class TransportTrainer:
@@ -84,7 +73,7 @@ class TransportTrainer:
         samples: Samples,
         targets: torch.Tensor,
         *,
-        options: TransportOptions,
+        options: TransportRecipe,
         seed: int,
         fabric: Fabric,
     ) -> None:
@@ -236,8 +225,8 @@ class TransportTrainer:
                 (energy / self.distances[groups]).mean(),
             ]
         )
-        weights = self.options.weights
-        total = weights.adv * terms[0] + weights.td * terms[1] + weights.energy * terms[2]
+        weights = self.options.weight_adv, self.options.weight_td, self.options.weight_energy
+        total = weights[0] * terms[0] + weights[1] * terms[1] + weights[2] * terms[2]
         return torch.cat([total[None], terms])
 
     def step(self, pools: Pools) -> torch.Tensor:

@@ -14,6 +14,7 @@ from ._arguments import leave_view
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import torch
     from anndata import AnnData
 
     from .._keys import TspgKeys
@@ -39,7 +40,7 @@ def apply_model(
     matrix: Matrix,
     positions: np.ndarray,
     rows: np.ndarray,
-    accelerator: str,
+    accelerator: str | torch.device,
     judge: FittedClassifier | ModuleClassifier | None = None,
 ) -> Perturbed:
     """Perturb the samples in the mask `rows`; all else stays as it is in `matrix`.
@@ -87,7 +88,7 @@ def apply_lazily(
     matrix: DaskMatrix,
     positions: np.ndarray,
     rows: np.ndarray,
-    accelerator: str,
+    accelerator: str | torch.device,
 ) -> Perturbed:
     """What :func:`apply_model` gives, as a Dask array that is computed when it is asked for."""
     layer = matrix.map(_block, rows, model=model, positions=positions, accelerator=accelerator)
@@ -99,7 +100,7 @@ def _block(
     rows: np.ndarray,
     model: PerturbationModel,
     positions: np.ndarray,
-    accelerator: str,
+    accelerator: str | torch.device,
 ) -> np.ndarray:
     if not is_finite(block):
         msg = "The expression holds NaN or infinite values; fill or remove them first."

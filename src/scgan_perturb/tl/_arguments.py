@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from .._messages import warn
 from ..data._on_disk import as_disk_matrix
@@ -14,22 +11,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from anndata import AnnData
-
-
-def check_count(name: str, value: object, *, least: int = 1) -> None:
-    """Raise ValueError unless `value` is a whole number of at least `least`."""
-    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < least:
-        msg = f"{name} must be a whole number of at least {least}, not {value!r}."
-        raise ValueError(msg)
-
-
-def check_number(name: str, value: object, *, least: float, most: float = math.inf) -> None:
-    """Raise ValueError unless `value` is a finite number from `least` to `most`."""
-    number = isinstance(value, (int, float, np.integer, np.floating)) and float(value)
-    if number is False or not least <= number <= most or not math.isfinite(number):
-        upper = "" if most == math.inf else f" and at most {most}"
-        msg = f"{name} must be a finite number of at least {least}{upper}, not {value!r}."
-        raise ValueError(msg)
 
 
 def check_names(

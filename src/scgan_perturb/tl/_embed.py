@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import torch
 
+from .._checks import check_count
 from .._keys import METHODS, TEST, TSPG, tspg_keys
 from .._messages import check_choice, logger
 from ..data._labels import read_labels
 from ..get import model as get_model
 from ..get._perturbation import read_layer, read_samples, was_perturbed
-from ._arguments import check_count, leave_view
+from ._arguments import leave_view
 from ._seeds import Rng, resolve_seed, spawn_seeds
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def embed(
     --------
     >>> import scgan_perturb as sp
     >>> adata = sp.datasets.pbmc68k()
-    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", max_epochs=2)
+    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", recipe=sp.tl.Transport(max_epochs=2))
     >>> sp.tl.embed(adata, method="pca")
     >>> adata.obsm["tspg_pca"].shape
     (700, 2)

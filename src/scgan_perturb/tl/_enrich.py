@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from .._checks import check_count
 from .._keys import ALL, TSPG, tspg_keys
 from .._messages import check_choice, examples, logger, warn
 from ..data._gene_sets import enrichr_library, msigdb_collection, name_kind_hint, read_gmt
 from ..get import rank_genes_df
-from ._arguments import check_count
 from ._enrich_methods import empty_table, over_represented, preranked
 from ._seeds import Rng, resolve_seed
 
@@ -124,7 +124,7 @@ def enrich(
     --------
     >>> import scgan_perturb as sp
     >>> adata = sp.datasets.pbmc68k()
-    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", max_epochs=2)
+    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", recipe=sp.tl.Transport(max_epochs=2))
     >>> sp.tl.rank_genes(adata)
     >>> sets = {"B cell": ["CD79A", "CD79B", "MS4A1"], "T cell": ["CD3D", "CD3E", "IL32"]}
     >>> sp.tl.enrich(adata, sets, n_genes=300, min_size=2)

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .._checks import check_count
 from .._keys import ALL, EVALUATION, EVALUATION_PARAMS, TEST, TSPG, tspg_keys
 from ..data._expression import ELSEWHERE, find_expression, is_finite, match_genes
 from ..data._labels import read_labels, several
 from ..get import model as get_model
 from ..get._perturbation import find_layer
 from ..metrics._two_sample import IndependentClassifiers
-from ._arguments import check_count, leave_view, to_write_to
+from ._arguments import leave_view, to_write_to
 from ._file import store_results
 from ._judge import SUCCESS, TargetSamples, judge_target
 from ._seeds import Rng, resolve_seed, spawn_seeds
@@ -107,7 +108,7 @@ def evaluate(
     --------
     >>> import scgan_perturb as sp
     >>> adata = sp.datasets.pbmc68k()
-    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", max_epochs=2)
+    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", recipe=sp.tl.Transport(max_epochs=2))
     >>> sp.tl.evaluate(adata)
     >>> table = sp.get.evaluation_df(adata).set_index("method")
     >>> bool(table.loc["real target", "e_distance"] < table.loc["untouched source", "e_distance"])

@@ -21,6 +21,7 @@ from ._file import commit, flush, store_columns, store_fit
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    import torch
     from lightning_fabric import Fabric
 
     from .._keys import TspgKeys
@@ -39,7 +40,7 @@ def perturb_on_disk(
     matrix: DiskMatrix,
     positions: np.ndarray,
     rows: np.ndarray,
-    accelerator: str,
+    accelerator: str | torch.device,
     judge: FittedClassifier | ModuleClassifier | None = None,
     *,
     file: Group,

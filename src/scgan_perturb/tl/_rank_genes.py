@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from .._checks import check_count
 from .._keys import ALL, TEST, TRAIN, TSPG, tspg_keys
 from .._messages import logger
 from ..data._expression import blocks
@@ -13,7 +14,6 @@ from ..data._labels import read_labels
 from ..get import model as get_model
 from ..get._perturbation import ORIGINAL, read_layer, read_samples, was_perturbed
 from ..get._resampled import interval, resampled
-from ._arguments import check_count
 from ._seeds import Rng, resolve_seed
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def rank_genes(
     >>> import scanpy as sc
     >>> import scgan_perturb as sp
     >>> adata = sp.datasets.pbmc68k()
-    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", max_epochs=2)
+    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", recipe=sp.tl.Transport(max_epochs=2))
     >>> sp.tl.rank_genes(adata)
     >>> table = sc.get.rank_genes_groups_df(adata, "CD14+ Monocyte", key="tspg_rank_genes")
     >>> list(table.columns)

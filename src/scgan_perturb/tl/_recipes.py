@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import torch
 
-from .._messages import check_choice
+from .._recipes import PAPER, TRANSPORT, Paper
 from .._settings import settings
 from .._shares import added, part
 from ..data._dask import DaskMatrix
@@ -15,26 +15,24 @@ from ..data._rows import ScaledRows
 from ..data._split import stratified_sample
 from ..models._class_statistics import Moments, class_moments, statistics_of
 from ..models._epochs import HELD_ROWS
-from ..models._fitted import PAPER
-from ..models._losses import LossWeights
 from ..models._networks import to_arrays
 from ..models._pools import Samples, make_pools
 from ..models._target import TargetDistribution
 from ..models._train_transport import train_transport
-from ..models._train_tspg import TspgOptions, TspgTrainer, train_tspg
+from ..models._train_tspg import TspgTrainer, train_tspg
 from ..models._transport import estimate_transport
-from ..models._transport_trainer import TransportOptions, TransportTrainer
-from ._arguments import check_count, check_number
+from ..models._transport_trainer import TransportTrainer
 from ._checkpoints import open_checkpoint, weights_digest
 from ._seeds import spawn_seeds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from lightning_fabric import Fabric
     from torch import nn
 
+    from .._recipes import Transport
     from ..data._expression import Matrix
     from ..data._scaling import GeneScaler
     from ..data._training_data import TrainingData
@@ -43,11 +41,9 @@ if TYPE_CHECKING:
     from ..models._epochs import Record
     from ..models._fitted import FittedClassifier
     from ..models._module_classifier import ModuleClassifier
-    from ..models._transport import Transport
+    from ..models._transport import Transport as Estimates
     from ._roles import Roles
 
-TRANSPORT = "transport"
-WEIGHTS = ("gan", "adv", "norm", "td", "energy")
 MEASURED = 512  # held-out samples whose success is reported after each epoch, at most
 VALIDATION_SHARE = 0.1  # of the training samples, to choose the epoch by
 
@@ -59,6 +55,7 @@ class Fit(NamedTuple):
     roles: Roles
     classifier: FittedClassifier
     judge: FittedClassifier | ModuleClassifier
+    recipe: Transport | Paper
     params: dict[str, Any]
     fabric: Fabric
     folder: str | Path | None = None
@@ -129,11 +126,6 @@ class Fit(NamedTuple):
         targets = self.data.classes[self.roles.targets]
         return f"to {targets[0]}" if len(targets) == 1 else f"to {len(targets)} targets"
 
-    @property
-    def weights(self) -> LossWeights:
-        """Weights of the generator's terms."""
-        return LossWeights(**{term: self.params.get(f"weight_{term}", 0.0) for term in WEIGHTS})
-
 
 def _block_moments(
     block: Matrix, labels: np.ndarray, is_train: np.ndarray, scaler: GeneScaler, n_classes: int
@@ -147,22 +139,17 @@ def _added(parts: Sequence[Moments]) -> Moments:
     return Moments(*(torch.stack(same).sum(dim=0) for same in zip(*parts, strict=True)))
 
 
-def _train_paper(fit: Fit) -> tuple[nn.Module, list[Record]]:
+def _train_paper(fit: Fit, recipe: Paper) -> tuple[nn.Module, list[Record]]:
     """Recipe "paper": generator against discriminator (paper, section 2.2)."""
     data, roles, params, sample = fit.data, fit.roles, fit.params, fit.sample
     target = int(roles.targets[0])
     target_samples = fit.held(sample[data.labels[sample] == target])
     trainer = TspgTrainer(
-        TargetDistribution(target_samples.all(), params["shrinkage"]),
+        TargetDistribution(target_samples.all(), recipe.shrinkage),
         fit.fabric.to_device(fit.judge.network()),
         target,
         n_genes=target_samples.n_genes,
-        options=TspgOptions(
-            max_epochs=params["max_epochs"],
-            batch_size=params["batch_size"],
-            kappa=params["kappa"],
-            weights=fit.weights,
-        ),
+        options=recipe,
         seed=spawn_seeds(params["seed"]).tspg,
         fabric=fit.fabric,
     )
@@ -180,7 +167,7 @@ def _train_paper(fit: Fit) -> tuple[nn.Module, list[Record]]:
     )
 
 
-def _train_transport(fit: Fit) -> tuple[nn.Module, list[Record]]:
+def _train_transport(fit: Fit, recipe: Transport) -> tuple[nn.Module, list[Record]]:
     """Recipe "transport": a correction to Gaussian transport, for one target or many."""
     data, roles, params, device = fit.data, fit.roles, fit.params, fit.fabric.device
     seed = spawn_seeds(params["seed"]).tspg
@@ -197,7 +184,7 @@ def _train_transport(fit: Fit) -> tuple[nn.Module, list[Record]]:
     is_source = torch.from_numpy(np.isin(sample, roles.train)).to(device)
     chooses = torch.from_numpy(_validation(data.labels[sample], seed)).to(device)
 
-    def transport_of(samples: Samples, statistics: ClassStatistics | None = None) -> Transport:
+    def transport_of(samples: Samples, statistics: ClassStatistics | None = None) -> Estimates:
         return estimate_transport(
             samples, len(data.classes), targets.to(device), seed, statistics=statistics
         )
@@ -209,13 +196,7 @@ def _train_transport(fit: Fit) -> tuple[nn.Module, list[Record]]:
         judge,
         train,
         targets,
-        options=TransportOptions(
-            max_epochs=params.get("max_epochs"),
-            batch_size=params["batch_size"],
-            kappa=params["kappa"],
-            sparsity=params["sparsity"],
-            weights=fit.weights,
-        ),
+        options=recipe,
         seed=seed,
         fabric=fit.fabric,
     )
@@ -244,64 +225,11 @@ def _validation(labels: np.ndarray, seed: int) -> np.ndarray:
     return chosen
 
 
-class Recipe(NamedTuple):
-    """How a recipe trains, and what it is told where the user says nothing."""
-
-    train: Callable[[Fit], tuple[nn.Module, list[Record]]]
-    defaults: dict[str, Any]
-
-
-RECIPES = {
-    # Weights, κ: chosen on validation samples of two data sets, benchmarks/realism.py.
-    TRANSPORT: Recipe(
-        _train_transport,
-        {
-            "weight_adv": 2.0,
-            "weight_td": 10.0,
-            "weight_energy": 50.0,
-            "kappa": 3.0,
-            "sparsity": 0.0,
-        },
-    ),
-    PAPER: Recipe(
-        _train_paper,
-        {
-            "max_epochs": 150,
-            **{f"weight_{term}": 1.0 for term in ("gan", "adv", "norm", "td")},
-            "kappa": 0.0,
-            "shrinkage": 0.0,
-        },
-    ),
-}
-MOST = {"shrinkage": 1, "sparsity": 0.999}
-OPTIONS = (*(f"weight_{term}" for term in WEIGHTS), "kappa", "sparsity", "shrinkage")
-
-
-def recipe_params(recipe: str, params: dict[str, Any]) -> dict[str, Any]:
-    """The parameters of a fit, checked as far as they can be without the data, as stored.
-
-    Raises
-    ------
-    ValueError
-        If the recipe is unknown, has no part for an option that was given, or a value is bad.
-    """
-    check_choice("recipe", recipe, RECIPES)
-    given = {name: value for name, value in params.items() if value is not None}
-    defaults = RECIPES[recipe].defaults
-    for name in OPTIONS:
-        if name in given and name not in defaults:
-            others = [other for other in RECIPES if name in RECIPES[other].defaults]
-            msg = f"{name} has no part in recipe={recipe!r}; it belongs to recipe={others[0]!r}."
-            raise ValueError(msg)
-    stored = {"recipe": recipe, **defaults, **given}
-    if "max_epochs" in stored:
-        check_count("max_epochs", stored["max_epochs"])
-    check_count("batch_size", stored["batch_size"], least=2)
-    for name in OPTIONS:
-        if name in stored and stored[name] != "ledoit-wolf":
-            most = {"most": MOST[name]} if name in MOST else {}
-            check_number(name, stored[name], least=0, **most)
-    return stored
+def train_recipe(fit: Fit) -> tuple[nn.Module, list[Record]]:
+    """Train the generator; returns it with its history."""
+    if isinstance(fit.recipe, Paper):
+        return _train_paper(fit, fit.recipe)
+    return _train_transport(fit, fit.recipe)
 
 
 def check_targets(recipe: str, n_targets: int) -> None:

@@ -8,9 +8,10 @@ import numpy as np
 
 from .._keys import CLASSIFIER, TEST, TRAIN, classifier_keys
 from .._messages import unknown_name, warn
+from .._recipes import BATCH_SIZE
 from ..data._training_data import labels_digest
 from ..models._parts import classifier_from_parts
-from ._classifier import BATCH_SIZE, MAX_EPOCHS, classifier_params, fit_on
+from ._classifier import MAX_EPOCHS, classifier_params, fit_on
 
 if TYPE_CHECKING:
     from pathlib import Path
