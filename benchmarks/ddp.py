@@ -24,10 +24,10 @@ from lightning_fabric.utilities.rank_zero import rank_zero_only
 from speed import TARGET, make
 
 import scgan_perturb as sp
-from scgan_perturb.models._train_classifier import ClassifierTrainer
-from scgan_perturb.models._train_tspg import TspgTrainer
-from scgan_perturb.models._transport_trainer import TransportTrainer
 from scgan_perturb.tl import _reuse
+from scgan_perturb.training._train_classifier import ClassifierTrainer
+from scgan_perturb.training._train_tspg import TspgTrainer
+from scgan_perturb.training._transport_trainer import TransportTrainer
 
 RESULTS = Path(__file__).parent / "results"
 TRAINERS = {

@@ -36,7 +36,8 @@ import zarr
 from safetensors.numpy import load, save
 
 import scgan_perturb as sp
-from scgan_perturb.models import _device, _networks, _transport_generator
+from scgan_perturb.engine import _device
+from scgan_perturb.networks import _networks, _transport_generator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

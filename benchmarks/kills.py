@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 import scgan_perturb as sp
-from scgan_perturb.models import _checkpoint
+from scgan_perturb.training import _checkpoint
 
 RESULTS = Path(__file__).parent / "results"
 EPOCHS = 150

@@ -39,17 +39,18 @@ from floor import (
 
 import scgan_perturb as sp
 from scgan_perturb._recipes import Paper, Transport
-from scgan_perturb.data._expression import BLOCK_ROWS
+from scgan_perturb.data._blocks import BLOCK_ROWS
 from scgan_perturb.data._rows import ScaledRows
 from scgan_perturb.data._scaling import GeneScaler
-from scgan_perturb.models._device import open_fabric
-from scgan_perturb.models._networks import Classifier, initialise
-from scgan_perturb.models._pools import Samples, make_pools
-from scgan_perturb.models._target import TargetDistribution
-from scgan_perturb.models._train_classifier import ClassifierTrainer
-from scgan_perturb.models._train_tspg import TspgTrainer
-from scgan_perturb.models._transport import estimate_transport
-from scgan_perturb.models._transport_trainer import TransportTrainer
+from scgan_perturb.engine._device import open_fabric
+from scgan_perturb.estimates._samples import Samples
+from scgan_perturb.estimates._target import TargetDistribution
+from scgan_perturb.estimates._transport import estimate_transport
+from scgan_perturb.networks._networks import Classifier, initialise
+from scgan_perturb.training._pools import make_pools
+from scgan_perturb.training._train_classifier import ClassifierTrainer
+from scgan_perturb.training._train_tspg import TspgTrainer
+from scgan_perturb.training._transport_trainer import TransportTrainer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

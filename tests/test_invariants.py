@@ -17,7 +17,7 @@ from scipy import sparse
 from zarr.storage import MemoryStore
 
 import scgan_perturb as sp
-from scgan_perturb.models import _networks, _transport_generator
+from scgan_perturb.networks import _networks, _transport_generator
 from tests.conftest import fit_tspg, same_adata
 
 if TYPE_CHECKING:

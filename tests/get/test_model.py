@@ -10,7 +10,7 @@ from scipy import sparse
 
 import scgan_perturb as sp
 from scgan_perturb.data import _expression
-from scgan_perturb.models._networks import Generator, from_arrays
+from scgan_perturb.networks._networks import Generator, from_arrays
 from tests.conftest import make_adata
 
 

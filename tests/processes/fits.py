@@ -25,11 +25,14 @@ from lightning_fabric.utilities.rank_zero import rank_zero_only
 import scgan_perturb as sp
 from scgan_perturb.data._on_disk import DiskMatrix
 from scgan_perturb.data._tensor_scaler import TensorScaler
-from scgan_perturb.models import _apply, _checkpoint, _epochs, _train_classifier
-from scgan_perturb.models._train_classifier import ClassifierTrainer
-from scgan_perturb.models._train_tspg import TspgTrainer
-from scgan_perturb.models._transport_trainer import TransportTrainer
-from scgan_perturb.tl import _perturb_on_disk, _recipes, _reuse
+from scgan_perturb.models import _apply
+from scgan_perturb.storage import _perturb_on_disk
+from scgan_perturb.tl import _reuse
+from scgan_perturb.training import _checkpoint, _epochs, _train_classifier
+from scgan_perturb.training import _fit as _recipes
+from scgan_perturb.training._train_classifier import ClassifierTrainer
+from scgan_perturb.training._train_tspg import TspgTrainer
+from scgan_perturb.training._transport_trainer import TransportTrainer
 from tests.conftest import fit_tspg, make_adata
 
 if TYPE_CHECKING:

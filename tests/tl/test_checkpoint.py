@@ -14,11 +14,11 @@ import torch
 from safetensors.torch import load_file
 
 import scgan_perturb as sp
-from scgan_perturb.models import _checkpoint
-from scgan_perturb.models._train_classifier import ClassifierTrainer
-from scgan_perturb.models._train_tspg import TspgTrainer
-from scgan_perturb.models._transport_trainer import TransportTrainer
 from scgan_perturb.tl import _reuse
+from scgan_perturb.training import _checkpoint
+from scgan_perturb.training._train_classifier import ClassifierTrainer
+from scgan_perturb.training._train_tspg import TspgTrainer
+from scgan_perturb.training._transport_trainer import TransportTrainer
 from tests.conftest import fit_tspg, make_adata
 from tests.new_process import finish, start
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import scgan_perturb as sp
-from scgan_perturb.models import _transport_trainer
+from scgan_perturb.training import _transport_trainer
 
 pytestmark = [
     pytest.mark.gpu,

@@ -17,9 +17,12 @@ import zarr
 import scgan_perturb as sp
 from scgan_perturb.data import _expression
 from scgan_perturb.data._on_disk import DiskMatrix
-from scgan_perturb.models import _apply, _class_statistics, _epochs, _train_classifier
-from scgan_perturb.tl import _perturb_on_disk, _recipes
-from scgan_perturb.tl._file import check_writers
+from scgan_perturb.estimates import _class_statistics
+from scgan_perturb.models import _apply
+from scgan_perturb.storage import _perturb_on_disk
+from scgan_perturb.storage._file import check_writers
+from scgan_perturb.training import _epochs, _train_classifier
+from scgan_perturb.training import _fit as _recipes
 from tests.conftest import fit_tspg, make_adata
 from tests.new_process import FORKS, start
 

@@ -7,14 +7,15 @@ import pytest
 import torch
 
 import scgan_perturb as sp
+from scgan_perturb._seeds import spawn_seeds
 from scgan_perturb.data._training_data import read_training_data
-from scgan_perturb.models import _epochs
-from scgan_perturb.models._device import open_fabric
-from scgan_perturb.models._pools import Samples
-from scgan_perturb.tl import _recipes, _reuse, _roles
-from scgan_perturb.tl._seeds import spawn_seeds
+from scgan_perturb.engine._device import open_fabric
+from scgan_perturb.estimates._samples import Samples
+from scgan_perturb.tl import _reuse
+from scgan_perturb.training import _epochs, _roles
+from scgan_perturb.training import _fit as _recipes
 from tests.conftest import MATRIX_KINDS, fit_tspg, same_adata
-from tests.models.rows import Rows
+from tests.estimates.rows import Rows
 
 
 @pytest.fixture(autouse=True)

@@ -96,12 +96,12 @@ def run_command(
     adata = read_h5ad(source)
     if "reference" in options:
         options = {**options, "reference": read_h5ad(options["reference"])}
-    from .. import tl  # noqa: PLC0415 (takes seconds)
+    from .. import tl  # noqa: PLC0415 (takes seconds
 
     if name == "enrich":
         _rank_where_missing(adata, options.get("key", TSPG))
     getattr(tl, command.verb)(adata, **options)
-    from .._shares import is_first  # noqa: PLC0415 (takes seconds)
+    from ..engine._shares import is_first  # noqa: PLC0415 (takes seconds
 
     if not is_first():
         return  # what all processes that trained together have, the first one writes

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from .._keys import TSPG
 from .._messages import unknown_name
-from ..models._parts import model_from_parts
+from ..models._perturbation_model import model_from_parts
 from ._stored import FIRST_FIT
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-    from ..models._fitted import PerturbationModel
+    from ..models._perturbation_model import PerturbationModel
 
 
 def model(adata: AnnData, *, key: str = TSPG) -> PerturbationModel:

@@ -11,7 +11,8 @@ from scipy import sparse
 
 from .._keys import TSPG, tspg_keys
 from .._messages import unknown_name
-from ..data._expression import dense, find_expression, layer_names, match_genes, read_expression
+from ..data._blocks import dense
+from ..data._expression import find_expression, layer_names, match_genes, read_expression
 from ..data._labels import several
 from ._model import model as get_model
 from ._resampled import interval, resampled
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
 
     from anndata import AnnData
 
-    from ..data._expression import Expression, Matrix
-    from ..models._fitted import PerturbationModel
+    from ..data._blocks import Matrix
+    from ..data._expression import Expression
+    from ..models._perturbation_model import PerturbationModel
 
 ORIGINAL, PERTURBED = "original", "perturbed"
 

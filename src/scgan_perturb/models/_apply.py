@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
-from ..data._expression import blocks
+from ..data._blocks import blocks
 from ..data._tensor_scaler import TensorScaler
-from ._device import device_of
+from ..engine._device import device_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from torch import nn
 
-    from ..data._expression import Expression, Matrix
+    from ..data._blocks import Matrix
+    from ..data._expression import Expression
     from ..data._scaling import GeneScaler
 
 # Enough for a processor's matrix products, few enough to allocate without new pages: benchmarks/speed.py.

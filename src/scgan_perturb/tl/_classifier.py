@@ -6,27 +6,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import torch
 
 from .._checks import check_count
 from .._keys import CLASSIFIER, TEST, TRAIN, classifier_keys
 from .._messages import logger
 from .._recipes import BATCH_SIZE
-from .._settings import settings
-from .._shares import gathered_objects, part
+from .._seeds import Rng, resolve_seed, spawn_seeds
 from ..data._dask import DaskMatrix
 from ..data._expression import find_expression
-from ..data._rows import ScaledRows
 from ..data._training_data import labels_digest, read_training_data
-from ..models._device import resolve_fabric
-from ..models._fitted import FittedClassifier
-from ..models._networks import to_arrays
-from ..models._parts import classifier_to_parts
-from ..models._train_classifier import ClassifierTrainer, train_classifier
-from ._arguments import check_names, leave_view, to_write_to
-from ._checkpoints import open_checkpoint
-from ._file import check_writers, store_results
-from ._seeds import Rng, resolve_seed, spawn_seeds
+from ..engine._device import resolve_fabric
+from ..engine._shares import gathered_objects, part
+from ..models._fitted_classifier import FittedClassifier, classifier_to_parts
+from ..storage._arguments import check_names, leave_view, to_write_to
+from ..storage._file import check_writers, store_results
+from ..training._fit_classifier import fit_classifier_on
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,7 +31,7 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
     from .._keys import ClassifierKeys
-    from ..data._expression import Matrix
+    from ..data._blocks import Matrix
     from ..data._training_data import TrainingData
 
 MAX_EPOCHS = 50
@@ -153,7 +147,7 @@ def fit_classifier(
         seed=spawn_seeds(params["seed"]).split,
         fabric=fabric,
     )
-    classifier, history = fit_on(data, params, fabric, checkpoint)
+    classifier, history = fit_classifier_on(data, params, fabric, checkpoint)
     write_classifier(adata, keys, classifier, data, history, fabric)
     return adata if copy else None
 
@@ -163,43 +157,6 @@ def classifier_params(**params: Any) -> dict[str, Any]:
     check_count("max_epochs", params["max_epochs"])
     check_count("batch_size", params["batch_size"], least=2)
     return {name: value for name, value in params.items() if value is not None}
-
-
-def fit_on(
-    data: TrainingData, params: dict[str, Any], fabric: Fabric, folder: str | Path | None
-) -> tuple[FittedClassifier, pd.DataFrame]:
-    """Train f on what was read; returns it with its history, a row an epoch."""
-    rows, held_out = (
-        np.flatnonzero(chosen) for chosen in (data.is_train, ~data.is_train & (data.labels >= 0))
-    )
-    labels = torch.from_numpy(data.labels.astype(np.int64))
-    train = ScaledRows(data.expression, rows, data.scaler, fabric.device)
-    trainer = ClassifierTrainer(
-        train.n_genes,
-        len(data.classes),
-        seed=spawn_seeds(params["seed"]).classifier,
-        fabric=fabric,
-    )
-    network, history = train_classifier(
-        trainer,
-        train,
-        labels[rows],
-        held_out=(
-            ScaledRows(data.expression, held_out, data.scaler, fabric.device),
-            labels[held_out],
-        ),
-        max_epochs=params["max_epochs"],
-        batch_size=params["batch_size"],
-        checkpoint=open_checkpoint(folder, "classifier", data, params, fabric),
-        progress_bar=settings.progress_bar and fabric.is_global_zero,
-    )
-    fitted = FittedClassifier(data.genes, data.classes, data.scaler, to_arrays(network), params)
-    return fitted, history_frame(history)
-
-
-def history_frame(history: list[dict[str, float]]) -> pd.DataFrame:
-    """A row an epoch, counted from 1."""
-    return pd.DataFrame(history, index=pd.RangeIndex(1, len(history) + 1, name="epoch"))
 
 
 def split_column(is_train: np.ndarray) -> pd.Categorical:

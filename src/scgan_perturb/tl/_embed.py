@@ -10,11 +10,11 @@ import torch
 from .._checks import check_count
 from .._keys import METHODS, TEST, TSPG, tspg_keys
 from .._messages import check_choice, logger
+from .._seeds import Rng, resolve_seed, spawn_seeds
 from ..data._labels import read_labels
 from ..get import model as get_model
 from ..get._perturbation import read_layer, read_samples, was_perturbed
-from ._arguments import leave_view
-from ._seeds import Rng, resolve_seed, spawn_seeds
+from ..storage._arguments import leave_view
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Literal
 from .._checks import check_count
 from .._keys import ALL, TSPG, tspg_keys
 from .._messages import check_choice, examples, logger, warn
+from .._seeds import Rng, resolve_seed
 from ..data._gene_sets import enrichr_library, msigdb_collection, name_kind_hint, read_gmt
 from ..get import rank_genes_df
 from ._enrich_methods import empty_table, over_represented, preranked
-from ._seeds import Rng, resolve_seed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

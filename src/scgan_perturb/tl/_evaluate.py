@@ -8,15 +8,16 @@ import numpy as np
 
 from .._checks import check_count
 from .._keys import ALL, EVALUATION, EVALUATION_PARAMS, TEST, TSPG, tspg_keys
-from ..data._expression import ELSEWHERE, find_expression, is_finite, match_genes
+from .._seeds import Rng, resolve_seed, spawn_seeds
+from ..data._blocks import is_finite
+from ..data._expression import ELSEWHERE, find_expression, match_genes
 from ..data._labels import read_labels, several
 from ..get import model as get_model
 from ..get._perturbation import find_layer
 from ..metrics._two_sample import IndependentClassifiers
-from ._arguments import leave_view, to_write_to
-from ._file import store_results
+from ..storage._arguments import leave_view, to_write_to
+from ..storage._file import store_results
 from ._judge import SUCCESS, TargetSamples, judge_target
-from ._seeds import Rng, resolve_seed, spawn_seeds
 from ._verdict import log_verdict, warn_of_better_baselines
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from ..data._expression import Expression
-    from ..models._fitted import PerturbationModel
+    from ..models._perturbation_model import PerturbationModel
     from ._judge import Witnesses
 
 MAX_TRAINING = 1000  # samples of a class that baselines and independent classifiers learn from

@@ -18,13 +18,13 @@ from ..data._expression import (
     warn_if_raw,
 )
 from ..data._on_disk import DiskMatrix
+from ..engine._device import open_fabric
 from ..get import model as get_model
-from ..models._device import open_fabric
-from ._apply import apply_lazily, apply_model, write_perturbed
-from ._arguments import to_write_to
+from ..storage._apply import apply_lazily, apply_model, write_perturbed
+from ..storage._arguments import to_write_to
+from ..storage._file import drop_column, results_file
+from ..storage._perturb_on_disk import perturb_on_disk, result_identity
 from ._classifier import share
-from ._file import drop_column, results_file
-from ._perturb_on_disk import perturb_on_disk, result_identity
 
 if TYPE_CHECKING:
     from typing import Any

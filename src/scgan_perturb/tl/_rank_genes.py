@@ -9,18 +9,18 @@ import numpy as np
 from .._checks import check_count
 from .._keys import ALL, TEST, TRAIN, TSPG, tspg_keys
 from .._messages import logger
-from ..data._expression import blocks
+from .._seeds import Rng, resolve_seed
+from ..data._blocks import blocks
 from ..data._labels import read_labels
 from ..get import model as get_model
 from ..get._perturbation import ORIGINAL, read_layer, read_samples, was_perturbed
 from ..get._resampled import interval, resampled
-from ._seeds import Rng, resolve_seed
 
 if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
-    from ..models._fitted import PerturbationModel
+    from ..models._perturbation_model import PerturbationModel
 
 FIELDS = ("scores", "sds", "shares", "logfoldchanges", "pvals", "pvals_adj")
 

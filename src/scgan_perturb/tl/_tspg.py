@@ -9,27 +9,27 @@ from torch import nn
 
 from .._keys import CLASSIFIER, classifier_keys, tspg_keys
 from .._recipes import resolve_recipe
+from .._seeds import Rng, resolve_seed, spawn_seeds
 from ..data._dask import DaskMatrix
 from ..data._expression import find_expression
 from ..data._labels import several
 from ..data._on_disk import DiskMatrix
 from ..data._training_data import read_training_data
-from ..models._device import accelerator_of, resolve_fabric
-from ..models._epochs import give_back_freed_memory
-from ..models._fitted import PerturbationModel
-from ..models._networks import to_arrays
-from ..models._parts import model_to_parts
-from ._apply import apply_lazily, apply_model, write_perturbed
-from ._arguments import check_names, to_write_to
-from ._classifier import history_frame, split_column, write_classifier
-from ._file import check_writers, store_columns, writable_file
+from ..engine._device import accelerator_of, resolve_fabric
+from ..models._module_classifier import check_module, module_classifier
+from ..models._perturbation_model import PerturbationModel, model_to_parts
+from ..networks._networks import to_arrays
+from ..storage._apply import apply_lazily, apply_model, write_perturbed
+from ..storage._arguments import check_names, to_write_to
+from ..storage._file import check_writers, store_columns, writable_file
+from ..storage._perturb_on_disk import perturb_on_disk, result_identity
+from ..training._epochs import give_back_freed_memory
+from ..training._fit import Fit, check_targets, train_recipe
+from ..training._fit_classifier import history_frame
+from ..training._roles import assign_roles
+from ._classifier import split_column, write_classifier
 from ._log_fit import log_fit
-from ._module import check_module, module_classifier
-from ._perturb_on_disk import perturb_on_disk, result_identity
-from ._recipes import Fit, check_targets, train_recipe
 from ._reuse import classifier_for, held_out_to_use
-from ._roles import assign_roles
-from ._seeds import Rng, resolve_seed, spawn_seeds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from .._recipes import Paper, Transport
     from ..data._training_data import TrainingData
-    from ._roles import Roles
+    from ..training._roles import Roles
 
 
 def fit_tspg(
