@@ -145,6 +145,7 @@ def test_another_fit_has_a_ranking_of_its_own(fitted):
 
 def rename(adata):
     adata.obs["tissue"] = adata.obs["tissue"].cat.rename_categories({"liver": "all"})
+    del adata.uns["tspg"]["identity"]  # as if it had been called so from the start
 
 
 def only_lung(adata):

@@ -53,7 +53,7 @@ def test_it_writes_what_it_says(adata, recipe):
     written = adata.uns["tspg"]
     assert set(written) == {
         "params", "genes", "classes", "scale_min", "scale_max", "target_mean", "target_means",
-        "weights", "history",
+        "weights", "history", "identity",
     }  # fmt: skip
     assert written["params"]["recipe"] == recipe
     assert list(written["params"]["targets"]) == ["lung"]

@@ -197,7 +197,7 @@ def read_training_data(
 ) -> TrainingData:
     """Read and check all that a fit needs; `adata` is not changed."""
     matrix = find_expression(adata, layer)
-    labels = read_labels(adata, groupby)
+    labels = read_labels(adata, groupby, sort=True)
     positions = np.flatnonzero(read_gene_mask(adata, mask_var))
     expression = select_genes(matrix, positions)
     is_train = read_split(adata, labels, held_out, seed=seed)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from .._keys import ALL, EVALUATION, TSPG
 from .._messages import unknown_name
-from ._stored import FIRST_FIT, check_table, stored_dict
+from ._stored import FIRST_FIT, check_table, check_target, stored_dict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,6 +77,8 @@ def evaluation_df(adata: AnnData, *, source: str | None = ALL, key: str = TSPG) 
         raise KeyError(msg)
     where = f"adata.uns[{key!r}][{EVALUATION!r}]"
     table = check_table(fit[EVALUATION], where, ("source", "method")).reset_index(drop=True)
+    for target in table.get("target", ())[:1]:
+        check_target(adata, key, {"target": target}, where, "sp.tl.evaluate(adata)")
     if source is None:
         return table
     chosen = table["source"] == source

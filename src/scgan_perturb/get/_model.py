@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from .._keys import TSPG
 from .._messages import unknown_name
 from ..models._perturbation_model import model_from_parts
+from ..storage._identity import check_fit_belongs
 from ._stored import FIRST_FIT
 
 if TYPE_CHECKING:
@@ -56,3 +57,12 @@ def model(adata: AnnData, *, key: str = TSPG) -> PerturbationModel:
     except ValueError as error:
         msg = f"adata.uns[{key!r}] does not hold a fit of sp.tl.fit_tspg. {error}"
         raise ValueError(msg) from error
+
+
+def checked_model(
+    adata: AnnData, key: str, *, labels: bool = False, training: bool = False
+) -> PerturbationModel:
+    """The model, once :func:`check_fit_belongs` has found that it belongs to the data."""
+    found = model(adata, key=key)
+    check_fit_belongs(adata, found, key, labels=labels, training=training)
+    return found

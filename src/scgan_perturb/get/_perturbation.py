@@ -14,7 +14,7 @@ from .._messages import unknown_name
 from ..data._blocks import dense
 from ..data._expression import find_expression, layer_names, match_genes, read_expression
 from ..data._labels import several
-from ._model import model as get_model
+from ._model import checked_model
 from ._resampled import interval, resampled
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def perturbation(
     KeyError
         If there is no such fit, layer or sample.
     ValueError
-        If `units` is neither of the two.
+        If `units` is neither of the two, or the expression has changed since the fit.
 
     Examples
     --------
@@ -141,7 +141,7 @@ def perturbation(
     if units not in ("input", "scaled"):
         msg = f"units must be 'input' or 'scaled', not {units!r}."
         raise ValueError(msg)
-    model = get_model(adata, key=key)
+    model = checked_model(adata, key)
     samples = read_samples(adata, model, find_rows(adata, obs_names), key)
     before, after = samples.before, samples.after
     if units == "scaled":
@@ -181,7 +181,7 @@ def transition(
     KeyError
         If there is no such fit, layer or sample.
     ValueError
-        If several samples are named, sample names repeat, or intervals are asked for of recipe
+        If the expression has changed since the fit, several samples are named, sample names repeat, or intervals are asked for of recipe
         "paper".
 
     Examples
@@ -192,7 +192,7 @@ def transition(
     >>> list(sp.get.transition(adata, adata.obs_names[0]).columns)
     ['x', 'perturbation', 'xadv', 'target_mean']
     """
-    model = get_model(adata, key=key)
+    model = checked_model(adata, key, labels=bool(n_bootstrap), training=bool(n_bootstrap))
     if not isinstance(obs_name, str):
         msg = f"obs_name must be the name of one sample, not {obs_name!r}."
         raise ValueError(msg)
@@ -230,6 +230,8 @@ def perturbed_adata(adata: AnnData, *, key: str = TSPG) -> AnnData:
     ------
     KeyError
         If there is no such fit or layer.
+    ValueError
+        If the expression has changed since the fit.
 
     Examples
     --------
@@ -239,7 +241,7 @@ def perturbed_adata(adata: AnnData, *, key: str = TSPG) -> AnnData:
     >>> sp.get.perturbed_adata(adata).obs["tspg_state"].value_counts().to_dict()
     {'original': 700, 'perturbed': 700}
     """
-    model, keys = get_model(adata, key=key), tspg_keys(key)
+    model, keys = checked_model(adata, key), tspg_keys(key)
     rows = was_perturbed(adata, key)
     original = read_expression(adata, model.params.get("layer"))
     changed = read_layer(adata, key)[rows]

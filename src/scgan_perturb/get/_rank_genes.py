@@ -10,7 +10,7 @@ import pandas as pd
 from .._keys import TSPG, tspg_keys
 from .._messages import unknown_name
 from ..data._labels import several
-from ._stored import stored_dict
+from ._stored import check_target, stored_dict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -54,6 +54,8 @@ def rank_genes_df(
     ------
     KeyError
         If genes were not ranked, or there is no such group.
+    ValueError
+        If the ranking is of another target than the layer.
 
     Examples
     --------
@@ -66,6 +68,9 @@ def rank_genes_df(
     """
     name = tspg_keys(key).rank_genes
     ranking = stored_dict(adata, "Ranking", name, "Call sp.tl.rank_genes(adata) first.")
+    check_target(
+        adata, key, ranking.get("params"), f"adata.uns[{name!r}]", "sp.tl.rank_genes(adata)"
+    )
     groups = _groups(ranking, name)
     wanted = groups if group is None else [str(one) for one in several(group)]
     for one in wanted:

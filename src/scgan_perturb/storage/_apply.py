@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
@@ -13,8 +14,6 @@ from ..data._expression import select_genes
 from ._arguments import leave_view
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import torch
     from anndata import AnnData
 
@@ -111,9 +110,9 @@ def _block(
 
 
 def write_perturbed(adata: AnnData, keys: TspgKeys, perturbed: Perturbed) -> None:
-    """Write the layer and what f says of it; what was drawn from an earlier one goes."""
+    """Write the layer and what f says of it; delete results of an earlier layer."""
     leave_view(adata)
-    for part, name in drawn_from_layer(keys):
+    for part, name in derived_results(keys, adata.uns):
         getattr(adata, part).pop(name, None)
     adata.layers[keys.layer] = perturbed.expression
     for name, said in (
@@ -126,8 +125,22 @@ def write_perturbed(adata: AnnData, keys: TspgKeys, perturbed: Perturbed) -> Non
             del adata.obs[name]
 
 
-def drawn_from_layer(keys: TspgKeys) -> Iterator[tuple[str, str]]:
-    """Where embeddings are, of the originals and of the layer."""
+def derived_results(keys: TspgKeys, uns: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Where results are that were derived from the layer: embeddings, ranked genes, enrichments.
+
+    Parameters
+    ----------
+    keys
+        Names of the fit.
+    uns
+        Entries of `uns`, which hold enrichments of any name.
+    """
+    found = [("uns", keys.rank_genes), ("uns", keys.enrichment)]
     for method in METHODS:
         original, changed = keys.embedding(method)
-        yield from (("obsm", original), ("obsm", changed), ("uns", original))
+        found += [("obsm", original), ("obsm", changed), ("uns", original)]
+    for name, entry in uns.items():
+        params = entry.get("params") if isinstance(entry, Mapping) else None
+        if isinstance(params, Mapping) and params.get("fit") == keys.uns:
+            found.append(("uns", name))
+    return found

@@ -6,6 +6,7 @@ import hashlib
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
+import anndata as ad
 import h5py
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ from .._messages import logger
 from .._settings import settings
 from ..data._blocks import blocks
 from ..models._apply import block_rows
-from ._apply import Perturbed, apply_model, drawn_from_layer
+from ._apply import Perturbed, apply_model, derived_results
 from ._file import commit, flush, store_columns, store_fit
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def perturb_on_disk(
     results = _Results(file, keys, matrix.shape, stride)
     if fabric.is_global_zero and not results.is_of(identity):
         store_fit(file, keys.uns, fit)
-        _forget_embeddings(file, keys)
+        _delete_derived(file, keys)
         results.begin(classes, identity)
     fabric.barrier()
     left = rows & results.is_missing()
@@ -211,9 +212,10 @@ class _Results:
             raise
 
 
-def _forget_embeddings(file: Group, keys: TspgKeys) -> None:
-    """Drop embeddings of an earlier layer."""
-    for part, name in drawn_from_layer(keys):
+def _delete_derived(file: Group, keys: TspgKeys) -> None:
+    """Delete what was derived from an earlier layer."""
+    uns = ad.io.read_elem(file["uns"]) if "uns" in file else {}
+    for part, name in derived_results(keys, uns):
         if part in file and name in file[part]:
             del file[part][name]
 

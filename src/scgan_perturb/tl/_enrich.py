@@ -140,8 +140,15 @@ def enrich(
     universe = list(ranking.index) if background is None else _unique(background)
     given = _read_sets(gene_sets, version)
     sets = _cut(given, universe, min_size)
-    params: dict[str, Any] = {"group": group, "method": method, "gene_sets": _name(gene_sets)}
+    params: dict[str, Any] = {
+        "fit": key,
+        "group": group,
+        "method": method,
+        "gene_sets": _name(gene_sets),
+    }
     params |= {"version": version} if version else {}
+    ranked = adata.uns[tspg_keys(key).rank_genes].get("params", {})
+    params |= {"target": ranked["target"]} if "target" in ranked else {}
     params |= {"min_size": min_size, "n_background": len(universe), "n_tested": len(sets)}
     if method == "ora":
         genes = _select(ranking, direction, n_genes, universe)

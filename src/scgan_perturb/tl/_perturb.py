@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .._keys import EVALUATION, EVALUATION_PARAMS, TSPG, tspg_keys
+from .._keys import EVALUATION, EVALUATION_PARAMS, IDENTITY, TSPG, tspg_keys
 from .._messages import logger
 from ..data._dask import DaskMatrix
 from ..data._expression import (
@@ -23,6 +23,7 @@ from ..get import model as get_model
 from ..storage._apply import apply_lazily, apply_model, write_perturbed
 from ..storage._arguments import to_write_to
 from ..storage._file import drop_column, results_file
+from ..storage._identity import check_fit_belongs, layer_identity
 from ..storage._perturb_on_disk import perturb_on_disk, result_identity
 from ._classifier import share
 
@@ -88,7 +89,7 @@ def perturb(
     KeyError
         If there is no such fit or layer.
     ValueError
-        If genes of the model are lacking, values are NaN or infinite, or the model was fitted
+        If the expression of the fit has changed, genes of the model are lacking, values are NaN or infinite, or the model was fitted
         for another target, or the file of the samples is read only.
 
     Examples
@@ -103,6 +104,9 @@ def perturb(
     """
     source = adata if reference is None else reference
     model = get_model(source, key=key)
+    is_same = reference is None and layer in (None, model.params.get("layer", "X"))
+    if is_same:
+        check_fit_belongs(adata, model, key)
     if target is not None:
         model = model.towards(target)
     adata = to_write_to(adata, copy=copy)
@@ -124,6 +128,11 @@ def perturb(
         "params": _params_with_layer(model.params, layer),
         "target_mean": model.target_mean,
     }
+    if isinstance(matrix, DaskMatrix):
+        if not is_same:
+            fit.pop(IDENTITY, None)  # to find it, values would have to be computed
+    elif not is_same or IDENTITY not in fit:  # the layer is of other values than those of the fit
+        fit[IDENTITY] = layer_identity(adata, chosen)
     file = results_file(matrix) if isinstance(matrix, DiskMatrix) else None
     digest = "" if isinstance(matrix, DaskMatrix) else _checked(adata, chosen, positions)
     rows = np.ones(adata.n_obs, dtype=bool)

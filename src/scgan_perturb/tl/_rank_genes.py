@@ -12,7 +12,7 @@ from .._messages import logger
 from .._seeds import Rng, resolve_seed
 from ..data._blocks import blocks
 from ..data._labels import read_labels
-from ..get import model as get_model
+from ..get._model import checked_model
 from ..get._perturbation import ORIGINAL, read_layer, read_samples, was_perturbed
 from ..get._resampled import interval, resampled
 
@@ -92,7 +92,7 @@ def rank_genes(
     KeyError
         If there is no such fit, layer, split or label column.
     ValueError
-        If `split` is none of the above, no sample is left, or a label is called `"all"`.
+        If expression or labels have changed since the fit, `split` is none of the above, no sample is left, or a label is called `"all"`.
 
     Examples
     --------
@@ -105,16 +105,18 @@ def rank_genes(
     >>> list(table.columns)
     ['names', 'scores', 'logfoldchanges', 'pvals', 'pvals_adj']
     """
+    check_count("n_bootstrap", n_bootstrap, least=0)
     adata = adata.copy() if copy else adata
-    model, keys = get_model(adata, key=key), tspg_keys(key)
+    model = checked_model(adata, key, labels=True, training=n_bootstrap > 0)
+    keys = tspg_keys(key)
     read_layer(adata, key)  # raises where there is nothing to rank
     labels = read_labels(adata, model.params["groupby"])
-    check_count("n_bootstrap", n_bootstrap, least=0)
     chosen = _choose_samples(adata, labels, model.target, split, key)
     rows = np.flatnonzero(chosen)
     sums = _sum_perturbations(adata, model, labels, rows, key)
     params = {
         "groupby": model.params["groupby"],
+        "fit": key,
         "target": model.target,
         "reference": ORIGINAL,
         "method": "mean_perturbation",

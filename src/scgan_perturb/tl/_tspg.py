@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from torch import nn
 
-from .._keys import CLASSIFIER, classifier_keys, tspg_keys
+from .._keys import CLASSIFIER, IDENTITY, classifier_keys, tspg_keys
 from .._recipes import resolve_recipe
 from .._seeds import Rng, resolve_seed, spawn_seeds
 from ..data._dask import DaskMatrix
@@ -22,6 +22,7 @@ from ..networks._networks import to_arrays
 from ..storage._apply import apply_lazily, apply_model, write_perturbed
 from ..storage._arguments import check_names, to_write_to
 from ..storage._file import check_writers, store_columns, writable_file
+from ..storage._identity import fit_identity
 from ..storage._perturb_on_disk import perturb_on_disk, result_identity
 from ..training._epochs import give_back_freed_memory
 from ..training._fit import Fit, check_targets, train_recipe
@@ -200,7 +201,8 @@ def fit_tspg(
     judge = None if own is None else module_classifier(own, frozen)
     fit = Fit(data, roles, frozen, judge or frozen, recipe, params, fabric, checkpoint)
     model, history = fit_generator(fit)
-    fitted = {**model_to_parts(model), "history": history}
+    identity = fit_identity(adata, data, groupby)
+    fitted = {**model_to_parts(model), "history": history, IDENTITY: identity}
     split = split_column(data.is_train)
     matrix = find_expression(adata, layer)
     samples = data.positions, roles.perturbed
@@ -213,7 +215,7 @@ def fit_tspg(
     else:
         if fabric.is_global_zero:
             store_columns(file, {keys.split: split})
-        identity = result_identity(model, str(layer), data.summary.digest, str(source))
+        result = result_identity(model, str(layer), data.summary.digest, str(source))
         perturbed = perturb_on_disk(
             model,
             matrix,
@@ -223,7 +225,7 @@ def fit_tspg(
             file=file,
             keys=keys,
             fit=fitted,
-            identity=identity,
+            identity=result,
             fabric=fabric,
         )
     if new_history is not None:
