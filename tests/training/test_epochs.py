@@ -152,29 +152,3 @@ print(first, faults())
 def test_memory_that_a_step_frees_serves_the_next():
     before, after = counts(COUNT_FAULTS)
     assert after < before / 10
-
-
-COUNT_PAGES = """
-import mmap, torch
-from pathlib import Path
-from scgan_perturb.training._epochs import give_back_freed_memory, keep_freed_memory
-
-def pages():
-    return int(Path("/proc/self/statm").read_text().split()[1])
-
-keep_freed_memory()
-start = pages()
-blocks = [torch.ones(2**21) for _ in range(20)]
-last = torch.ones(2**21)  # above them: a smaller one could lie below, and the heap would shrink
-del blocks
-kept = pages()
-give_back_freed_memory()
-print(kept - start, pages() - start - last.nbytes // mmap.PAGESIZE)
-"""
-
-
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators differ")
-def test_memory_that_no_step_needs_goes_back_to_the_system():
-    kept, left = counts(COUNT_PAGES)
-    assert left < kept / 10

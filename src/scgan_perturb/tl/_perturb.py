@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -18,13 +18,10 @@ from ..data._expression import (
     warn_if_raw,
 )
 from ..data._on_disk import DiskMatrix
-from ..engine._device import open_fabric
 from ..get import model as get_model
-from ..storage._apply import apply_lazily, apply_model, write_perturbed
 from ..storage._arguments import to_write_to
-from ..storage._file import drop_column, results_file
 from ..storage._identity import check_fit_belongs, layer_identity
-from ..storage._perturb_on_disk import perturb_on_disk, result_identity
+from ..storage._output import Job, output_for
 from ._classifier import share
 
 if TYPE_CHECKING:
@@ -33,6 +30,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from ..data._expression import Expression
+    from ..storage._apply import Perturbed
 
 
 def perturb(
@@ -133,33 +131,20 @@ def perturb(
             fit.pop(IDENTITY, None)  # to find it, values would have to be computed
     elif not is_same or IDENTITY not in fit:  # the layer is of other values than those of the fit
         fit[IDENTITY] = layer_identity(adata, chosen)
-    file = results_file(matrix) if isinstance(matrix, DiskMatrix) else None
+    output = output_for(adata, matrix, keys, is_required=True)
     digest = "" if isinstance(matrix, DaskMatrix) else _checked(adata, chosen, positions)
     rows = np.ones(adata.n_obs, dtype=bool)
     forget_split = reference is not None and keys.split in adata.obs  # of another fit
-    if isinstance(matrix, DiskMatrix):
-        if forget_split:
-            drop_column(file, keys.split)
-        perturbed = perturb_on_disk(
-            model,
-            matrix,
-            positions,
-            rows,
-            accelerator,
-            file=file,
-            keys=keys,
-            fit=fit,
-            identity=result_identity(model, layer, digest),
-            fabric=open_fabric(accelerator),
-        )
-    elif isinstance(matrix, DaskMatrix):
-        perturbed = apply_lazily(model, matrix, positions, rows, accelerator)
-    else:
-        perturbed = apply_model(model, matrix, positions, rows, accelerator)
-    write_perturbed(adata, keys, perturbed)
-    if forget_split:
-        del adata.obs[keys.split]
-    adata.uns[key] = fit
+    job = Job(
+        model,
+        positions,
+        rows,
+        fit,
+        columns={keys.split: None} if forget_split else {},
+        depends_on=(layer, digest),
+        accelerator=accelerator,
+    )
+    perturbed = cast("Perturbed", output.write(job))
     if perturbed.predicted is None:
         logger.info(
             "Perturbation to %s, computed when it is asked for.\n"

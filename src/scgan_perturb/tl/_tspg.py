@@ -10,21 +10,17 @@ from torch import nn
 from .._keys import CLASSIFIER, IDENTITY, classifier_keys, tspg_keys
 from .._recipes import resolve_recipe
 from .._seeds import Rng, resolve_seed, spawn_seeds
-from ..data._dask import DaskMatrix
 from ..data._expression import find_expression
 from ..data._labels import several
-from ..data._on_disk import DiskMatrix
 from ..data._training_data import read_training_data
 from ..engine._device import accelerator_of, resolve_fabric
 from ..models._module_classifier import check_module, module_classifier
 from ..models._perturbation_model import PerturbationModel, model_to_parts
 from ..networks._networks import to_arrays
-from ..storage._apply import apply_lazily, apply_model, write_perturbed
 from ..storage._arguments import check_names, to_write_to
-from ..storage._file import check_writers, store_columns, writable_file
+from ..storage._file import check_writers
 from ..storage._identity import fit_identity
-from ..storage._perturb_on_disk import perturb_on_disk, result_identity
-from ..training._epochs import give_back_freed_memory
+from ..storage._output import Job, output_for
 from ..training._fit import Fit, check_targets, train_recipe
 from ..training._fit_classifier import history_frame
 from ..training._roles import assign_roles
@@ -203,38 +199,21 @@ def fit_tspg(
     model, history = fit_generator(fit)
     identity = fit_identity(adata, data, groupby)
     fitted = {**model_to_parts(model), "history": history, IDENTITY: identity}
-    split = split_column(data.is_train)
-    matrix = find_expression(adata, layer)
-    samples = data.positions, roles.perturbed
-    if isinstance(matrix, DaskMatrix):
-        perturbed = apply_lazily(model, matrix, *samples, accelerator)
-    elif not isinstance(matrix, DiskMatrix):
-        perturbed = apply_model(model, matrix, *samples, fabric.device, judge)
-    elif (file := writable_file(matrix)) is None:
-        perturbed = None  # it would not fit in memory
-    else:
-        if fabric.is_global_zero:
-            store_columns(file, {keys.split: split})
-        result = result_identity(model, str(layer), data.summary.digest, str(source))
-        perturbed = perturb_on_disk(
-            model,
-            matrix,
-            *samples,
-            fabric.device,
-            judge,
-            file=file,
-            keys=keys,
-            fit=fitted,
-            identity=result,
-            fabric=fabric,
-        )
+    job = Job(
+        model,
+        data.positions,
+        roles.perturbed,
+        fitted,
+        columns={keys.split: split_column(data.is_train)},
+        depends_on=(str(layer), data.summary.digest, str(source)),
+        fabric=fabric,
+        accelerator=accelerator,
+        classifier=judge,
+    )
+    perturbed = output_for(adata, find_expression(adata, layer), keys).write(job)
     if new_history is not None:
         names = classifier_keys(classifier)
         write_classifier(adata, names, frozen, data, new_history, fabric)
-    if perturbed is not None:
-        write_perturbed(adata, keys, perturbed)
-    adata.obs[keys.split] = split
-    adata.uns[keys.uns] = fitted
     log_fit(keys, model, perturbed, data, roles)
     return adata if copy else None
 
@@ -242,7 +221,6 @@ def fit_tspg(
 def fit_generator(fit: Fit) -> tuple[PerturbationModel, pd.DataFrame]:
     """Train the generator; returns the model and its history, a row an epoch."""
     network, history = train_recipe(fit)
-    give_back_freed_memory()
     means = fit.data.summary.means[fit.roles.targets]
     model = PerturbationModel(fit.classifier, means, to_arrays(network), fit.params)
     return model, history_frame(history)

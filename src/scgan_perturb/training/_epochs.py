@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 import math
-import platform
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -134,12 +132,6 @@ def keep_freed_memory() -> None:
     Of larger blocks a few would hold more memory than the time is worth.
     """
     torch.empty(20 * 2**20, dtype=torch.uint8)
-
-
-def give_back_freed_memory() -> None:
-    """Give what glibc has kept back to the system, once it serves no more steps."""
-    if platform.libc_ver()[0] == "glibc":
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def check_losses(record: Record, when: str) -> None:
