@@ -3,13 +3,17 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: quickstart test lint docs tutorials clean
+.PHONY: quickstart test test-slow lint docs tutorials clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/python tutorials/quickstart.py
 
 test: $(VENV)/.installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
+
+# Damaged files by the thousand and killed fits: minutes; as many as SLOW says, such as "--cases 10000 --kills 30".
+test-slow: $(VENV)/.installed
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto tests/slow $(SLOW)
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

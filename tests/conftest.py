@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,9 @@ from scipy import sparse
 import scgan_perturb as sp
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+    from tests.slow.cases import Good
 
 mpl.use("Agg")
 torch.set_num_threads(1)  # the networks here are too small for more
@@ -77,9 +80,24 @@ def _plain(adata: ad.AnnData) -> dict:
     return {name: text(value) for name, value in parts.items()}
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How much the slow tests do."""
+    group = parser.getgroup("slow tests")
+    group.addoption("--cases", type=int, default=3000, help="damaged files to read")
+    group.addoption("--kills", type=int, default=10, help="kills of a fit")
+    group.addoption("--fuzz-seed", type=int, default=0, help="seed of damage and kills")
+
+
 @pytest.fixture(autouse=True)
-def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sp.settings, "progress_bar", False)
+def as_it_was() -> Iterator[None]:
+    """Tests may change settings, environment and working directory: all are put back."""
+    settings, environment, folder = vars(sp.settings).copy(), os.environ.copy(), Path.cwd()
+    sp.settings.progress_bar = False
+    yield
+    vars(sp.settings).update(settings)
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(folder)
 
 
 @pytest.fixture
@@ -145,6 +163,38 @@ def fitted_by_paper(_fitted_by_paper: ad.AnnData) -> ad.AnnData:
 def fitted_many(_fitted_many: ad.AnnData) -> ad.AnnData:
     """The same with one fit towards lung and liver, lung applied."""
     return _fitted_many.copy()
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Good]:
+    """Good files of every kind; networks have few units, so that damage hits more than weights."""
+    from scgan_perturb.networks import _networks, _transport_generator
+    from tests.slow.cases import make_good
+
+    few = (8, 6, 4)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_networks, "CLASSIFIER_UNITS", few)
+        for module in (_networks, _transport_generator):
+            patch.setattr(module, "BOTTLENECK_UNITS", few)
+        yield make_good(tmp_path_factory.mktemp("good"))
+
+
+@pytest.fixture
+def enrichr(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> tuple[dict, list[str]]:
+    """Enrichr's libraries by name, none at first, and the names that gseapy was asked for."""
+    libraries: dict[str, dict | Exception] = {}
+    asked = []
+
+    def get_library(name: str, **_: object) -> dict:
+        asked.append(name)
+        found = libraries.get(name, ValueError("Sorry"))  # as gseapy says it
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    monkeypatch.setattr("gseapy.get_library", get_library)
+    sp.settings.dataset_dir = tmp_path
+    return libraries, asked
 
 
 @pytest.fixture

@@ -144,11 +144,11 @@ def test_perturb_is_tl_perturb(files, fitted):
     np.testing.assert_array_equal(found.layers["xadv"], adata.layers["xadv"])
 
 
-@pytest.mark.filterwarnings("ignore:Plain baselines")
+@pytest.mark.filterwarnings("ignore:A random forest|A linear|Plain baselines|Training samples")
 def test_evaluate_is_tl_evaluate(files, fitted):
     assert call(files, "evaluate fitted.h5ad e.csv e.h5ad e.png --n-bootstrap 5 --metric mmd") == 0
     sp.tl.evaluate(fitted, n_bootstrap=5)
-    assert same_table(files / "e.csv", sp.get.evaluation_df(fitted, source=None))
+    assert same_table(files / "e.csv", sp.get.evaluation_df(fitted, source=None, context=None))
     assert "evaluation" in ad.read_h5ad(files / "e.h5ad").uns["tspg"]
     assert (files / "e.png").read_bytes().startswith(PNG_MAGIC)
 

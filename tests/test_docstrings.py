@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import io
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -41,16 +42,15 @@ def copied(names: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", sorted(PUBLIC.keys() - NEED_DATA))
+@pytest.mark.filterwarnings("ignore:A random forest tells")  # fits of two epochs, of this model
 @pytest.mark.filterwarnings("ignore:Tensorflow not installed")  # umap, on import
 @pytest.mark.filterwarnings("ignore:The inplace keyword")  # scanpy 1.12 with pandas 3.1
-def test_the_example_runs_and_gives_what_it_says(
-    name: str, fits: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_the_example_runs_and_gives_what_it_says(name: str, fits: dict, tmp_path: Path):
     import matplotlib.pyplot as plt
 
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv(DATASET_DIR_VARIABLE, raising=False)
-    monkeypatch.setattr(sp.settings, "dataset_dir", tmp_path / "cache")
+    os.chdir(tmp_path)
+    os.environ.pop(DATASET_DIR_VARIABLE, None)
+    sp.settings.dataset_dir = tmp_path / "cache"
     runner, report = doctest.DocTestRunner(), io.StringIO()
     example = example_of(name)
     lines: tuple[str, ...] = ()

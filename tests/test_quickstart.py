@@ -27,6 +27,7 @@ def test_the_quickstart_leaves_figures_and_a_fit_that_convinces(tmp_path):
     for name in ("heatmap.png", "tsne.png"):
         assert str(tmp_path / name) in run.stdout
         assert (tmp_path / name).read_bytes().startswith(PNG_MAGIC)
+    assert "adata.layers['xadv']" in run.stderr  # logged, although no logging was set up
     fitted = ad.read_h5ad(tmp_path / "fitted.h5ad")
     others = (fitted.obs["tspg_split"] == "test") & (fitted.obs["bulk_labels"] != "CD19+ B")
     assert (fitted.obs["tspg_predicted"][others] == "CD19+ B").mean() >= 0.99

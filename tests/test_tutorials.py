@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from functools import partial
 from pathlib import Path
@@ -43,16 +44,16 @@ def test_its_cells_run_from_top_to_bottom(path, tmp_path, monkeypatch):
     """With short fits: what they find is in the stored outputs."""
     import matplotlib.pyplot as plt
 
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(_reuse, "MAX_EPOCHS", 2)  # of a classifier that is fitted on the way
-    monkeypatch.setattr(sp.tl, "fit_classifier", partial(sp.tl.fit_classifier, max_epochs=2))
-    monkeypatch.setattr(
-        sp.tl, "fit_tspg", partial(sp.tl.fit_tspg, recipe=sp.tl.Transport(max_epochs=2))
-    )
-    monkeypatch.setattr(sp.tl, "evaluate", partial(sp.tl.evaluate, n_bootstrap=5))
-    monkeypatch.setattr(_two_sample, "N_TREES", 5)
-    monkeypatch.setattr(sp.settings, "progress_bar", False)
-    monkeypatch.setattr(plt, "show", lambda: None)
+    os.chdir(tmp_path)
+    os.environ.pop("DISPLAY", None)  # without a screen, plt.show does nothing
+    for module, name, value in (
+        (sp.tl, "fit_classifier", partial(sp.tl.fit_classifier, max_epochs=2)),
+        (sp.tl, "fit_tspg", partial(sp.tl.fit_tspg, recipe=sp.tl.Transport(max_epochs=2))),
+        (sp.tl, "evaluate", partial(sp.tl.evaluate, n_bootstrap=5)),
+        (_reuse, "MAX_EPOCHS", 2),  # of a classifier that is fitted on the way
+        (_two_sample, "N_TREES", 5),
+    ):
+        monkeypatch.setattr(module, name, value)
     names: dict[str, object] = {}
     level = logger.level
     try:

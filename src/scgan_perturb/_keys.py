@@ -13,8 +13,12 @@ METHODS = ("tsne", "umap", "pca")  # of embedding
 
 IDENTITY = "identity"  # entry of a stored fit: what it belongs to
 EVALUATION, EVALUATION_PARAMS = "evaluation", "evaluation_params"  # entries of a stored fit
-MODEL, UNTOUCHED, FLOOR = "this model", "untouched source", "real target"  # methods in it
-COPIES = ("nearest target sample", "random target sample")  # other individuals' samples
+# Methods in it: what is judged, then what it is compared with.
+MODEL, PREDICTION = "this model", "this prediction"
+UNTOUCHED, FLOOR = "untouched source", "real target"
+GLOBAL_SHIFT, CONTEXT_SHIFT = "global mean shift", "mean of the contexts' shifts"
+# Other individuals' samples.
+COPIES = ("matched target sample", "nearest target sample", "random target sample")
 
 TRAIN = "train"
 TEST = "test"

@@ -28,6 +28,9 @@ class Settings:
         `SCGAN_PERTURB_DATASET_DIR`, else as `scgan_perturb` in `XDG_CACHE_HOME` or `~/.cache`.
     progress_bar
         Whether fits and downloads show their progress.
+    checkpoint_interval
+        Seconds between two states of a fit with `checkpoint=`; after the last epoch one is written
+        in any case.
 
     Examples
     --------
@@ -37,6 +40,7 @@ class Settings:
 
     dataset_dir: str | Path = field(default_factory=_default_dataset_dir)
     progress_bar: bool = True
+    checkpoint_interval: float = 30.0
 
 
 settings = Settings()

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import os
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
 import pandas as pd
 import pytest
-import requests
+from gseapy import Msigdb
 
 import scgan_perturb as sp
 from scgan_perturb.data._gene_sets import (
@@ -13,32 +17,36 @@ from scgan_perturb.data._gene_sets import (
     write_gmt,
 )
 
+NOBODY = "http://127.0.0.1:9"  # a proxy that is not there
 SETS = {"HALLMARK_A": ["TP53", "LYZ"], "HALLMARK_B": ["CD4"]}
 IDS = ["ENSG00000141510", "ENSG00000090382", "ENSMUSG00000020167"]
 
 
-class Answer:
-    def __init__(self, text="", status=200):
-        self.text, self.ok = text, status == 200
-
-
 @pytest.fixture
 def server(monkeypatch, tmp_path):
-    """MSigDB as gseapy asks it: answers by address, and a list of what was asked."""
-    asked, answers = [], {}
+    """MSigDB at this machine's own address: pages by name, and a list of what was asked."""
+    asked, pages = [], {}
 
-    def get(url, **_):
-        asked.append(url)
-        answer = answers.get(url.rsplit("/", 1)[-1], Answer(status=404))
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            page = pages.get(self.path.rpartition("/")[2])
+            self.send_response(404 if page is None else 200)
+            self.end_headers()
+            self.wfile.write((page or "").encode())
 
-    monkeypatch.setattr(requests, "get", get)
-    monkeypatch.setattr(sp.settings, "dataset_dir", tmp_path / "cache")
+        def log_message(self, *_):
+            """Say nothing."""
+
+    sp.settings.dataset_dir = tmp_path / "cache"
     lines = ["\t".join([term, "http://about", *genes]) for term, genes in SETS.items()]
-    answers["h.all.v2023.1.Hs.symbols.gmt"] = Answer("\n".join(lines) + "\n")
-    return answers, asked
+    pages["h.all.v2023.1.Hs.symbols.gmt"] = "\n".join(lines) + "\n"
+    os.environ["no_proxy"] = "127.0.0.1"
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
+        monkeypatch.setattr(Msigdb, "url", f"http://127.0.0.1:{http.server_port}")
+        Thread(target=http.serve_forever, args=(0.01,)).start()
+        yield pages, asked
+        http.shutdown()
 
 
 def test_a_collection_is_downloaded_once(server):
@@ -63,8 +71,8 @@ def test_a_file_put_there_by_hand_needs_no_network(server, tmp_path):
 
 @pytest.mark.parametrize("page", ["<html>\nlog in first\n</html>", ""], ids=["html", "nothing"])
 def test_a_page_that_is_no_gmt_is_not_kept(server, tmp_path, page):
-    answers, _ = server
-    answers["h.all.v2023.1.Hs.symbols.gmt"] = Answer(page)
+    pages, _ = server
+    pages["h.all.v2023.1.Hs.symbols.gmt"] = page
     with pytest.raises(ValueError, match="sent no gene sets"):
         msigdb_collection("h.all", "2023.1.Hs")
     assert not (tmp_path / "cache").exists()
@@ -75,29 +83,21 @@ def test_an_unknown_collection_is_named(server):
         msigdb_collection("h.al", "2023.1.Hs")
 
 
-@pytest.mark.parametrize("error", [requests.ConnectionError(), requests.Timeout()])
-def test_no_network_is_said_with_what_to_do(server, error):
-    answers, _ = server
-    answers["h.all.v2023.1.Hs.symbols.gmt"] = error
+def test_no_network_is_said_with_what_to_do(tmp_path):
+    os.environ |= {"HTTPS_PROXY": NOBODY, "https_proxy": NOBODY}
+    sp.settings.dataset_dir = tmp_path
     with pytest.raises(ConnectionError, match=r"path of a .gmt file .* put it at .*h\.all\.v2023"):
         msigdb_collection("h.all", "2023.1.Hs")
 
 
 def test_names_lead_to_no_other_folder(server, tmp_path):
-    answers, _ = server
-    answers["x.v1.symbols.gmt"] = Answer("A\tb\tC\n")
+    pages, _ = server
+    pages["x.v1.symbols.gmt"] = "A\tb\tC\n"
     msigdb_collection("../../x", "1")
     assert [file.parent.name for file in tmp_path.rglob("*.gmt")] == ["msigdb"]
 
 
-def test_an_unknown_library_of_enrichr_is_named(monkeypatch, tmp_path):
-    import gseapy
-
-    def fail(*_, **__):
-        raise ValueError("Sorry")
-
-    monkeypatch.setattr(gseapy, "get_library", fail)
-    monkeypatch.setattr(sp.settings, "dataset_dir", tmp_path)
+def test_an_unknown_library_of_enrichr_is_named(enrichr):
     with pytest.raises(ValueError, match="library 'KEG' is not there. gseapy.get_library_name"):
         enrichr_library("KEG")
 

@@ -9,10 +9,9 @@ import zarr
 from anndata.io import sparse_dataset, write_elem
 from scipy import sparse
 
-from scgan_perturb.data import _on_disk
-from scgan_perturb.data._on_disk import as_disk_matrix
+from scgan_perturb.data._on_disk import MOST_ROWS, as_disk_matrix
 
-N_ROWS, N_GENES = 300, 7
+N_ROWS, N_GENES = 2 * MOST_ROWS + 100, 7
 
 
 @pytest.fixture
@@ -21,10 +20,8 @@ def x() -> np.ndarray:
 
 
 @pytest.fixture(params=["h5 dense", "h5 csr", "zarr dense", "zarr csr"])
-def matrix(request, x, tmp_path, monkeypatch):
-    """The same on disk, as anndata hands it out; read in parts of at most 50 rows."""
-    monkeypatch.setattr(_on_disk, "MOST_ROWS", 50)
-    monkeypatch.setattr(_on_disk, "LEAST_GAP", 2)
+def matrix(request, x, tmp_path):
+    """The same on disk, as anndata hands it out; more rows than are read at once."""
     kind, form = request.param.split()
     file = h5py.File(tmp_path / "x", "w") if kind == "h5" else zarr.open_group(tmp_path / "x")
     with warnings.catch_warnings():
@@ -34,10 +31,10 @@ def matrix(request, x, tmp_path, monkeypatch):
 
 
 ROWS = {
-    "slice": slice(20, 190),
+    "slice": slice(20, MOST_ROWS + 190),
     "every third": slice(None, None, 3),
     "from the end": np.arange(N_ROWS)[::-1],
-    "far apart and repeated": np.array([250, 3, 4, 3, 120, 299, 0]),
+    "far apart and repeated": np.array([5000, 3, 4, 3, 120, 8291, 0]),
     "mask": np.arange(N_ROWS) % 7 == 0,
     "none": np.array([], dtype=int),
 }
@@ -62,8 +59,8 @@ def test_genes_are_chosen_from_the_chosen(x, matrix):
 
 def test_near_rows_are_read_together_and_far_ones_apart(matrix):
     matrix._gap = 2
-    runs = matrix._runs(np.array([10, 12, 13, 20, 49, 50]))
-    assert [run.tolist() for _, run in runs] == [[10, 12, 13], [20], [49], [50]]
+    runs = matrix._runs(np.array([10, 12, 13, 20, MOST_ROWS - 1, MOST_ROWS]))
+    assert [run.tolist() for _, run in runs] == [[10, 12, 13], [20], [MOST_ROWS - 1], [MOST_ROWS]]
 
 
 def test_what_is_in_memory_is_none(x):

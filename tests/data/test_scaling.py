@@ -5,7 +5,6 @@ import pytest
 from scipy import sparse
 from sklearn.preprocessing import MinMaxScaler
 
-from scgan_perturb.data import _expression
 from scgan_perturb.data._scaling import GeneScaler
 
 
@@ -17,9 +16,9 @@ def x() -> np.ndarray:
 
 
 @pytest.mark.parametrize("kind", [np.asarray, sparse.csr_matrix, sparse.csr_array])
-def test_scaling_agrees_with_scikit_learn(x, kind, monkeypatch):
-    monkeypatch.setattr(_expression.blocks, "__defaults__", (7,))  # several blocks
-    rows = np.arange(0, 40, 2)
+def test_scaling_agrees_with_scikit_learn(x, kind):
+    x = np.tile(x, (60, 1)) * np.linspace(1, 2, 2400, dtype=np.float32)[:, None]  # several blocks
+    rows = np.arange(0, len(x), 2)
     expected = MinMaxScaler(clip=True).fit(x[rows]).transform(x)
     scaler = GeneScaler.fit(kind(x), rows)
     np.testing.assert_allclose(scaler.transform(kind(x)), expected, atol=1e-6)

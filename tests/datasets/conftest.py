@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import gzip
 import hashlib
+import os
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ import scgan_perturb as sp
 from scgan_perturb.datasets import _gtex, _rnaseqdb, _tcga
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 # Genes and number of samples of each file.
@@ -35,8 +36,10 @@ class Source:
 
     tables: dict[str, pd.DataFrame]
     served: dict[str, bytes]
+    address: str = ""
     asked: list[str] = field(default_factory=list)
     bytes_held_back: int = 0
+    stop: Callable[[], None] = lambda: None
 
 
 def _table(name: str, seed: int) -> pd.DataFrame:
@@ -77,19 +80,27 @@ def _handler(source: Source) -> type[BaseHTTPRequestHandler]:
 
 
 @contextmanager
-def _running(server: ThreadingHTTPServer) -> Iterator[None]:
+def _running(served: Source | Store, handler: type[BaseHTTPRequestHandler]) -> Iterator[None]:
+    """Serve at this machine's own address, until the end or a call of `served.stop`."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+
+    def stop() -> None:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+    os.environ["no_proxy"] = "127.0.0.1"
+    served.address, served.stop = f"http://127.0.0.1:{server.server_port}/", stop
     thread.start()
     yield
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    stop()
 
 
 @pytest.fixture
-def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+def cache(tmp_path: Path) -> Path:
     """The folder that `rnaseqdb` keeps its files in; not there at first."""
-    monkeypatch.setattr(sp.settings, "dataset_dir", tmp_path / "data")
+    sp.settings.dataset_dir = tmp_path / "data"
     return tmp_path / "data" / "rnaseqdb"
 
 
@@ -98,14 +109,11 @@ def source(monkeypatch: pytest.MonkeyPatch, cache: Path) -> Iterator[Source]:
     tables = {name: _table(name, seed) for seed, name in enumerate(CONTENT)}
     source = Source(tables, {name: _pack(table) for name, table in tables.items()})
     hashes = {name: hashlib.sha256(body).hexdigest() for name, body in source.served.items()}
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(source))
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.setattr(_rnaseqdb, "BASE_URL", f"http://127.0.0.1:{server.server_port}/")
-    monkeypatch.setattr(_rnaseqdb, "SHA256", hashes)
-    monkeypatch.setattr(
-        _rnaseqdb, "TISSUES", {"kidney": "Kidney", "kich": "Kidney", "luad": "Lung"}
-    )
-    with _running(server):
+    tissues = {"kidney": "Kidney", "kich": "Kidney", "luad": "Lung"}
+    with _running(source, _handler(source)):
+        small = {"BASE_URL": source.address, "SHA256": hashes, "TISSUES": tissues}
+        for name, value in small.items():
+            monkeypatch.setattr(_rnaseqdb, name, value)
         yield source
 
 
@@ -120,6 +128,7 @@ class Store:
     md5: dict[str, bytes] = field(default_factory=dict)
     strong_etags: bool = True
     ranges: bool = True
+    stop: Callable[[], None] = lambda: None
 
     def add(self, path: str, body: bytes, *, md5: bool = False) -> None:
         self.served[path] = body
@@ -168,14 +177,15 @@ def _store_handler(store: Store) -> type[BaseHTTPRequestHandler]:
 def store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Store]:
     """An empty storage at this machine's own address, which GTEx and TCGA are fetched from."""
     store = Store()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _store_handler(store))
-    store.address = f"http://127.0.0.1:{server.server_port}/"
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.setattr(sp.settings, "dataset_dir", tmp_path / "data")
-    monkeypatch.setattr(_gtex, "PORTAL", store.address + "portal/")
-    monkeypatch.setattr(_gtex, "FORMER", store.address + "former_{version}/")
-    monkeypatch.setattr(_tcga, "HUBS", (store.address + "hub/", store.address + "second/"))
-    with _running(server):
+    sp.settings.dataset_dir = tmp_path / "data"
+    with _running(store, _store_handler(store)):
+        hubs = (store.address + "hub/", store.address + "second/")
+        for module, name, value in (
+            (_gtex, "PORTAL", store.address + "portal/"),
+            (_gtex, "FORMER", store.address + "former_{version}/"),
+            (_tcga, "HUBS", hubs),
+        ):
+            monkeypatch.setattr(module, name, value)
         yield store
 
 

@@ -2,28 +2,17 @@ from __future__ import annotations
 
 import os
 import re
-import socket
+import subprocess
 import sys
-import warnings
-from types import ModuleType
-from typing import ClassVar
 
 import pytest
 
 import scgan_perturb as sp
 from scgan_perturb._settings import Settings
-from scgan_perturb.datasets import _fetch, _rnaseqdb
+from scgan_perturb.datasets import _rnaseqdb
 
 KICH = "kich-rsem-fpkm-tcga.txt.gz"
 KIDNEY = "kidney-rsem-fpkm-gtex.txt.gz"
-
-
-@pytest.fixture
-def no_server(monkeypatch: pytest.MonkeyPatch, source) -> None:
-    """A port of this machine at which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        address = f"http://127.0.0.1:{free.getsockname()[1]}/"
-    monkeypatch.setattr(_rnaseqdb, "BASE_URL", address)
 
 
 def test_files_are_downloaded_once(source):
@@ -44,7 +33,8 @@ def test_the_cache_holds_the_files_as_served(source, cache):
     assert {path.name: path.read_bytes() for path in cache.iterdir()} == {KICH: source.served[KICH]}
 
 
-def test_a_file_in_the_cache_needs_no_server(source, no_server, cache):
+def test_a_file_in_the_cache_needs_no_server(source, cache):
+    source.stop()
     cache.mkdir(parents=True)
     (cache / KICH).write_bytes(source.served[KICH])
     assert sp.datasets.rnaseqdb("kich").n_obs == 2
@@ -103,7 +93,8 @@ def test_a_file_the_server_lacks_is_a_connection_error(source):
         pytest.param(lambda cache: _rnaseqdb.SHA256[KICH], id="hash"),
     ],
 )
-def test_without_a_network_the_error_says_how_to_go_on(no_server, cache, named):
+def test_without_a_network_the_error_says_how_to_go_on(source, cache, named):
+    source.stop()
     with pytest.raises(ConnectionError, match=re.escape(named(cache))):
         sp.datasets.rnaseqdb("kich")
 
@@ -126,17 +117,16 @@ def test_a_cache_folder_without_permission_is_a_clear_error(source, tmp_path):
         sp.datasets.rnaseqdb("kich")
 
 
-def test_the_dataset_folder_may_be_text_with_a_tilde(source, tmp_path, monkeypatch):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("USERPROFILE", str(tmp_path))
-    monkeypatch.setattr(sp.settings, "dataset_dir", "~/mine")
+def test_the_dataset_folder_may_be_text_with_a_tilde(source, tmp_path):
+    os.environ |= {"HOME": str(tmp_path), "USERPROFILE": str(tmp_path)}
+    sp.settings.dataset_dir = "~/mine"
     sp.datasets.rnaseqdb("kich")
     assert (tmp_path / "mine" / "rnaseqdb" / KICH).is_file()
 
 
-def test_the_environment_variable_names_the_dataset_folder(source, tmp_path, monkeypatch):
-    monkeypatch.setenv("SCGAN_PERTURB_DATASET_DIR", str(tmp_path / "named"))
-    monkeypatch.setattr(_fetch, "settings", Settings(progress_bar=False))
+def test_the_environment_variable_names_the_dataset_folder(source, tmp_path):
+    os.environ["SCGAN_PERTURB_DATASET_DIR"] = str(tmp_path / "named")
+    sp.settings.dataset_dir = Settings().dataset_dir
     sp.datasets.rnaseqdb("kich")
     assert (tmp_path / "named" / "rnaseqdb" / KICH).is_file()
 
@@ -151,38 +141,45 @@ def test_the_environment_variable_names_the_dataset_folder(source, tmp_path, mon
         pytest.param({}, "home/.cache/scgan_perturb", id="home"),
     ],
 )
-def test_the_dataset_folder_is_looked_for_in_order(tmp_path, monkeypatch, variables, folder):
+def test_the_dataset_folder_is_looked_for_in_order(tmp_path, variables, folder):
     for name in ("SCGAN_PERTURB_DATASET_DIR", "XDG_CACHE_HOME"):
-        monkeypatch.delenv(name, raising=False)
-    for name in ("HOME", "USERPROFILE"):
-        monkeypatch.setenv(name, str(tmp_path / "home"))
-    for name, value in variables.items():
-        monkeypatch.setenv(name, str(tmp_path / value))
+        os.environ.pop(name, None)
+    for name, value in {"HOME": "home", "USERPROFILE": "home", **variables}.items():
+        os.environ[name] = str(tmp_path / value)
     assert Settings().dataset_dir == tmp_path / folder
 
 
 @pytest.mark.parametrize("wanted", [True, False])
-def test_a_progress_bar_is_shown_where_wanted(source, monkeypatch, capfd, wanted):
-    monkeypatch.setattr(sp.settings, "progress_bar", wanted)
+def test_a_progress_bar_is_shown_where_wanted(source, capfd, wanted):
+    sp.settings.progress_bar = wanted
     sp.datasets.rnaseqdb("kich")
     assert ("100%" in capfd.readouterr().err) == wanted
 
 
-def test_a_notebook_without_widgets_is_not_warned_of(source, monkeypatch):
-    class Shell:
-        config: ClassVar = {"IPKernelApp": {}}
+IN_A_NOTEBOOK = """
+import sys, warnings
+import ipykernel.zmqshell
 
-    kernel = ModuleType("IPython")
-    kernel.get_ipython = Shell
-    for name in list(sys.modules):
-        if name.split(".")[0] in ("pooch", "tqdm"):
-            monkeypatch.delitem(sys.modules, name)
-    for name in ("IPython", "ipykernel.zmqshell"):
-        monkeypatch.setitem(sys.modules, name, kernel)
-    monkeypatch.setitem(sys.modules, "ipywidgets", None)
-    # tqdm catches its own warning where warnings are errors.
-    with warnings.catch_warnings(record=True) as warned:
-        warnings.simplefilter("always")
-        sp.datasets.rnaseqdb("kich")
-    assert source.asked == [KICH]
-    assert not [one for one in warned if one.category.__name__ == "TqdmWarning"]
+with warnings.catch_warnings(record=True) as warned:
+    warnings.simplefilter("always")
+    from scgan_perturb.datasets._fetch import fetch_files
+
+    name, address, sha256 = sys.argv[1:]
+    fetch_files([name], folder="a", base_url=address, sha256={name: sha256})
+print([one.category.__name__ for one in warned if "tqdm" in one.category.__name__.lower()])
+"""
+
+
+def test_a_notebook_without_widgets_is_not_warned_of(source, tmp_path):
+    """In a process that has the modules of a kernel, and no ipywidgets."""
+    (tmp_path / "ipywidgets.py").write_text("raise ImportError")
+    path = os.pathsep.join([str(tmp_path), *sys.path])
+    run = subprocess.run(
+        [sys.executable, "-c", IN_A_NOTEBOOK, KICH, source.address, _rnaseqdb.SHA256[KICH]],
+        env={**os.environ, "PYTHONPATH": path, "SCGAN_PERTURB_DATASET_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert run.stdout == "[]\n"
+    assert (tmp_path / "a" / KICH).is_file()

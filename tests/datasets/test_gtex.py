@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import gzip
 import math
-import socket
 
 import h5py
 import numpy as np
@@ -235,11 +234,8 @@ def test_attributes_without_a_tissue_are_refused_and_not_kept(v7, cache):
     assert not (cache / ATTRIBUTES).exists()
 
 
-def test_without_a_network_the_error_says_how_to_go_on(v7, cache, monkeypatch):
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        address = f"http://127.0.0.1:{free.getsockname()[1]}/"
-    monkeypatch.setattr(_gtex, "PORTAL", address)
-    monkeypatch.setattr(_gtex, "FORMER", address)
+def test_without_a_network_the_error_says_how_to_go_on(v7, cache):
+    v7.stop()
     with pytest.raises(
         ConnectionError, match=rf"{ATTRIBUTES} could not.*Is there a network.*{cache}"
     ):
@@ -275,8 +271,8 @@ def test_an_unknown_argument_is_refused_before_anything_is_downloaded(v7, argume
 
 
 @pytest.mark.parametrize("wanted", [True, False])
-def test_progress_is_shown_where_wanted(v7, monkeypatch, capfd, wanted):
-    monkeypatch.setattr(sp.settings, "progress_bar", wanted)
+def test_progress_is_shown_where_wanted(v7, capfd, wanted):
+    sp.settings.progress_bar = wanted
     sp.datasets.gtex("v7")
     shown = capfd.readouterr().err
     assert (EXPRESSION in shown and "v7.h5ad" in shown) == wanted

@@ -39,10 +39,14 @@ def test_a_gzip_file_reads_alike_whatever_its_name(path, tmp_path):
     np.testing.assert_array_equal(sp.datasets.read_gct(packed).X, sp.datasets.read_gct(path).X)
 
 
-@pytest.mark.parametrize("block", [1, 2, 3, 4, 5])
-def test_the_size_of_the_blocks_does_not_matter(path, tpm, monkeypatch, block):
-    monkeypatch.setattr(_gene_table, "BLOCK_GENES", block)
-    np.testing.assert_allclose(sp.datasets.read_gct(path).X, tpm.T, rtol=1e-5)
+@pytest.mark.parametrize("n_genes", [255, 256, 257, 511, 512, 600])  # blocks of 256, and not
+def test_many_genes_are_read_block_by_block(tmp_path, n_genes):
+    tpm = np.random.default_rng(0).exponential(20, (n_genes, 3))
+    path = tmp_path / "many.gct"
+    path.write_bytes(make_gct(tpm, SAMPLES, [(f"ENSG{i}.1", f"gene{i}") for i in range(n_genes)]))
+    adata = sp.datasets.read_gct(path)
+    np.testing.assert_allclose(adata.X, tpm.T, rtol=1e-5)
+    assert adata.var_names[-1] == f"gene{n_genes - 1}"
 
 
 def test_a_shared_symbol_names_its_first_gene_and_the_others_go_by_id(path):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import math
+import os
 from typing import TYPE_CHECKING
 
 import anndata as ad
@@ -17,10 +18,10 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def real(monkeypatch: pytest.MonkeyPatch, shared_data: Path) -> Path:
-    """The real files as the cache, and nowhere to download from."""
-    monkeypatch.setattr(sp.settings, "dataset_dir", shared_data)
-    monkeypatch.setattr(_rnaseqdb, "BASE_URL", "nowhere://")
+def real(shared_data: Path) -> Path:
+    """The real files as the cache, and no network to download by."""
+    os.environ |= {"HTTPS_PROXY": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
+    sp.settings.dataset_dir = shared_data
     return shared_data / "rnaseqdb"
 
 

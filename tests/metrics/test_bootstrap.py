@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 
 from scgan_perturb.metrics import bootstrap, energy_distance, mean_r2, mmd, variance_r2
-from scgan_perturb.metrics._bootstrap import Comparison, Reference, interval, resample
+from scgan_perturb.metrics._bootstrap import (
+    Comparison,
+    Reference,
+    interval,
+    mean_across,
+    resample,
+    resample_groups,
+    shares,
+)
 
 RNG = np.random.default_rng(0)
 A, B = RNG.random((9, 6)) * np.linspace(0.5, 1, 6), RNG.random((7, 6)) * np.linspace(0.5, 1, 6)
@@ -20,8 +28,8 @@ def plain(a, b, width: float) -> dict[str, float]:
 
 
 def test_the_first_value_is_that_of_the_samples_as_they_are():
-    reference = Reference.of(B, n_bootstrap=2, rng=RNG)
-    values = Comparison(A, reference).measure(np.arange(4), RNG)
+    reference = Reference.of(B, resample(len(B), 2, RNG))
+    values = Comparison(A, reference).measure(np.arange(4), resample(4, 2, RNG))
     assert {name: value[0] for name, value in values.items()} == pytest.approx(
         plain(A[:4], B, reference.width)
     )
@@ -78,7 +86,8 @@ def test_an_interval_lies_about_its_value():
 
 
 def test_a_single_sample_has_a_mean_and_nothing_else():
-    values = Comparison(A, Reference.of(B, n_bootstrap=3, rng=RNG)).measure(np.array([2]), RNG)
+    reference = Reference.of(B, resample(len(B), 3, RNG))
+    values = Comparison(A, reference).measure(np.array([2]), np.ones((4, 1)))
     assert values["mean_r2"][0] == pytest.approx(mean_r2(A[2:3], B))
     assert all(np.isnan(values[name]).all() for name in ("e_distance", "mmd", "variance_r2"))
 
@@ -86,3 +95,55 @@ def test_a_single_sample_has_a_mean_and_nothing_else():
 def test_two_samples_are_the_least():
     with pytest.raises(ValueError, match="at least 2 samples on each side, not 1 and 7"):
         bootstrap(A[:1], B)
+
+
+def test_a_group_is_drawn_with_all_its_samples():
+    groups, draws = np.array([0, 1, 1, 2]), np.array([[2, 0, 1], [0, 3, 0]])
+    found = resample_groups(groups, draws)
+    np.testing.assert_array_equal(found, [[1, 1, 1, 1], [2, 0, 0, 1], [0, 3, 3, 0]])
+
+
+def test_one_sample_a_group_is_the_bootstrap_of_samples():
+    counts = resample(6, 4, RNG)
+    np.testing.assert_array_equal(resample_groups(np.arange(6), counts[1:]), counts)
+
+
+def width_of_interval(values: np.ndarray) -> float:
+    low, high = interval(values)
+    return high - low
+
+
+@pytest.mark.parametrize(("spread", "least", "most"), [(2.0, 2, 20), (0.0, 0.3, 1.5)])
+def test_donors_widen_the_interval_where_they_differ(spread, least, most):
+    rng = np.random.default_rng(0)
+    donors = np.repeat(np.arange(6), 20)
+    a = rng.normal(size=(120, 3)) + spread * rng.normal(size=(6, 3))[donors]
+    reference = Reference.of(rng.normal(3, 1, size=(80, 3)), np.ones((301, 80)))
+    draws = resample(6, 300, rng)[1:]
+    by_donor, by_sample = (
+        width_of_interval(Comparison(a, reference).measure(np.arange(120), counts)["e_distance"])
+        for counts in (resample_groups(donors, draws), resample(120, 300, rng))
+    )
+    assert least < by_donor / by_sample < most
+
+
+def test_shares_of_a_resampling_without_samples_are_nan():
+    found = shares(np.array([[1.0, 3.0], [0.0, 0.0]]))
+    np.testing.assert_array_equal(found, [[0.25, 0.75], [np.nan, np.nan]])
+
+
+def test_the_mean_across_sets_is_that_of_the_drawn_pairs():
+    values = RNG.random((9, 7))
+    counts_a, counts_b = resample(9, 3, RNG), resample(7, 3, RNG)
+    found = mean_across(values, counts_a, counts_b)
+    for place in range(4):
+        rows = np.repeat(np.arange(9), counts_a[place].astype(int))
+        columns = np.repeat(np.arange(7), counts_b[place].astype(int))
+        assert found[place] == pytest.approx(values[np.ix_(rows, columns)].mean())
+
+
+def test_a_resampling_without_samples_is_nan_in_every_metric():
+    reference = Reference.of(B, np.ones((2, len(B))))
+    counts = np.array([np.ones(4), np.zeros(4)])  # no donor of these samples was drawn
+    values = Comparison(A, reference).measure(np.arange(4), counts)
+    assert all(np.isfinite(value[0]) and np.isnan(value[1]) for value in values.values())

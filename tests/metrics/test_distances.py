@@ -3,9 +3,10 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
+import ot
 import pytest
 
-from scgan_perturb.metrics import energy_distance, mmd
+from scgan_perturb.metrics import energy_distance, mmd, sinkhorn_w2
 
 
 def test_energy_distance_is_the_mean_over_pairs():
@@ -74,3 +75,56 @@ def test_bad_widths_and_too_few_samples_are_refused():
         mmd(np.zeros((3, 2)), np.ones((3, 2)), width=0)
     with pytest.raises(ValueError, match="MMD needs at least 2 samples on each side, not 3 and 1"):
         mmd(np.zeros((3, 2)), np.zeros((1, 2)))
+
+
+def exact_w2(a, b) -> float:
+    return np.sqrt(ot.emd2([], [], ot.dist(a, b)))
+
+
+def test_sinkhorn_w2_approaches_the_exact_distance():
+    a, b = np.random.default_rng(0).normal(size=(2, 25, 6))
+    exact = exact_w2(a, b[:20])
+    errors = [
+        abs(sinkhorn_w2(a, b[:20], regularisation=weight) - exact) for weight in (0.05, 0.01, 0.003)
+    ]
+    assert errors == sorted(errors, reverse=True)
+    assert errors[-1] < 1e-3 * exact
+
+
+def test_sinkhorn_w2_of_a_shift_is_its_length():
+    a = np.random.default_rng(0).normal(size=(30, 3))
+    shift = np.array([30.0, 40.0, 0.0])
+    assert sinkhorn_w2(a, a + shift) == pytest.approx(50, rel=0.01)
+
+
+@pytest.mark.parametrize("scale", [1e-4, 1, 1e4])
+def test_sinkhorn_w2_has_the_units_of_the_input(scale):
+    a, b = np.random.default_rng(0).normal(size=(2, 20, 3))
+    assert sinkhorn_w2(scale * a, scale * b) == pytest.approx(scale * sinkhorn_w2(a, b))
+
+
+@pytest.mark.parametrize("n_far", [1, 3])
+def test_sinkhorn_w2_sees_samples_far_from_all_others(n_far):
+    a, b = np.random.default_rng(0).normal(size=(2, 30, 8))
+    a[:n_far] += 1000
+    assert sinkhorn_w2(a, b) == pytest.approx(exact_w2(a, b), rel=0.01)
+    assert sinkhorn_w2(b, a) == pytest.approx(exact_w2(a, b), rel=0.01)
+
+
+def test_sinkhorn_w2_of_copies_of_one_sample_is_zero():
+    assert sinkhorn_w2(np.ones((4, 2)), np.ones((3, 2))) == 0
+
+
+def test_sinkhorn_w2_where_most_pairs_coincide_is_exact():
+    a, b = np.zeros((10, 2)), np.zeros((10, 2))
+    b[0] = 3
+    assert sinkhorn_w2(a, b) == pytest.approx(exact_w2(a, b))
+
+
+def test_sinkhorn_w2_of_single_samples_is_their_distance():
+    assert sinkhorn_w2(np.array([[0, 0]]), np.array([[3, 4]])) == pytest.approx(5)
+
+
+def test_sinkhorn_w2_without_samples_is_refused():
+    with pytest.raises(ValueError, match="b has no sample; at least 1 is needed"):
+        sinkhorn_w2(np.zeros((3, 2)), np.zeros((0, 2)))

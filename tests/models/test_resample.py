@@ -83,6 +83,7 @@ def test_recipe_paper_has_no_intervals(fitted_by_paper):
     assert "tspg_rank_genes" not in fitted_by_paper.uns
 
 
+@pytest.mark.filterwarnings("ignore:12 of the 40 training samples")
 def test_a_class_without_training_samples_at_hand_is_named(fitted):
     part = fitted[(fitted.obs["tissue"] != "thyroid").to_numpy()].copy()
     with pytest.raises(ValueError, match="No training sample of 'thyroid'"):

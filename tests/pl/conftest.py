@@ -47,7 +47,12 @@ def drawable(n_classes: int, name=long_name) -> ad.AnnData:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a fit of one epoch is not good
         sp.tl.fit_classifier(adata, "cell type", max_epochs=1)
-        sp.tl.fit_tspg(adata, "cell type", classes[0], recipe=sp.tl.Transport(max_epochs=1))
+        sp.tl.fit_tspg(
+            adata,
+            "cell type",
+            classes[0],
+            recipe=sp.tl.Transport(max_epochs=1),
+        )
     target = adata[adata.obs["cell type"] == classes[0]].X.mean(axis=0)
     adata.layers["xadv"] = (adata.X + 0.8 * (target - adata.X)).astype(np.float32)
     adata.uns["tspg"]["evaluation"] = _evaluation(rng, classes)
@@ -71,13 +76,18 @@ def drawable(n_classes: int, name=long_name) -> ad.AnnData:
 
 def _evaluation(rng: np.random.Generator, classes: list[str]) -> pd.DataFrame:
     table = pd.DataFrame({"method": list(METHODS), "is_told_label": list(METHODS.values())})
-    table = table.assign(target=classes[0], source="all", n_samples=20)
+    table = table.assign(target=classes[0], context="all", source="all", n_samples=20)
     for metric in ("e_distance", "mmd", "mean_r2", "variance_r2"):
         table[metric] = np.geomspace(7, 0.05, len(table)).round(3)
         table[f"{metric}_low"] = table[metric] * 0.8 - 0.05
         table[f"{metric}_high"] = table[metric] * 1.2
-    for metric in ("success", "two_sample_auc", "perturbation"):
+    for metric in ("success", "individuality", "perturbation"):
         table[metric] = rng.random(len(table)).round(3)
+    for test in ("auc_random_forest", "auc_logistic_regression"):
+        table[test] = np.linspace(1, 0.52, len(table)).round(3)
+        table[f"{test}_low"] = table[test] * 0.9
+        table[f"{test}_high"] = (table[test] * 1.1).clip(upper=1)
+    table = table.assign(detected_genes=0.9, zeros=-0.3, n_detected_genes=100)
     one = table.assign(source=classes[-1])
     return pd.concat([table, one], ignore_index=True)
 

@@ -7,7 +7,8 @@ import pytest
 
 import scgan_perturb as sp
 
-METRICS = ["e_distance", "mmd", "mean_r2", "variance_r2", "success", "perturbation"]
+METRICS = ["e_distance", "mmd", "mean_r2", "variance_r2", "success", "perturbation", "marginals"]
+LOWER_IS_BETTER = ("e_distance", "mmd", "perturbation", "marginals")
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +18,7 @@ def _evaluated():
     bar, sp.settings.progress_bar = sp.settings.progress_bar, False
     adata = make_adata({"liv$er": 20, "_lung": 20, "heart": 4})
     sp.tl.fit_tspg(adata, "tissue", "_lung", recipe=sp.tl.Transport(max_epochs=2), held_out=0.25)
-    with pytest.warns(UserWarning, match="come nearer"):
+    with pytest.warns(UserWarning, match="tells perturbed samples from real|come nearer"):
         sp.tl.evaluate(adata, n_bootstrap=20)
     sp.settings.progress_bar = bar
     return adata
@@ -37,16 +38,16 @@ def test_methods_come_from_best_to_worst(evaluated, metric):
     ax = sp.pl.evaluation(evaluated, metric=metric, show=False)
     table = sp.get.evaluation_df(evaluated).set_index("method")[metric].drop("real target")
     drawn = table[names(ax)].to_numpy()
-    ordered = np.diff(drawn) if metric in ("e_distance", "mmd", "perturbation") else -np.diff(drawn)
+    ordered = np.diff(drawn) if metric in LOWER_IS_BETTER else -np.diff(drawn)
     assert (ordered >= 0).all()
-    assert len(drawn) == 9
+    assert len(drawn) == 11
     low, high = ax.get_xlim()
     assert low <= drawn.min()
     assert drawn.max() <= high
 
 
 def test_dots_intervals_and_floor_are_where_the_table_says(evaluated):
-    ax = sp.pl.evaluation(evaluated, show=False)
+    ax = sp.pl.evaluation(evaluated, metric="e_distance", show=False)
     table = sp.get.evaluation_df(evaluated).set_index("method")
     dots = {}
     for collection in ax.collections:
@@ -61,7 +62,7 @@ def test_dots_intervals_and_floor_are_where_the_table_says(evaluated):
 
 
 def test_told_baselines_and_copies_are_marked(evaluated):
-    ax = sp.pl.evaluation(evaluated, show=False)
+    ax = sp.pl.evaluation(evaluated, metric="e_distance", show=False)
     groups = {}
     for collection in ax.collections:
         if isinstance(collection, mpl.collections.PathCollection):
@@ -71,19 +72,52 @@ def test_told_baselines_and_copies_are_marked(evaluated):
     assert groups["this model"] == {"this model"}
     assert groups["baseline, told the label"] == set(table.loc[table["is_told_label"], "method"])
     assert groups["others' real samples, no perturbation"] == {
+        "matched target sample",
         "nearest target sample",
         "random target sample",
     }
 
 
+def test_one_look_shows_how_near_samples_are_and_whether_anybody_could_tell(evaluated):
+    distance, auc = sp.pl.evaluation(evaluated, show=False)
+    table = sp.get.evaluation_df(evaluated).set_index("method")
+    nearest_first = table["e_distance"].drop("real target").sort_values().index
+    assert names(distance) == list(nearest_first)
+    for ax, metric in ((distance, "e_distance"), (auc, "auc_random_forest")):
+        (ours,) = (c for c in ax.collections if c.get_label() == "this model")
+        [[x, y]] = ours.get_offsets()
+        assert x == table.loc["this model", metric]
+        assert nearest_first[round(y)] == "this model"
+
+
+def test_the_title_says_whether_a_test_tells_the_samples_from_real_ones(evaluated):
+    table = evaluated.uns["tspg"]["evaluation"]
+    ours = table["method"] == "this model"
+    for value, verdict in ((1.0, "told from real in 100 % of pairs"), (0.5, "no test tells")):
+        for test in ("auc_random_forest", "auc_logistic_regression"):
+            table.loc[ours, [test, f"{test}_low"]] = value
+        assert verdict in sp.pl.evaluation(evaluated, show=False)[0].get_title()
+
+
+def test_several_metrics_need_a_figure_of_their_own(evaluated):
+    with pytest.raises(ValueError, match="one only with ax="):
+        sp.pl.evaluation(evaluated, metric=["mmd", "zeros"], ax=plt.subplots()[1])
+
+
+def test_a_metric_that_an_earlier_version_did_not_measure_is_asked_for_again(evaluated):
+    del evaluated.uns["tspg"]["evaluation"]["auc_random_forest"]
+    with pytest.raises(ValueError, match=r"no column 'auc_random_forest'.*evaluate\(adata\) again"):
+        sp.pl.evaluation(evaluated)
+
+
 def test_labels_are_drawn_as_they_are(evaluated):
-    ax = sp.pl.evaluation(evaluated, source="liv$er", show=False)
+    ax = sp.pl.evaluation(evaluated, metric="mmd", source="liv$er", show=False)
     assert ax.get_title().endswith("_lung")
     ax.figure.canvas.draw()
 
 
 def test_a_source_without_distances_is_drawn_as_such(evaluated):
-    ax = sp.pl.evaluation(evaluated, source="heart", show=False)
+    ax = sp.pl.evaluation(evaluated, metric="e_distance", source="heart", show=False)
     assert "nothing measured" in [text.get_text() for text in ax.texts]
 
 
@@ -94,7 +128,7 @@ def test_it_can_be_drawn_on_given_axes(evaluated):
 
 
 def test_bad_input_is_named(evaluated, fitted):
-    with pytest.raises(ValueError, match="metric must be one of 'e_distance', .* not 'x'"):
+    with pytest.raises(ValueError, match="metric must be one of 'auc_random_forest', .* not 'x'"):
         sp.pl.evaluation(evaluated, metric="x")
     with pytest.raises(KeyError, match=r"tl\.evaluate"):
         sp.pl.evaluation(fitted)
@@ -109,7 +143,7 @@ def test_numbers_at_the_axis_are_enough_to_read_a_distance(evaluated, nearest, f
     pooled = table["source"] == "all"
     for column in ("e_distance", "e_distance_low", "e_distance_high"):
         table.loc[pooled, column] = np.linspace(nearest, farthest, pooled.sum())
-    ax = sp.pl.evaluation(evaluated, show=False)
+    ax = sp.pl.evaluation(evaluated, metric="e_distance", show=False)
     shown = [label.get_text() for label in ax.get_xticklabels()]
     assert set(expected) <= set(shown)
     assert len(shown) >= 3

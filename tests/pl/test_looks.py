@@ -8,6 +8,7 @@ import io
 import itertools
 from functools import cache
 
+import anndata as ad
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
@@ -137,14 +138,17 @@ def test_every_figure_has_a_size(function):
 
 
 @pytest.mark.parametrize("embedding", [sp.pl.tsne, sp.pl.umap, sp.pl.pca])
-def test_many_points_are_drawn_as_an_image_and_few_as_vectors(drawn_from, monkeypatch, embedding):
-    def rasterized() -> set[bool]:
-        ax = embedding(drawn_from(2), show=False)
+def test_many_points_are_drawn_as_an_image_and_few_as_vectors(drawn_from, embedding):
+    """More than 10,000."""
+    few = drawn_from(2)
+    many = ad.concat([few] * 900, index_unique="-", uns_merge="first")
+
+    def rasterized(adata) -> set[bool]:
+        ax = embedding(adata, show=False)
         return {bool(points.get_rasterized()) for points in ax.collections}
 
-    assert rasterized() == {False}
-    monkeypatch.setattr(_embedding, "MOST_VECTORS", 5)
-    assert rasterized() == {True}
+    assert rasterized(few) == {False}
+    assert rasterized(many) == {True}
 
 
 def seen(color: str, sight: str) -> np.ndarray:

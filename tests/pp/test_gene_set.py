@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import anndata as ad
@@ -83,9 +84,8 @@ def test_sets_are_taken_from_a_file_by_name(adata, gmt, name, marked):
     assert list(adata.var_names[adata.var["gene_set"]]) == marked
 
 
-def test_a_path_below_home_may_start_with_a_tilde(adata, gmt, monkeypatch):
-    monkeypatch.setenv("HOME", str(gmt.parent))
-    monkeypatch.setenv("USERPROFILE", str(gmt.parent))
+def test_a_path_below_home_may_start_with_a_tilde(adata, gmt):
+    os.environ |= {"HOME": str(gmt.parent), "USERPROFILE": str(gmt.parent)}
     sp.pp.gene_set(adata, f"~/{gmt.name}")
     assert adata.var["gene_set"].sum() == 4
 
@@ -258,12 +258,12 @@ def test_real_hallmark_sets_by_name_are_united(hallmark):
 
 
 @pytest.fixture
-def msigdb(monkeypatch, tmp_path):
+def msigdb(tmp_path):
     """A cache that holds a collection already."""
     folder = tmp_path / "msigdb"
     folder.mkdir()
     write_gmt(folder / "c.all.v1.Hs.symbols.gmt")
-    monkeypatch.setattr(sp.settings, "dataset_dir", tmp_path)
+    sp.settings.dataset_dir = tmp_path
 
 
 def test_all_sets_of_a_collection_are_united(adata, msigdb):

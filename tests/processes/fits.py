@@ -25,15 +25,13 @@ from lightning_fabric.utilities.rank_zero import rank_zero_only
 import scgan_perturb as sp
 from scgan_perturb.data._on_disk import DiskMatrix
 from scgan_perturb.data._tensor_scaler import TensorScaler
-from scgan_perturb.models import _apply
-from scgan_perturb.storage import _perturb_on_disk
-from scgan_perturb.tl import _reuse
-from scgan_perturb.training import _checkpoint, _epochs, _train_classifier
+from scgan_perturb.training import _checkpoint
 from scgan_perturb.training import _fit as _recipes
 from scgan_perturb.training._train_classifier import ClassifierTrainer
 from scgan_perturb.training._train_tspg import TspgTrainer
 from scgan_perturb.training._transport_trainer import TransportTrainer
 from tests.conftest import fit_tspg, make_adata
+from tests.small_parts import hold_few, write_few
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +40,7 @@ OPTIONS = {
     "fabric": {"accelerator": "cpu", "precision": "32-true"},
     "batch_size": 15,  # two processes have unequal shares of it, and of the samples of a target
 }
-CLASSIFIER_EPOCHS = 3
+CLASSIFIER = {"max_epochs": 3}
 NETWORKS = {ClassifierTrainer: "model", TspgTrainer: "generator", TransportTrainer: "generator"}
 RECIPES = {
     "transport": {"target": ["lung", "liver"]},
@@ -61,14 +59,13 @@ def run_all(folder: Path, **options: object) -> Found:
     found: Found = {}
     options = {**OPTIONS, "fabric": {**OPTIONS["fabric"], **options}}
     with pytest.MonkeyPatch.context() as patch, in_double_precision():
-        patch.setattr(_reuse, "MAX_EPOCHS", CLASSIFIER_EPOCHS)
-        patch.setattr(_checkpoint, "SECONDS_BETWEEN", 0.0)
+        sp.settings.checkpoint_interval = 0.0
         for recipe in RECIPES:
             with patch.context() as inner:
                 for trainer, network in NETWORKS.items():
                     count_samples(inner, trainer, network, found)
                 found |= fit(recipe, **options)
-        lines = listen(patch)
+        lines = listen()
         found |= stop_and_go_on(patch, folder, **options)
         found["n_lines"] = np.array(len(lines))
         found["error"] = np.array(error_of_unlike_states(folder, **options))
@@ -102,6 +99,7 @@ def in_double_precision() -> Iterator[None]:
 def fit(recipe: str, name: str = "", **options: object) -> Found:
     """A fit, as arrays by name."""
     adata = make_adata()
+    sp.tl.fit_classifier(adata, "tissue", **{**options, **CLASSIFIER})
     fit_tspg(adata, "tissue", recipe=recipe, max_epochs=2, **RECIPES[recipe], **options)
     fitted = adata.uns["tspg"]
     parts = {
@@ -122,16 +120,13 @@ def write_store(folder: Path) -> None:
 
 def fit_on_disk(patch: pytest.MonkeyPatch, path: Path, **options: object) -> Found:
     """A fit of samples in a store that all processes write to, where few samples are held."""
-    for module in (_epochs, _recipes, _train_classifier):
-        patch.setattr(module, "HELD_ROWS", 48)
-    patch.setattr(_epochs, "RUN_ROWS", 4)
-    for module in (_apply, _perturb_on_disk):
-        patch.setattr(module, "block_rows", lambda n_genes: 16)
-    patch.setattr(_perturb_on_disk, "STRIDE", 1)
+    hold_few(patch, 48, run=4)
+    write_few(patch, 16)
     read = count_read(patch)
     group = zarr.open_group(path, mode="r+")
     obs, var = (ad.io.read_elem(group[part]) for part in ("obs", "var"))
     adata = ad.AnnData(ad.io.sparse_dataset(group["X"]), obs=obs, var=var)
+    sp.tl.fit_classifier(adata, "tissue", **CLASSIFIER, **options)
     fit_tspg(adata, "tissue", "lung", max_epochs=2, **options)
     found = {
         "disk xadv": adata.layers["xadv"][:],
@@ -190,13 +185,12 @@ def count_samples(patch: pytest.MonkeyPatch, trainer: type, network: str, found:
     patch.setattr(trainer, "step", step)
 
 
-def listen(patch: pytest.MonkeyPatch) -> list[str]:
+def listen() -> list[str]:
     """What the package logs from now on."""
     lines: list[str] = []
     handler = logging.Handler()
     handler.emit = lambda record: lines.append(record.getMessage())
-    logger = logging.getLogger("scgan_perturb")
-    patch.setattr(logger, "handlers", [*logger.handlers, handler])
+    logging.getLogger("scgan_perturb").addHandler(handler)
     return lines
 
 

@@ -14,9 +14,7 @@ from torch import distributed
 
 import scgan_perturb as sp
 from scgan_perturb.storage._identity import FIRST, SPREAD
-from scgan_perturb.tl import _reuse
 from tests.processes.fits import (
-    CLASSIFIER_EPOCHS,
     ON_DISK,
     OPTIONS,
     STORE,
@@ -128,8 +126,7 @@ def test_a_stopped_fit_of_two_goes_on_to_the_same_bits(two):
         np.testing.assert_array_equal(resumed[name], value, err_msg=name)
 
 
-def test_one_takes_up_the_state_of_two(two, folder, monkeypatch):
-    monkeypatch.setattr(_reuse, "MAX_EPOCHS", CLASSIFIER_EPOCHS)
+def test_one_takes_up_the_state_of_two(two, folder):
     with in_double_precision():
         found = fit("paper", checkpoint=folder / "state", **OPTIONS)
     for name, value in parts(two[0], "paper").items():

@@ -10,11 +10,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 N_TREES = 20
+SMALL = {"N_TREES": N_TREES, "N_TREES_PER_FOLD": 5, "N_REPEATS": 1}
 
 
 @pytest.fixture(scope="module", autouse=True)
 def few_trees() -> Iterator[None]:
-    """A smaller forest in `sp.tl.evaluate`, which would take more time than all else it does."""
+    """Smaller forests in `sp.tl.evaluate`, which would take more time than all else it does."""
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(_two_sample, "N_TREES", N_TREES)
+        for name, value in SMALL.items():
+            monkeypatch.setattr(_two_sample, name, value)
         yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import time
@@ -11,30 +12,27 @@ import anndata as ad
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
 
 import scgan_perturb as sp
-from scgan_perturb.tl import _reuse
 from scgan_perturb.training import _checkpoint
-from scgan_perturb.training._train_classifier import ClassifierTrainer
-from scgan_perturb.training._train_tspg import TspgTrainer
-from scgan_perturb.training._transport_trainer import TransportTrainer
-from tests.conftest import fit_tspg, make_adata
+from tests.conftest import fit_tspg, make_adata, same_adata
 from tests.new_process import finish, start
+from tests.stops import counted_steps, full_disk, stopped_after
 
 if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
 
-TRAINERS = {"transport": TransportTrainer, "paper": TspgTrainer}
+RECIPES = ("transport", "paper")
 EPOCHS = 4
 
 
 @pytest.fixture(scope="module", autouse=True)
 def every_epoch_is_kept():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_checkpoint, "SECONDS_BETWEEN", 0.0)
-        patch.setattr(_reuse, "MAX_EPOCHS", 3)
-        yield
+    interval, sp.settings.checkpoint_interval = sp.settings.checkpoint_interval, 0.0
+    yield
+    sp.settings.checkpoint_interval = interval
 
 
 def fit(adata, recipe="transport", target="lung", **options):
@@ -49,15 +47,40 @@ def fit(adata, recipe="transport", target="lung", **options):
 
 
 @pytest.fixture(scope="module")
-def whole(every_epoch_is_kept):
-    """Fits by each recipe that nothing stopped."""
-    return {recipe: fit(make_adata(), recipe) for recipe in TRAINERS}
+def classified():
+    """Samples with a classifier that trained for a few epochs."""
+    adata = make_adata()
+    sp.tl.fit_classifier(adata, "tissue", max_epochs=3)
+    return adata
+
+
+@pytest.fixture
+def build(classified):
+    """The function that copies them."""
+    return classified.copy
 
 
 @pytest.fixture(scope="module")
-def _state(every_epoch_is_kept, tmp_path_factory):
+def whole(classified, every_epoch_is_kept):
+    """Fits by each recipe that nothing stopped."""
+    return {recipe: fit(classified.copy(), recipe) for recipe in RECIPES}
+
+
+@pytest.fixture(scope="module")
+def n_steps(classified):
+    """The steps that fits by each recipe take."""
+    found = {}
+    for recipe in RECIPES:
+        with counted_steps() as steps:
+            fit(classified.copy(), recipe)
+        found[recipe] = len(steps)
+    return found
+
+
+@pytest.fixture(scope="module")
+def _state(classified, every_epoch_is_kept, tmp_path_factory):
     folder = tmp_path_factory.mktemp("state")
-    fit(make_adata(), checkpoint=folder)
+    fit(classified.copy(), checkpoint=folder)
     return folder
 
 
@@ -65,22 +88,6 @@ def _state(every_epoch_is_kept, tmp_path_factory):
 def state(_state, tmp_path):
     """A folder with the states of a fit that is done."""
     return shutil.copytree(_state, tmp_path / "state")
-
-
-class Stopped(Exception):
-    """What a test raises in a step."""
-
-
-def stop_after(monkeypatch, trainer: type, n_steps: int, error: type[BaseException] = Stopped):
-    """Let so many steps of a trainer pass, then raise."""
-    left, original = iter(range(n_steps)), trainer.step
-
-    def step(*args):
-        if next(left, None) is None:
-            raise error
-        return original(*args)
-
-    monkeypatch.setattr(trainer, "step", step)
 
 
 def same_fit(a, b) -> bool:
@@ -94,70 +101,75 @@ def same_fit(a, b) -> bool:
     return same
 
 
-@pytest.mark.parametrize("recipe", TRAINERS)
-@pytest.mark.parametrize("n_steps", [0, 3, 5, 9])
-def test_a_stopped_generator_goes_on_to_the_same_bits(
-    build, whole, recipe, n_steps, tmp_path, monkeypatch
-):
+@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("n_left", [1, 4, 7, 9, 12])  # steps
+def test_a_stopped_fit_resumes_to_the_same_bits(build, whole, n_steps, recipe, n_left, tmp_path):
     adata = build()
-    with monkeypatch.context() as patch:
-        stop_after(patch, TRAINERS[recipe], n_steps)
-        with pytest.raises(Stopped):
-            fit(adata, recipe, checkpoint=tmp_path)
-    assert not adata.uns
-    assert not adata.layers
+    with stopped_after(n_steps[recipe] - n_left):
+        fit(adata, recipe, checkpoint=tmp_path)
+    assert same_adata(adata, build())
     assert same_fit(fit(adata, recipe, checkpoint=tmp_path), whole[recipe])
 
 
 @pytest.mark.parametrize("n_steps", [1, 10])
-def test_a_stopped_classifier_goes_on_to_the_same_bits(build, n_steps, tmp_path, monkeypatch):
+def test_a_stopped_classifier_resumes_to_the_same_bits(build, n_steps, tmp_path):
     whole, adata = build(), build()
     sp.tl.fit_classifier(whole, "tissue", max_epochs=8, batch_size=16)
-    with monkeypatch.context() as patch:
-        stop_after(patch, ClassifierTrainer, n_steps)
-        with pytest.raises(Stopped):
-            sp.tl.fit_classifier(adata, "tissue", max_epochs=8, batch_size=16, checkpoint=tmp_path)
+    with stopped_after(n_steps):
+        sp.tl.fit_classifier(adata, "tissue", max_epochs=8, batch_size=16, checkpoint=tmp_path)
     sp.tl.fit_classifier(adata, "tissue", max_epochs=8, batch_size=16, checkpoint=tmp_path)
     assert whole.uns["classifier"]["history"].equals(adata.uns["classifier"]["history"])
     for name, weight in whole.uns["classifier"]["weights"].items():
         np.testing.assert_array_equal(adata.uns["classifier"]["weights"][name], weight)
 
 
-def test_stops_may_be_many(build, whole, tmp_path, monkeypatch):
-    for _ in range(3):
-        with monkeypatch.context() as patch:
-            stop_after(patch, TransportTrainer, 4)
-            with pytest.raises(Stopped):
-                fit(build(), checkpoint=tmp_path)
+@pytest.mark.parametrize(
+    "n_steps", [20, 55]
+)  # as the classifier trains, which takes 50 steps; later
+def test_so_does_a_fit_that_needs_a_classifier(n_steps, tmp_path):
+    adata = make_adata()
+    with stopped_after(n_steps):
+        fit(adata, checkpoint=tmp_path)
+    assert same_adata(adata, make_adata())
+    with counted_steps() as steps:
+        fit(adata, checkpoint=tmp_path)
+    assert len(steps) < 62
+    assert same_fit(adata, fit(make_adata()))
+
+
+def test_stops_may_be_many(build, whole, tmp_path):
+    for n_before in (4, 4, 3):  # each resumes where the last one stopped
+        with stopped_after(n_before):
+            fit(build(), checkpoint=tmp_path)
     assert same_fit(fit(build(), checkpoint=tmp_path), whole["transport"])
 
 
-def test_a_fit_that_is_done_trains_no_more(build, state, whole, monkeypatch):
-    stop_after(monkeypatch, TransportTrainer, 0)
-    stop_after(monkeypatch, ClassifierTrainer, 0)
-    assert same_fit(fit(build(), checkpoint=state), whole["transport"])
+def test_a_fit_that_is_done_trains_no_more(build, state, whole):
+    with counted_steps() as steps:
+        assert same_fit(fit(build(), checkpoint=state), whole["transport"])
+    assert not steps
 
 
-def test_without_a_folder_nothing_is_written(build, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_without_a_folder_nothing_is_written(build, tmp_path):
+    os.chdir(tmp_path)
     fit(build())
     assert not list(tmp_path.iterdir())
 
 
-def test_young_states_are_not_written_but_the_last_is(build, tmp_path, monkeypatch):
-    monkeypatch.setattr(_checkpoint, "SECONDS_BETWEEN", 1e6)
-    with monkeypatch.context() as patch:
-        stop_after(patch, TransportTrainer, 9)
-        with pytest.raises(Stopped):
-            fit(build(), checkpoint=tmp_path)
+def test_young_states_are_not_written_but_the_last_is(tmp_path):
+    sp.settings.checkpoint_interval = 1e6
+    with stopped_after(59):
+        fit(make_adata(), checkpoint=tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["classifier.safetensors"]
-    fit(build(), checkpoint=tmp_path)
+    fit(make_adata(), checkpoint=tmp_path)
     assert (tmp_path / "generator.safetensors").exists()
 
 
 def fit_in_a_process(folder, path) -> None:
-    _checkpoint.SECONDS_BETWEEN, _reuse.MAX_EPOCHS = 0.0, 3
-    fit(make_adata(), max_epochs=30, checkpoint=folder).write_h5ad(path)
+    sp.settings.checkpoint_interval = 0.0
+    adata = make_adata()
+    sp.tl.fit_classifier(adata, "tissue", max_epochs=3, checkpoint=folder)
+    fit(adata, max_epochs=30, checkpoint=folder).write_h5ad(path)
 
 
 def written(folder) -> int:
@@ -189,19 +201,26 @@ def test_a_killed_fit_goes_on_to_the_same_bits(tmp_path):
     assert same_fit(resumed, whole)
 
 
-def test_a_write_that_fails_leaves_the_state_before(build, whole, tmp_path, monkeypatch):
-    save, left = _checkpoint.save_file, iter(range(2))
+def test_a_state_is_not_written_in_place(build, n_steps, tmp_path):
+    state, link = tmp_path / "generator.safetensors", tmp_path / "link"
+    with stopped_after(n_steps["transport"] - 5):
+        fit(build(), checkpoint=tmp_path)
+    before = state.read_bytes()
+    link.hardlink_to(state)
+    fit(build(), checkpoint=tmp_path)
+    assert link.read_bytes() == before != state.read_bytes()
 
-    def half(tensors, path, about):
-        save(tensors, path, about)
-        if "averaged.input.weight" in tensors and next(left, None) is None:
-            path.write_bytes(path.read_bytes()[:1000])
-            raise OSError(28, "No space left on device")
 
-    with monkeypatch.context() as patch:
-        patch.setattr(_checkpoint, "save_file", half)
-        with pytest.raises(OSError, match="No space left"):
-            fit(build(), checkpoint=tmp_path)
+def test_a_write_that_fails_leaves_the_state_before(build, whole, n_steps, tmp_path):
+    with stopped_after(n_steps["transport"] - 5):
+        fit(build(), checkpoint=tmp_path)
+    before = (tmp_path / "generator.safetensors").read_bytes()
+    with (
+        full_disk(after=100_000),
+        pytest.raises((OSError, SafetensorError), match="File too large"),
+    ):
+        fit(build(), checkpoint=tmp_path)
+    assert (tmp_path / "generator.safetensors").read_bytes() == before
     assert same_fit(fit(build(), checkpoint=tmp_path), whole["transport"])
 
 
@@ -238,6 +257,7 @@ def other_labels(adata):
         (None, {"recipe": "paper"}, r"recipe \(was transport, is paper\)"),
     ],
 )
+@pytest.mark.filterwarnings("ignore:.*classifier.* does not fit")  # of what was changed
 def test_a_state_of_another_fit_is_refused_by_what_differs(
     build, change, options, differing, state
 ):
@@ -246,7 +266,7 @@ def test_a_state_of_another_fit_is_refused_by_what_differs(
         change(adata)
     with pytest.raises(ValueError, match=rf"is of another run; what differs: .*{differing}"):
         fit(adata, checkpoint=state, **options)
-    assert not adata.uns
+    assert "tspg" not in adata.uns
 
 
 def test_a_state_made_with_another_classifier_is_refused(build, state):
@@ -262,9 +282,9 @@ def test_a_damaged_state_is_an_error_that_says_what_to_do(build, damage, state):
     if damage == "lacking":
         tensors = load_file(path)
         tensors.pop("lowest")
-        with _checkpoint.safe_open(path, framework="pt") as file:
+        with safe_open(path, framework="pt") as file:
             about = file.metadata()
-        _checkpoint.save_file(tensors, path, about)
+        save_file(tensors, path, about)
     else:
         content = path.read_bytes()
         path.write_bytes({"cut": content[:-100], "empty": b"", "text": b"not a state"}[damage])
@@ -279,13 +299,12 @@ def test_the_folder_may_not_be_a_file(build, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("n_steps", "said"), [(9, "goes on after epoch 3"), (0, "before the first")]
+    ("n_left", "told"), [(3, "goes on after epoch 3"), (12, "before the first")]
 )
-def test_an_interrupt_says_where_the_state_is(build, n_steps, said, tmp_path, monkeypatch, caplog):
-    stop_after(monkeypatch, TransportTrainer, n_steps, KeyboardInterrupt)
-    with pytest.raises(KeyboardInterrupt):
+def test_an_interrupt_says_where_the_state_is(build, n_steps, n_left, told, tmp_path, caplog):
+    with stopped_after(n_steps["transport"] - n_left, KeyboardInterrupt):
         fit(build(), checkpoint=tmp_path)
-    assert said in caplog.text
+    assert told in caplog.text
     assert str(tmp_path / "generator.safetensors") in caplog.text
 
 

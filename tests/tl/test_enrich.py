@@ -6,6 +6,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+import requests
 from scipy.stats import false_discovery_control, hypergeom
 
 import scgan_perturb as sp
@@ -213,40 +214,25 @@ def test_a_copy_is_returned_and_the_original_left_alone(fitted):
     assert same_adata(fitted, before)
 
 
-def test_an_enrichr_library_is_downloaded_once(adata, genes, monkeypatch, tmp_path):
-    import gseapy
-
-    calls = []
-
-    def get_library(name, **_):
-        calls.append(name)
-        return random_sets(genes)
-
-    monkeypatch.setattr(gseapy, "get_library", get_library)
-    monkeypatch.setattr(sp.settings, "dataset_dir", tmp_path)
+def test_an_enrichr_library_is_downloaded_once(adata, genes, enrichr):
+    libraries, asked = enrichr
+    libraries["KEGG_2016"] = random_sets(genes)
     for _ in range(2):
         sp.tl.enrich(adata, "KEGG_2016")
         check_against_scipy(adata, genes[:20], random_sets(genes), genes)
-    assert calls == ["KEGG_2016"]
+    assert asked == ["KEGG_2016"]
 
 
-def test_a_collection_of_msigdb_is_taken_from_the_cache(adata, genes, monkeypatch, tmp_path):
+def test_a_collection_of_msigdb_is_taken_from_the_cache(adata, genes, tmp_path):
     write_gmt(tmp_path / "msigdb" / "h.all.v7.0.symbols.gmt", random_sets(genes))
-    monkeypatch.setattr(sp.settings, "dataset_dir", tmp_path)
+    sp.settings.dataset_dir = tmp_path
     sp.tl.enrich(adata, "h.all", version="7.0")
     check_against_scipy(adata, genes[:20], random_sets(genes), genes)
     assert adata.uns["tspg_enrichment"]["params"]["version"] == "7.0"
 
 
-def test_no_network_is_said_clearly(adata, monkeypatch, tmp_path):
-    import gseapy
-    import requests
-
-    def fail(*_, **__):
-        raise requests.exceptions.ConnectionError
-
-    monkeypatch.setattr(gseapy, "get_library", fail)
-    monkeypatch.setattr(sp.settings, "dataset_dir", tmp_path)
+def test_no_network_is_said_clearly(adata, enrichr, tmp_path):
+    enrichr[0]["KEGG_2016"] = requests.exceptions.ConnectionError()
     with pytest.raises(ConnectionError, match=r"'KEGG_2016' could not .* path of a \.gmt file"):
         sp.tl.enrich(adata, "KEGG_2016")
     assert list(tmp_path.iterdir()) == []

@@ -15,16 +15,14 @@ import pytest
 import zarr
 
 import scgan_perturb as sp
-from scgan_perturb.data import _expression
 from scgan_perturb.data._on_disk import DiskMatrix
-from scgan_perturb.estimates import _class_statistics
 from scgan_perturb.models import _apply
 from scgan_perturb.storage import _perturb_on_disk
 from scgan_perturb.storage._file import check_writers
-from scgan_perturb.training import _epochs, _train_classifier
-from scgan_perturb.training import _fit as _recipes
 from tests.conftest import fit_tspg, make_adata
 from tests.new_process import FORKS, start
+from tests.small_parts import hold_few, write_few
+from tests.stops import applied_rows
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -165,38 +163,19 @@ def test_new_samples_of_a_file_are_perturbed_as_in_memory(samples, path, fitted)
 
 
 @pytest.fixture
-def strides(monkeypatch) -> list[slice]:
-    """Parts that are written, of eight samples each."""
-    parts, write = [], _perturb_on_disk._Results.write
-
-    def counted(self, part, done):
-        parts.append(part)
-        write(self, part, done)
-
-    # In memory as well: products of few rows round as many do on some processors only.
-    for module in (_apply, _perturb_on_disk):
-        monkeypatch.setattr(module, "block_rows", lambda n_genes: 8)
-    monkeypatch.setattr(_perturb_on_disk, "STRIDE", 1)
-    monkeypatch.setattr(_perturb_on_disk._Results, "write", counted)
-    return parts
+def eight_at_once(monkeypatch) -> None:
+    """Eight samples are perturbed and written at a time."""
+    write_few(monkeypatch, 8)
 
 
 @EACH_ONCE
 def test_what_is_stopped_is_valid_tells_how_far_it_came_and_goes_on(
-    samples, path, fitted, strides, monkeypatch, caplog
+    samples, path, fitted, eight_at_once, caplog
 ):
-    original, calls = _perturb_on_disk.apply_model, []
-
-    def stops_in_the_third(*args):
-        calls.append(args)
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        return original(*args)
-
     on_disk = opened(written(samples, path))
-    monkeypatch.setattr(_perturb_on_disk, "apply_model", stops_in_the_third)
-    with pytest.raises(KeyboardInterrupt):
+    with applied_rows(interrupt_at=3) as rows, pytest.raises(KeyboardInterrupt):
         sp.tl.perturb(on_disk, reference=fitted)
+    assert rows == [8, 8]
     assert "Stopped: 16 of 80 samples" in caplog.text
     assert "tspg" not in on_disk.uns
     half = read(path)
@@ -206,9 +185,10 @@ def test_what_is_stopped_is_valid_tells_how_far_it_came_and_goes_on(
     sp.tl.perturb(samples, reference=fitted)
     np.testing.assert_array_equal(half.layers["xadv"][done], samples.layers["xadv"][done])
 
-    sp.tl.perturb(opened(path), reference=fitted)
+    with applied_rows() as rows:
+        sp.tl.perturb(opened(path), reference=fitted)
     assert "Going on: 64 of 80 samples are left" in caplog.text
-    assert [part.start for part in strides] == list(range(0, 80, 8))
+    assert rows == [8] * 8
     kept = read(path)
     np.testing.assert_array_equal(kept.layers["xadv"], samples.layers["xadv"])
     columns = ["tspg_predicted", "tspg_target_probability"]
@@ -216,18 +196,19 @@ def test_what_is_stopped_is_valid_tells_how_far_it_came_and_goes_on(
 
 
 @EACH_ONCE
-def test_a_result_that_is_whole_is_not_made_again(samples, path, fitted, strides):
+def test_a_result_that_is_whole_is_not_made_again(samples, path, fitted):
     written(samples, path)
-    for _ in range(2):
-        sp.tl.perturb(opened(path), reference=fitted)
-    assert len(strides) == 10
+    for n_applied in (len(samples), 0):
+        with applied_rows() as rows:
+            sp.tl.perturb(opened(path), reference=fitted)
+        assert sum(rows) == n_applied
 
 
 @pytest.mark.parametrize(
     ("path", "other"), [("h5ad", "values"), ("zarr", "target")], indirect=["path"]
 )
 def test_a_result_of_another_model_or_of_other_values_is_begun_anew(
-    path, fitted_many, strides, other
+    path, fitted_many, eight_at_once, other
 ):
     samples = make_adata({"liver": 30, "lung": 25, "thyroid": 25})
     sp.tl.perturb(opened(written(samples, path)), reference=fitted_many)
@@ -236,8 +217,9 @@ def test_a_result_of_another_model_or_of_other_values_is_begun_anew(
         samples.X[0, 0] += 0.25
         changed = opened(path)
         changed.X[0, 0] = samples.X[0, 0]
-    sp.tl.perturb(opened(path), target, reference=fitted_many)
-    assert len(strides) == 20
+    with applied_rows() as rows:
+        sp.tl.perturb(opened(path), target, reference=fitted_many)
+    assert sum(rows) == len(samples)
     sp.tl.perturb(samples, target, reference=fitted_many)
     np.testing.assert_array_equal(read(path).layers["xadv"], samples.layers["xadv"])
 
@@ -300,8 +282,7 @@ def test_what_needs_the_matrix_in_memory_says_so(tmp_path):
 
 
 def perturb_in_a_process(path, fitted, written) -> None:
-    _apply.block_rows = _perturb_on_disk.block_rows = lambda _: 16
-    _perturb_on_disk.STRIDE = 1
+    write_few(pytest.MonkeyPatch(), 16)
     write = _perturb_on_disk._Results.write
 
     def write_and_tell(self, part, done):
@@ -332,11 +313,7 @@ def test_killed_at_any_instant_it_goes_on_to_the_same_result(path, tmp_path, fit
 @pytest.fixture
 def few_held(monkeypatch) -> None:
     """As if few samples fitted in memory."""
-    for module in (_epochs, _recipes, _train_classifier):
-        monkeypatch.setattr(module, "HELD_ROWS", 100)
-    monkeypatch.setattr(_epochs, "RUN_ROWS", 8)
-    monkeypatch.setattr(_expression.blocks, "__defaults__", (100,))
-    monkeypatch.setattr(_class_statistics, "BLOCK", 100)
+    hold_few(monkeypatch, 100, run=8)
 
 
 @pytest.mark.parametrize(

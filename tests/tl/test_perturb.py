@@ -71,7 +71,13 @@ def test_the_layer_of_the_fit_is_read_by_default(new):
     adata = make_adata()
     adata.layers["log"], adata.X = adata.X.copy(), adata.X * 0
     sp.tl.fit_classifier(adata, "tissue", layer="log", max_epochs=2)
-    sp.tl.fit_tspg(adata, "tissue", "lung", layer="log", recipe=sp.tl.Transport(max_epochs=2))
+    sp.tl.fit_tspg(
+        adata,
+        "tissue",
+        "lung",
+        layer="log",
+        recipe=sp.tl.Transport(max_epochs=2),
+    )
     new.layers["log"] = new.X.copy()
     by_default, by_x = new.copy(), new.copy()
     sp.tl.perturb(by_default, reference=adata)

@@ -16,10 +16,14 @@ from scgan_perturb.estimates._factors import find_factors
 from scgan_perturb.estimates._samples import Samples
 from scgan_perturb.estimates._transport import estimate_transport
 from scgan_perturb.networks._networks import Classifier, initialise
-from scgan_perturb.training import _transport_trainer
 from scgan_perturb.training._pools import Pool, Pools, make_pools
 from scgan_perturb.training._train_transport import train_transport
-from scgan_perturb.training._transport_trainer import LOSS_NAMES, TransportTrainer, schedule
+from scgan_perturb.training._transport_trainer import (
+    AVERAGE_DECAY,
+    LOSS_NAMES,
+    TransportTrainer,
+    schedule,
+)
 from tests.estimates.rows import Rows
 
 N_GENES, N_CLASSES = 6, 3
@@ -68,8 +72,10 @@ def pools_of(trainer: TransportTrainer) -> Pools:
     return make_pools(LABELS, trainer.targets, everyone, everyone)
 
 
-def train(trainer: TransportTrainer) -> tuple[torch.nn.Module, list[dict]]:
-    pools = pools_of(trainer)
+def train(
+    trainer: TransportTrainer, pools: Pools | None = None
+) -> tuple[torch.nn.Module, list[dict]]:
+    pools = pools or pools_of(trainer)
     return train_transport(
         trainer, pools, pools, trainer.samples, description="", progress_bar=False
     )
@@ -121,13 +127,13 @@ def test_the_loss_is_that_of_its_terms_by_hand(make_trainer, samples, classifier
     np.testing.assert_allclose(found, [total, *terms], rtol=1e-3)
 
 
-def test_where_f_is_right_the_draw_is_not_computed_twice(make_trainer, monkeypatch):
+def test_where_f_is_right_the_draw_is_not_computed_twice(make_trainer):
     trainer = make_trainer()
     trainer.called = LABELS
     drawn = trainer.draw(pools_of(trainer))
     losses, calls = [], []
     moved = trainer.network.moved
-    monkeypatch.setattr(trainer.network, "moved", lambda *args: calls.append(1) or moved(*args))
+    trainer.network.moved = lambda *args: calls.append(1) or moved(*args)
     for trainer.f_is_right in (False, True):
         losses.append(trainer.losses(*drawn, trainer.network).detach())
     torch.testing.assert_close(*losses, rtol=0, atol=0)
@@ -158,8 +164,7 @@ def test_a_step_moves_the_correction_only(make_trainer, classifier):
     assert moved == [{"correction.output.weight", "correction.target_out.weight"}, set()]
 
 
-def test_the_average_follows_the_weights_slowly(make_trainer, monkeypatch):
-    monkeypatch.setattr(_transport_trainer, "AVERAGE_DECAY", 0.75)
+def test_the_average_follows_the_weights_slowly(make_trainer):
     trainer = make_trainer()
     pools, weights = pools_of(trainer), []
     output = trainer.network.correction.output
@@ -169,9 +174,9 @@ def test_the_average_follows_the_weights_slowly(make_trainer, monkeypatch):
     weights.append(output.weight.detach().clone())
     expected = weights[0]
     for weight in weights[1:]:
-        expected = 0.75 * expected + 0.25 * weight
+        expected = AVERAGE_DECAY * expected + (1 - AVERAGE_DECAY) * weight
     found = trainer.averaged.correction.output.weight
-    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-9)
     assert not torch.equal(found, weights[-1])
 
 
@@ -236,24 +241,24 @@ def test_a_draw_is_of_other_classes_to_perturb_and_of_real_targets(make_trainer)
         assert (LABELS[targets] == TARGETS[place]).all()
 
 
-def test_what_is_measured_has_each_target_once(make_trainer, monkeypatch):
-    monkeypatch.setattr(_transport_trainer, "TARGETS_A_LOOK", 2)
-    trainer = make_trainer(targets=(0, 1, 2))
+def test_what_is_measured_has_each_target_once(make_trainer):
+    """At most 16 in a batch."""
+    targets = [i % N_CLASSES for i in range(18)]
+    trainer = make_trainer(targets=targets)
     batches = trainer.draw_all(pools_of(trainer))
-    assert [groups.tolist() for groups, _, _ in batches] == [[0, 1], [2]]
-    assert [index.shape for _, index, _ in batches] == [(2, 6), (1, 12)]
+    assert [groups.tolist() for groups, _, _ in batches] == [[*range(16)], [16, 17]]
+    assert [index.shape for _, index, _ in batches] == [(16, 2), (2, 6)]
     for groups, index, real in batches:
-        for place, sources, targets in zip(groups.tolist(), index, real, strict=True):
-            assert (LABELS[sources] != place).all()
-            assert (LABELS[targets] == place).all()
+        for place, sources, drawn in zip(groups.tolist(), index, real, strict=True):
+            assert (LABELS[sources] != targets[place]).all()
+            assert (LABELS[drawn] == targets[place]).all()
 
 
-def test_many_targets_take_turns(make_trainer, monkeypatch):
-    monkeypatch.setattr(_transport_trainer, "TARGETS_A_STEP", 2)
-    trainer = make_trainer(targets=(0, 1, 2))
+def test_many_targets_take_turns(make_trainer):
+    trainer = make_trainer(targets=(0, 1, 2, 0, 1, 2))
     draws = [trainer.draw(pools_of(trainer))[0].tolist() for _ in range(20)]
-    assert {len(set(drawn)) for drawn in draws} == {2}
-    assert {place for drawn in draws for place in drawn} == {0, 1, 2}
+    assert {len(set(drawn)) for drawn in draws} == {4}
+    assert {place for drawn in draws for place in drawn} == set(range(6))
 
 
 class Stub:
@@ -289,20 +294,11 @@ class Stub:
 
 def train_on(losses: list[float], max_epochs: int | None = None) -> tuple[float, list[dict]]:
     trainer = Stub(losses, max_epochs or len(losses) - 1)
-    network, history = train(trainer)
+    pools = Pools(*[Pool([torch.tensor([0])])] * 2)
+    network, history = train(trainer, pools)
     return network.weight.item(), history
 
 
-def pools_stub(*_) -> Pools:
-    return Pools(*[Pool([torch.tensor([0])])] * 2)
-
-
-@pytest.fixture
-def stubbed(monkeypatch):
-    monkeypatch.setitem(globals(), "pools_of", pools_stub)
-
-
-@pytest.mark.usefixtures("stubbed")
 @pytest.mark.parametrize(
     ("losses", "kept"),
     [
@@ -318,7 +314,6 @@ def test_the_epoch_with_the_lowest_validation_loss_is_kept(losses, kept):
     assert [record["loss_validation"] for record in history] == losses[1:]
 
 
-@pytest.mark.usefixtures("stubbed")
 @pytest.mark.parametrize("broken", [float("nan"), float("inf")])
 def test_a_loss_that_is_broken_before_training_is_said_so(broken):
     with pytest.raises(FloatingPointError, match=r"loss_validation .* before the first epoch"):
@@ -339,14 +334,12 @@ def test_training_lowers_the_validation_loss(make_trainer):
     assert min(losses) < losses[0]
 
 
-def test_the_number_of_epochs_is_as_asked_or_grows_with_the_targets(make_trainer, monkeypatch):
-    monkeypatch.setattr(_transport_trainer, "N_STEPS", 30)
+def test_the_number_of_epochs_is_as_asked_or_grows_with_the_targets(make_trainer):
+    """50 steps for each four targets, at most 200, of which an epoch has 3."""
     assert schedule(make_trainer(max_epochs=7)) == (3, 7)
-    assert schedule(make_trainer()) == (3, 10)
-    monkeypatch.setattr(_transport_trainer, "TARGETS_A_STEP", 1)
-    monkeypatch.setattr(_transport_trainer, "MAX_MULTIPLE", 2)
-    assert schedule(make_trainer()) == (3, 20)
-    assert schedule(make_trainer(targets=(0, 1, 2))) == (3, 20)
+    for n_targets, n_epochs in ((1, 17), (4, 17), (5, 34), (16, 67), (20, 67)):
+        targets = [i % N_CLASSES for i in range(n_targets)]
+        assert schedule(make_trainer(targets=targets)) == (3, n_epochs)
 
 
 def test_success_counts_samples_called_the_target_that_they_take_turns_at(make_trainer, samples):

@@ -69,7 +69,10 @@ COMMANDS = {
         "ranked.h5ad sets.csv sets.png --gene-sets hallmark.gmt",
     ),
 }
-ROWS = {"evaluation_df": {"source": None}, "rank_genes_df": {"group": None}}  # all of the table
+ROWS = {
+    "evaluation_df": {"source": None, "context": None},
+    "rank_genes_df": {"group": None},
+}  # all of the table
 
 
 def run_command(

@@ -16,13 +16,15 @@ if TYPE_CHECKING:
     from ._expression import Expression
     from ._scaling import GeneScaler
 
+HELD_SHARE = 0.5  # of a GPU's free memory: networks and what is between them need the rest
+
 
 class ScaledRows:
     """Chosen rows of a matrix; indexing gives them as scaled float32 tensors on a device.
 
     On the CPU the matrix stays as it is, sparse or dense, and each batch is scaled by itself. On
-    another device a dense one is scaled once and held there. Rows that are not in memory are read when
-    they are asked for, or before by :meth:`hold`.
+    another device rows that are in memory are scaled once and held there, if there is room. Rows that
+    are not in memory are read when they are asked for, or before by :meth:`hold`.
 
     Parameters
     ----------
@@ -43,8 +45,10 @@ class ScaledRows:
         self._scaler = TensorScaler(scaler, device)
         self._read: tuple[np.ndarray, Matrix] | None = None
         self._held: torch.Tensor | None = None
-        if device.type != "cpu" and isinstance(expression, np.ndarray) and len(rows):
-            self._held = torch.cat([self._scaled(rows[block]) for block in blocks(len(rows))])
+        if len(rows) and not isinstance(expression, ELSEWHERE) and self._has_room():
+            self._held = torch.empty(len(rows), self.n_genes, device=device)
+            for block in blocks(len(rows)):
+                self._held[block] = self._scaled(rows[block])
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -58,6 +62,14 @@ class ScaledRows:
     def is_held(self) -> bool:
         """Whether all rows are on the device, so that no batch is waited for."""
         return self._held is not None
+
+    def _has_room(self) -> bool:
+        """Whether the device may hold all rows, dense."""
+        if self.device.type != "cuda":
+            # Others do not say what is free, and may share it with the matrix.
+            return self.device.type != "cpu" and isinstance(self._expression, np.ndarray)
+        free, _ = torch.cuda.mem_get_info(self.device)
+        return 4 * len(self) * self.n_genes <= HELD_SHARE * free
 
     def hold(self, index: torch.Tensor) -> None:
         """Read rows at once, of which the next batches are; those read before go."""

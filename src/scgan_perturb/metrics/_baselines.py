@@ -78,6 +78,48 @@ def global_mean_shift(x: np.ndarray, source: np.ndarray, target: np.ndarray) -> 
     return np.clip(x + target.mean(axis=0) - source.mean(axis=0), 0, 1)
 
 
+def mean_context_shift(
+    train: np.ndarray, is_target: np.ndarray, contexts: np.ndarray
+) -> np.ndarray:
+    """The mean, over contexts, of the shift from the sources to the target.
+
+    What a context (a cell type, a donor) without target samples can be given.
+
+    Parameters
+    ----------
+    train, is_target, contexts
+        Training samples × genes of the sources and of the target, which of them are of the
+        target, and the context of each.
+
+    Returns
+    -------
+    The shift of each gene.
+
+    Raises
+    ------
+    ValueError
+        If no context has samples of both the sources and the target.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from scgan_perturb.metrics import mean_context_shift
+    >>> train, is_target = np.array([[0.0], [0.5], [0.5], [0.75]]), np.array([0, 1, 0, 1], bool)
+    >>> mean_context_shift(train, is_target, np.array(["b", "b", "t", "t"]))
+    array([0.375])
+    """
+    shifts = []
+    for context in np.unique(contexts):
+        here = contexts == context
+        source, target = train[here & ~is_target], train[here & is_target]
+        if len(source) and len(target):
+            shifts.append(target.mean(axis=0) - source.mean(axis=0))
+    if not shifts:
+        msg = "No context has training samples of both the sources and the target."
+        raise ValueError(msg)
+    return np.asarray(np.mean(shifts, axis=0))
+
+
 def nearest_target_sample(x: np.ndarray, target: np.ndarray) -> np.ndarray:
     """The target sample nearest to each sample (Euclidean): another individual's, not its own.
 
@@ -108,6 +150,45 @@ def nearest_target_sample(x: np.ndarray, target: np.ndarray) -> np.ndarray:
 
     check_samples(target=target)
     return target[pairwise_distances_argmin(x, target)]
+
+
+def matched_target_sample(x: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """The target samples handed out by optimal transport: each to those that it suits best.
+
+    The plan of least total squared distance in which every target sample is handed out equally
+    often, by POT. Another individual's sample, not the sample's own.
+
+    Parameters
+    ----------
+    x
+        Samples × genes.
+    target
+        Training samples of the target × genes.
+
+    Returns
+    -------
+    Samples × genes, rows of `target`: of those that the plan gives a sample, the largest part.
+
+    Raises
+    ------
+    ValueError
+        If `target` has no sample.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from scgan_perturb.metrics import matched_target_sample
+    >>> matched_target_sample(np.array([[0.4], [0.5]]), np.array([[0.5], [0.9]]))
+    array([[0.5],
+           [0.9]])
+    """
+    import ot  # noqa: PLC0415 (slow to import)
+    from sklearn.metrics.pairwise import euclidean_distances  # noqa: PLC0415 (slow to import)
+
+    check_samples(target=target)
+    cost = euclidean_distances(x.astype(float), target.astype(float), squared=True)
+    plan = ot.emd([], [], cost, numItermax=1_000_000)
+    return target[plan.argmax(axis=1)]
 
 
 def random_target_sample(

@@ -58,8 +58,9 @@ def bootstrap(
     """
     check_pairs("A bootstrap", a, b)
     rng = np.random.default_rng(rng)
-    reference = Reference.of(b, n_bootstrap=n_bootstrap, width=width, rng=rng)
-    values = Comparison(a, reference).measure(np.arange(len(a)), rng)
+    reference = Reference.of(b, resample(len(b), n_bootstrap, rng), width=width)
+    counts = resample(len(a), n_bootstrap, rng)
+    values = Comparison(a, reference).measure(np.arange(len(a)), counts)
     return {name: replicates[1:] for name, replicates in values.items()}
 
 
@@ -74,7 +75,7 @@ class Moments(NamedTuple):
         """Moments of samples × genes that are weighed by resamplings × samples."""
         centre = samples.mean(axis=0)
         centred = samples - centre
-        weights = counts / len(samples)
+        weights = shares(counts)
         shift = weights @ centred
         return cls(shift + centre, weights @ np.square(centred) - np.square(shift))
 
@@ -106,19 +107,13 @@ class Reference:
 
     @classmethod
     def of(
-        cls,
-        samples: np.ndarray,
-        *,
-        n_bootstrap: int,
-        width: float | None = None,
-        rng: np.random.Generator,
+        cls, samples: np.ndarray, counts: np.ndarray, *, width: float | None = None
     ) -> Reference:
         """Compute it; the width is the median distance among the samples unless given."""
         samples = np.asarray(samples, dtype=np.float64)
         distances = _distances(samples)
         pairs = distances[np.triu_indices(len(samples), 1)]
         width = kernel_width(pairs) if width is None else width
-        counts = resample(len(samples), n_bootstrap, rng)
         return cls(
             samples,
             counts,
@@ -146,37 +141,63 @@ class Comparison:
         self._within = _distances(self.samples)
         self._across = _distances(self.samples, reference.samples)
 
-    def measure(self, rows: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    def measure(self, rows: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
         """Each metric of the samples at `rows`: the value, then one each resampling.
 
         A single sample has no pairs and no variance: only `mean_r2` is a number then.
         """
         real = self.reference
-        counts = resample(len(rows), len(real.counts) - 1, rng)
         moments = Moments.of(self.samples[rows], counts)
         values = {"mean_r2": squared_correlation(moments.mean, real.moments.mean)}
         if len(rows) < 2:
             return {name: values.get(name, np.full(len(counts), np.nan)) for name in METRICS}
+        values["e_distance"] = self.energy(rows, counts)
         within, across = self._within[np.ix_(rows, rows)], self._across[rows]
-        values["e_distance"] = (
-            2 * self._mean_across(across, counts) - mean_of_pairs(within, counts) - real.distance
-        )
         values["mmd"] = (
             mean_of_pairs(gaussian_kernel(within, real.width), counts)
             + real.kernel
-            - 2 * self._mean_across(gaussian_kernel(across, real.width), counts)
+            - 2 * mean_across(gaussian_kernel(across, real.width), counts, real.counts)
         )
         values["variance_r2"] = squared_correlation(moments.variance, real.moments.variance)
         return values
 
-    def _mean_across(self, values: np.ndarray, counts: np.ndarray) -> np.ndarray:
-        return ((counts @ values) * self.reference.counts).sum(axis=1) / values.size
+    def energy(self, rows: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        """E-distance of the samples at `rows`: the value, then one each resampling."""
+        return (
+            2 * mean_across(self._across[rows], counts, self.reference.counts)
+            - mean_of_pairs(self._within[np.ix_(rows, rows)], counts)
+            - self.reference.distance
+        )
 
 
 def resample(n_samples: int, n_bootstrap: int, rng: np.random.Generator) -> np.ndarray:
     """How often each sample counts: a row of ones, then a row each resampling."""
     draws = rng.multinomial(n_samples, np.full(n_samples, 1 / n_samples), size=n_bootstrap)
     return np.vstack([np.ones(n_samples), draws])
+
+
+def resample_groups(groups: np.ndarray, draws: np.ndarray) -> np.ndarray:
+    """How often each sample counts where whole groups (donors) are drawn.
+
+    Parameters
+    ----------
+    groups
+        The group of each sample, as positions.
+    draws
+        How often each group was drawn: resamplings × groups.
+    """
+    return np.vstack([np.ones(len(groups)), draws[:, groups]])
+
+
+def shares(counts: np.ndarray) -> np.ndarray:
+    """Counts as shares of their row; NaN where a resampling holds no sample."""
+    total = counts.sum(axis=1, keepdims=True)
+    return np.divide(counts, total, out=np.full(counts.shape, np.nan), where=total > 0)
+
+
+def mean_across(values: np.ndarray, counts_a: np.ndarray, counts_b: np.ndarray) -> np.ndarray:
+    """Mean over pairs of a sample of each set, a number each row of the counts."""
+    return ((shares(counts_a) @ values) * shares(counts_b)).sum(axis=1)
 
 
 def mean_of_pairs(values: np.ndarray, counts: np.ndarray) -> np.ndarray:

@@ -2,50 +2,45 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
+import matplotlib.pyplot as plt
 import numpy as np
 
-from .._keys import ALL, COPIES, FLOOR, MODEL, TSPG
+from .._keys import ALL, COPIES, FLOOR, TSPG
 from .._messages import check_choice
+from ..data._labels import several
+from ..evaluation._verdict import judged_method, short_verdict
 from ..get import evaluation_df
+from ._evaluation_metrics import LABELS
 from ._layout import axes_or_new, extent_inches, label_axes, size_inches
 from ._legend import plan_legend
 from ._show import finish
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
     from anndata import AnnData
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
+    from ._evaluation_metrics import Metric
+
 WIDTH_INCHES = 6.5
+PANEL_INCHES = 2.9  # of each further metric, beside the first
+NARROWEST_INCHES = 3.6  # of the first metric and the methods' names; narrower, metrics are stacked
 ROW_INCHES = 0.27
 ROOM_INCHES = 4.7  # of the axes and the methods' names, beside a legend
 FLOOR_LABEL, BASELINE_LABEL = "real target (the floor)", "baseline"
 TOLD_LABEL, COPIES_LABEL = "baseline, told the label", "others' real samples, no perturbation"
-MARKERS = (FLOOR_LABEL, MODEL, BASELINE_LABEL, TOLD_LABEL, COPIES_LABEL)
+# At one look: how near, and whether anybody could tell.
+DEFAULT_METRICS = ("e_distance", "auc_random_forest")
 # Okabe and Ito's colours, told apart by all kinds of sight.
 MODEL_COLOR, OTHER_COLOR, FLOOR_COLOR = "#d55e00", "#4d4d4d", "#0072b2"
-# Metrics, what to write at the axis, and whether the smallest value comes on top.
-LABELS = {
-    "e_distance": ("E-distance to real target samples, held out\n(lower is better)", True),
-    "mmd": ("MMD² to real target samples, held out\n(lower is better)", True),
-    "mean_r2": ("R² of gene means with real target samples, held out\n(higher is better)", False),
-    "variance_r2": (
-        "R² of gene variances with real target samples, held out\n(higher is better)",
-        False,
-    ),
-    "two_sample_auc": (
-        "AUC of telling apart from real target samples, held out\n(0.5 is best)",
-        True,
-    ),
-    "success": ("share called the target by the classifier of the fit", False),
-    "success_logistic_regression": ("share called the target by a logistic regression", False),
-    "success_random_forest": ("share called the target by a random forest", False),
-    "perturbation": ("mean absolute change of a gene, as a share of its range", True),
-}
+DISTANCES = ("e_distance", "e_distance_pca", "mmd")
+CHANCE = 0.5  # of an AUC
 LINEAR_UP_TO = 0.1  # a distance below this is drawn in proportion, one above it by its logarithm
 FAR = 3 * LINEAR_UP_TO  # where nothing is farther off, all is drawn in proportion
 TICK_INCHES = 0.3  # between numbers at the axis, at least
@@ -55,46 +50,42 @@ FEWEST_TICKS = 3  # so that a distance can be read off
 def evaluation(
     adata: AnnData,
     *,
-    metric: Literal[
-        "e_distance",
-        "mmd",
-        "mean_r2",
-        "variance_r2",
-        "two_sample_auc",
-        "success",
-        "success_logistic_regression",
-        "success_random_forest",
-        "perturbation",
-    ] = "e_distance",
+    metric: Metric | Sequence[Metric] | None = None,
     source: str = ALL,
+    context: str = ALL,
     key: str = TSPG,
     figsize: tuple[float, float | None] | None = None,
     ax: Axes | None = None,
     show: bool | None = None,
     return_fig: bool = False,
-) -> Axes | Figure | SubFigure | None:
+) -> Axes | list[Axes] | Figure | SubFigure | None:
     """Draw where the model stands between real samples and the baselines, the best on top.
 
     Dots with 95 % bootstrap intervals, where there are such; the blue line and band are those of
     real against real, the floor. Hollow dots are baselines that are told the label of each
     sample; crosses are real samples of other individuals, no perturbation of the sample. Far-off
-    distances are drawn on a logarithmic scale.
+    distances are drawn on a logarithmic scale. The title says whether a test tells the perturbed
+    samples from real ones.
 
     Parameters
     ----------
     adata
-        AnnData with an evaluated fit, see :func:`~scgan_perturb.tl.evaluate`.
+        AnnData with an evaluated fit or prediction, see :func:`~scgan_perturb.tl.evaluate`.
     metric
-        Column of :func:`~scgan_perturb.get.evaluation_df` to draw.
+        Column of :func:`~scgan_perturb.get.evaluation_df` to draw, or several, side by side; rows are
+        in the order of the first. None for the E-distance and the AUC of a random forest (with `ax`
+        for the E-distance alone).
     source
         `"all"` for the samples of all sources together, or a source class.
+    context
+        `"all"` for the average over the contexts of `by=`, or one of them.
     key
-        Name of the fit.
+        Name of the fit, or of the evaluated prediction.
     figsize
         Width and height in inches, such as `(3.5, 4)`, or `(3.5, None)` for a height that grows with
         what is drawn; None for a width of the plot's own and such a height. Not used with `ax`.
     ax
-        Axes to draw on.
+        Axes to draw a single metric on.
     show
         Show the figure; None for scanpy's `settings.autoshow`.
     return_fig
@@ -102,14 +93,14 @@ def evaluation(
 
     Returns
     -------
-    The figure if `return_fig`, else None if shown, else the axes.
+    The figure if `return_fig`, else None if shown, else the axes (a list of several metrics).
 
     Raises
     ------
     KeyError
-        If there is no such fit, evaluation or source.
+        If there is no such fit, evaluation, source or context.
     ValueError
-        If `figsize` is no size, or `metric` none of the above.
+        If `figsize` is no size, `metric` none of the columns, or several are to go on one `ax`.
 
     Examples
     --------
@@ -117,43 +108,96 @@ def evaluation(
     >>> adata = sp.datasets.pbmc68k()
     >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", recipe=sp.tl.Transport(max_epochs=2))
     >>> sp.tl.evaluate(adata)
-    >>> ax = sp.pl.evaluation(adata, show=False)
+    >>> distance, auc = sp.pl.evaluation(adata, show=False)
     """
-    check_choice("metric", metric, LABELS)
-    table = evaluation_df(adata, source=source, key=key)
-    label, lower_is_better = LABELS[metric]
-    floor = table[table["method"] == FLOOR]
-    rows = table[table["method"] != FLOOR].dropna(subset=[metric])
-    rows = rows.sort_values(metric, ascending=lower_is_better, kind="stable")
-    width, height = size_inches(figsize, WIDTH_INCHES)
-    natural = ROW_INCHES * max(len(rows), 4) + 1.2
+    metrics = _chosen(metric, ax)
+    table = evaluation_df(adata, source=source, context=context, key=key)
+    if lacking := [name for name in metrics if name not in table]:
+        msg = (
+            f"The evaluation has no column {lacking[0]!r}: an earlier version made it. "
+            "Call sp.tl.evaluate(adata) again."
+        )
+        raise ValueError(msg)
+    rows = table[table["method"] != FLOOR]
+    best_first = rows.sort_values(metrics[0], ascending=LABELS[metrics[0]][1], kind="stable")
+    rows = best_first.dropna(subset=metrics, how="all")
+    further = PANEL_INCHES * (len(metrics) - 1)
+    width, height = size_inches(figsize, WIDTH_INCHES + further)
+    stacked = len(metrics) > 1 and width < NARROWEST_INCHES + further
+    natural = (ROW_INCHES * max(len(rows), 4) + 1.4) * (len(metrics) if stacked else 1)
+    judged = judged_method(table)
     legend = plan_legend(
-        MARKERS, axes=ax, width=width, height=height or natural, room=ROOM_INCHES, grows=not height
+        (FLOOR_LABEL, judged, BASELINE_LABEL, TOLD_LABEL, COPIES_LABEL),
+        axes=ax,
+        width=width,
+        height=height or natural,
+        room=ROOM_INCHES + (0 if stacked else further),
+        grows=not height,
     )
-    ax = axes_or_new(ax, width, height or natural + legend.inches_below)
-    if rows.empty:
-        ax.text(0.5, 0.5, "nothing measured", ha="center", va="center", transform=ax.transAxes)
-    else:
-        legend.draw(ax, _draw_floor(ax, floor, metric) | _draw_methods(ax, rows, metric))
+    shape = (len(metrics), 1) if stacked else (1, len(metrics))
+    panels = _panels(ax, shape, width, height or natural + legend.inches_below)
+    handles: dict[str, Artist] = {}
+    for panel, name in zip(panels, metrics, strict=True):
+        handles |= _draw_metric(panel, name, rows, table[table["method"] == FLOOR], judged)
+    if handles:
+        legend.draw(panels[-1], handles)
+    verdict = short_verdict(table) if source == context == ALL else ""
     whose = "other samples" if source == ALL else source
-    label_axes(
-        ax,
-        title=f"{whose} → {table['target'].iloc[0]}",
-        xlabel=label,
-        rows=list(rows["method"]),
-    )
-    _emphasise(ax, MODEL)
-    if metric in ("e_distance", "mmd") and max(map(abs, ax.get_xlim())) > FAR:
-        ax.set_xscale("symlog", linthresh=LINEAR_UP_TO)
-        ax.autoscale(axis="x")  # margins in the new scale
-        _plain_ticks(ax)
+    title = f"{whose} → {table['target'].iloc[0]}"
+    title += "" if context == ALL else f", {context}"
+    for i, (panel, name) in enumerate(zip(panels, metrics, strict=True)):
+        label_axes(
+            panel,
+            title=("\n".join(filter(None, [title, verdict]))) if i == 0 else "",
+            xlabel=LABELS[name][0],
+            rows=list(rows["method"]) if i == 0 or stacked else [""] * len(rows),
+        )
+        if name in DISTANCES and max(map(abs, panel.get_xlim())) > FAR:
+            panel.set_xscale("symlog", linthresh=LINEAR_UP_TO)
+            panel.autoscale(axis="x")  # margins in the new scale
+            _plain_ticks(panel)
+    for panel in panels:
+        _emphasise(panel, judged)
+    drawn = panels[0] if len(panels) == 1 else panels
+    return finish(panels[0].figure, drawn, show=show, return_fig=return_fig)
+
+
+def _chosen(metric: str | Sequence[str] | None, ax: Axes | None) -> list[str]:
+    """The metrics to draw."""
+    if metric is None:
+        return list(DEFAULT_METRICS[:1] if ax is not None else DEFAULT_METRICS)
+    metrics = [str(name) for name in several(metric)]
+    for name in metrics:
+        check_choice("metric", name, LABELS)
+    if not metrics or (ax is not None and len(metrics) > 1):
+        msg = f"metric must name at least one column, and one only with ax=, not {metric!r}."
+        raise ValueError(msg)
+    return metrics
+
+
+def _panels(ax: Axes | None, shape: tuple[int, int], width: float, height: float) -> list[Axes]:
+    """The user's axes, or those of a new figure, a metric each."""
+    if ax is not None or shape == (1, 1):
+        return [axes_or_new(ax, width, height)]
+    return list(plt.subplots(*shape, figsize=(width, height), layout="constrained")[1])
+
+
+def _draw_metric(
+    ax: Axes, metric: str, rows: pd.DataFrame, floor: pd.DataFrame, judged: str
+) -> dict[str, Artist]:
+    """One panel; what its legend has to explain."""
     ax.spines[["top", "right"]].set_visible(False)
-    return finish(ax.figure, ax, show=show, return_fig=return_fig)
+    if rows[metric].isna().all():
+        ax.text(0.5, 0.5, "nothing measured", ha="center", va="center", transform=ax.transAxes)
+        return {}
+    if "auc" in metric or metric == "detected_genes":
+        ax.axvline(CHANCE, color="lightgrey", linewidth=0.8, zorder=0)
+    return _draw_floor(ax, floor, metric) | _draw_methods(ax, rows, metric, judged)
 
 
-def _draw_methods(ax: Axes, rows: pd.DataFrame, metric: str) -> dict[str, Artist]:
+def _draw_methods(ax: Axes, rows: pd.DataFrame, metric: str, judged: str) -> dict[str, Artist]:
     """A row a method: a dot, its interval, its name."""
-    ours, copies = rows["method"] == MODEL, rows["method"].isin(COPIES)
+    ours, copies = rows["method"] == judged, rows["method"].isin(COPIES)
     told = rows["is_told_label"].astype(bool)
     values, places = rows[metric].to_numpy(), np.arange(len(rows))
     colors = np.where(ours, MODEL_COLOR, OTHER_COLOR)
@@ -161,7 +205,7 @@ def _draw_methods(ax: Axes, rows: pd.DataFrame, metric: str) -> dict[str, Artist
         ends = (rows[f"{metric}_{end}"].to_numpy() for end in ("low", "high"))
         ax.hlines(places, *ends, color=colors, linewidth=1.2)
     dots = (
-        (MODEL, ours, 60, "D", MODEL_COLOR, MODEL_COLOR),
+        (judged, ours, 60, "D", MODEL_COLOR, MODEL_COLOR),
         (BASELINE_LABEL, ~(ours | copies | told), 32, "o", OTHER_COLOR, OTHER_COLOR),
         (TOLD_LABEL, told, 32, "o", "white", OTHER_COLOR),
         (COPIES_LABEL, copies, 70, "X", OTHER_COLOR, "white"),

@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from .._messages import logger
+from .._settings import settings
 from ..engine._shares import gathered
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 State = dict[str, torch.Tensor]
 Record = dict[str, float]
 FORMAT = "1"
-SECONDS_BETWEEN = 30.0  # writing takes a fraction of a second; more than this is never lost
 
 
 class Trainer(Protocol):
@@ -115,7 +115,7 @@ class Checkpoint:
         """Write the state, if it is the last or the file is old."""
         if not self.fabric.is_global_zero:
             return
-        if not is_last and time.monotonic() - self._written < SECONDS_BETWEEN:
+        if not is_last and time.monotonic() - self._written < settings.checkpoint_interval:
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
         about = {"identity": {"format": FORMAT, **self.identity}, "history": history}

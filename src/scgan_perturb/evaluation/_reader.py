@@ -1,0 +1,289 @@
+"""From matrices and labels to the samples that are compared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .._keys import ALL
+from .._messages import examples, warn
+from ..data._blocks import dense, is_finite
+from ..metrics import mean_context_shift
+from ._samples import Samples, Space
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..data._expression import Expression
+
+# Training samples of a class that baselines and independent classifiers learn from, at most; of a
+# class in one of many contexts, at least.
+MAX_TRAINING, MIN_TRAINING = 1000, 100
+# A range beyond either end of the training range: what no real sample is stays visible, one outlying
+# gene does not outweigh all others.
+LOWEST, HIGHEST = -1.0, 2.0
+
+
+@dataclass(frozen=True)
+class Question:
+    """Which samples are judged, and on what.
+
+    Parameters
+    ----------
+    names
+        Names of the samples, by which they are put in order: a result does not depend on the order
+        of rows.
+    labels, target
+        Label of each sample as text, and the one to move towards.
+    is_source, is_train, is_test
+        Which samples could be perturbed, trained, and were held out.
+    original, positions
+        Expression of all samples, and the columns to compare.
+    perturbed
+        Gives the perturbed samples at some rows, in the same units and columns.
+    minimum, maximum
+        Range of each of these genes over the training samples; None to take it from them.
+    contexts, donors
+        Context and donor of each sample; None without.
+    """
+
+    names: np.ndarray
+    labels: np.ndarray
+    target: str
+    is_source: np.ndarray
+    is_train: np.ndarray
+    is_test: np.ndarray
+    original: Expression
+    positions: np.ndarray
+    perturbed: Callable[[np.ndarray], np.ndarray]
+    minimum: np.ndarray | None = None
+    maximum: np.ndarray | None = None
+    contexts: np.ndarray | None = None
+    donors: np.ndarray | None = None
+
+    @property
+    def is_target(self) -> np.ndarray:
+        """Which samples are of the target."""
+        return self.labels == self.target
+
+    def draw(self, chosen: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
+        """Positions of the chosen samples in the order of names, at most so many, at random."""
+        order = np.argsort(self.names, kind="stable")
+        rows = order[chosen[order]]
+        return rows if len(rows) <= most else rows[np.sort(rng.choice(len(rows), most, False))]
+
+    def read(self, rows: np.ndarray) -> np.ndarray:
+        """Expression of the samples at `rows`, in the units of the data."""
+        return dense(self.original[rows][:, self.positions])
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The samples of a question, scaled.
+
+    Parameters
+    ----------
+    contexts
+        What is compared, by context; `"all"` is the only one where there are none.
+    space
+        The units of the data.
+    train, train_labels
+        Training samples of all classes, and their labels.
+    is_compared
+        Which of the genes vary, so that they are compared.
+    """
+
+    contexts: dict[str, Samples]
+    space: Space
+    train: np.ndarray
+    train_labels: np.ndarray
+    is_compared: np.ndarray
+
+
+def read_samples(question: Question, *, max_samples: int, seed: int) -> Drawn:
+    """Draw, read and scale what is compared.
+
+    Raises
+    ------
+    ValueError
+        If too few samples were held out or trained, or a perturbed sample is not finite.
+    """
+    rng = np.random.default_rng(seed)
+    is_target, is_source = question.is_target, question.is_source
+    sources = question.draw(question.is_test & is_source & ~is_target, max_samples, rng)
+    real = question.draw(question.is_test & is_target, max_samples, rng)
+    _check_enough(question, question.labels[sources], real)
+    train = _draw_training(question, rng)
+    _check_trained(is_target[train], (is_source & ~is_target)[train])
+    itself = real[is_source[real]]
+    raw = [question.read(rows) for rows in (train, sources, real)]
+    raw += [_finite(question.perturbed(rows), question.names[rows]) for rows in (sources, itself)]
+    low, width, compared = _ranges(question, raw)
+    scaled = [_scaled(block[:, compared], low, width) for block in raw]
+    rows = {"train": train, "sources": sources, "real": real, "itself": itself}
+    takes_part = (is_source | is_target)[train]
+    return Drawn(
+        _by_context(question, rows, takes_part, scaled),
+        Space.of(scaled[0][takes_part], low, width),
+        scaled[0],
+        question.labels[train],
+        compared,
+    )
+
+
+def _draw_training(question: Question, rng: np.random.Generator) -> np.ndarray:
+    """Training samples of each class (in each context)."""
+    strata, most = question.labels, MAX_TRAINING
+    if question.contexts is not None:
+        strata = np.char.add(np.char.add(strata.astype(str), "\0"), question.contexts.astype(str))
+        most = max(MAX_TRAINING // len(np.unique(question.contexts)), MIN_TRAINING)
+    parts = [
+        question.draw(question.is_train & (strata == stratum), most, rng)
+        for stratum in np.unique(strata[question.is_train])
+    ]
+    return np.concatenate(parts) if parts else np.empty(0, dtype=int)
+
+
+def _ranges(question: Question, raw: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Minimum and range of the genes that vary, and which genes these are."""
+    if question.minimum is not None and question.maximum is not None:
+        low, high = question.minimum, question.maximum
+        varies = high > low
+    else:
+        low, high = raw[0].min(axis=0), raw[0].max(axis=0)
+        # A gene that is constant in training is compared where somebody makes it vary.
+        widest = [end([block for block in raw if len(block)]) for end in (_least, _most)]
+        low, high = (np.where(high > low, *ends) for ends in zip((low, high), widest, strict=True))
+        varies = high > low
+    return low[varies], (high - low)[varies], varies
+
+
+def _least(blocks: list[np.ndarray]) -> np.ndarray:
+    return np.min([block.min(axis=0) for block in blocks], axis=0)
+
+
+def _most(blocks: list[np.ndarray]) -> np.ndarray:
+    return np.max([block.max(axis=0) for block in blocks], axis=0)
+
+
+def _scaled(values: np.ndarray, low: np.ndarray, width: np.ndarray) -> np.ndarray:
+    return np.clip((values - low) / width, LOWEST, HIGHEST).astype(np.float32)
+
+
+def _finite(values: np.ndarray, names: np.ndarray) -> np.ndarray:
+    if not is_finite(values):
+        bad = ~np.isfinite(values).all(axis=1)
+        msg = (
+            f"The perturbed layer holds NaN or infinite values in {bad.sum():,} of the "
+            f"{len(names):,} samples compared ({examples(names[bad])}). If a fit was interrupted, "
+            "call sp.tl.perturb(adata) to resume it. If a method left some classes out, name "
+            "those that it perturbs in source=."
+        )
+        raise ValueError(msg)
+    return values
+
+
+def _by_context(
+    question: Question,
+    rows: dict[str, np.ndarray],
+    takes_part: np.ndarray,
+    scaled: list[np.ndarray],
+) -> dict[str, Samples]:
+    """The samples of each context."""
+    everyone, x, real, perturbed, itself = scaled
+    train = rows["train"][takes_part]
+    if question.contexts is None:
+        of = {name: np.full(len(r), ALL, dtype=object) for name, r in rows.items()}
+    else:
+        of = {name: question.contexts[r] for name, r in rows.items()}
+    names = [name for name in np.unique(of["sources"]) if _is_enough(name, of)]
+    if skipped := sorted(set(of["sources"]) - set(names)):
+        warn(
+            f"Fewer than 2 samples of the sources or of {question.target!r} were held out in "
+            f"{examples(skipped)}: these contexts are left out of the evaluation."
+        )
+    if not names:
+        msg = f"No context has 2 held-out samples of the sources and of {question.target!r} each."
+        raise ValueError(msg)
+    is_target = question.is_target[train]
+    shift = _context_shift(everyone[takes_part], is_target, of["train"][takes_part])
+    contexts = {}
+    for name in names:
+        here = {part: of[part] == name for part in of}
+        learns = _learns(is_target, here["train"][takes_part])
+        contexts[str(name)] = Samples(
+            target=question.target,
+            train=everyone[takes_part][learns],
+            train_labels=question.labels[train][learns],
+            x=x[here["sources"]],
+            labels=question.labels[rows["sources"]][here["sources"]],
+            perturbed=perturbed[here["sources"]],
+            real=real[here["real"]],
+            real_perturbed=itself[here["itself"]],
+            context_shift=None if question.contexts is None else shift,
+            **_donors(question, rows, here, train[learns]),
+        )
+    return contexts
+
+
+def _is_enough(name: object, of: dict[str, np.ndarray]) -> bool:
+    return min((of["sources"] == name).sum(), (of["real"] == name).sum()) >= 2
+
+
+def _learns(is_target: np.ndarray, here: np.ndarray) -> np.ndarray:
+    """Training samples that baselines learn from: the context's, or all where these are too few."""
+    enough = min((is_target & here).sum(), (~is_target & here).sum()) >= 2
+    return here if enough else np.ones(len(here), dtype=bool)
+
+
+def _context_shift(
+    train: np.ndarray, is_target: np.ndarray, contexts: np.ndarray
+) -> np.ndarray | None:
+    both = np.intersect1d(contexts[is_target], contexts[~is_target])
+    return mean_context_shift(train, is_target, contexts) if len(both) else None
+
+
+def _donors(
+    question: Question, rows: dict[str, np.ndarray], here: dict[str, np.ndarray], train: np.ndarray
+) -> dict[str, np.ndarray]:
+    if question.donors is None:
+        return {}
+    codes = np.unique(question.donors, return_inverse=True)[1]
+    return {
+        "x_donors": codes[rows["sources"]][here["sources"]],
+        "real_donors": codes[rows["real"]][here["real"]],
+        "train_donors": codes[train],
+    }
+
+
+def _check_enough(question: Question, labels: np.ndarray, real: np.ndarray) -> None:
+    """Raise ValueError where too little was held out, or a label is the name of the whole."""
+    for what, n_samples in (
+        (f"the target {question.target!r}", len(real)),
+        ("the source classes", len(labels)),
+    ):
+        if n_samples < 2:
+            msg = (
+                f"{n_samples} samples of {what} were held out; at least 2 are needed to judge. "
+                "Hold out more, e.g. sp.tl.fit_tspg(..., held_out=0.5)."
+            )
+            raise ValueError(msg)
+    if ALL in labels:
+        msg = (
+            f"A label is called {ALL!r}, which is the group of all samples together. "
+            "Rename it with adata.obs[groupby].cat.rename_categories, and fit again."
+        )
+        raise ValueError(msg)
+
+
+def _check_trained(is_target: np.ndarray, is_source: np.ndarray) -> None:
+    """Raise ValueError where the training samples are not there for the baselines to learn from."""
+    for what, n_samples in (("the target", is_target.sum()), ("the sources", is_source.sum())):
+        if n_samples < 2:
+            msg = (
+                f"{n_samples} training samples of {what} are there; baselines need at least 2 to "
+                "learn from. Evaluate the AnnData with all samples of the fit."
+            )
+            raise ValueError(msg)

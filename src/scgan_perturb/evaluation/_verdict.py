@@ -1,0 +1,153 @@
+"""What an evaluation found, in plain words: the worst first."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .._keys import ALL, COPIES, FLOOR, MODEL, PREDICTION, UNTOUCHED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pandas as pd
+
+# A test has to be right in so many pairs before its verdict counts, and its interval above chance.
+MIN_AUC = 0.65
+MAX_DETECTED_AUC = 0.12  # off 0.5; beyond it the number of detected genes is worth a sentence
+MAX_ZEROS = 0.02
+MIN_INDIVIDUALITY = 0.2
+TESTS = {"auc_random_forest": "A random forest", "auc_logistic_regression": "A linear classifier"}
+
+
+def pooled(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of all contexts and sources together, by method."""
+    rows = table[(table["source"] == ALL) & (table["context"] == ALL)]
+    return rows.set_index("method")
+
+
+def judged_method(table: pd.DataFrame) -> str:
+    """The name of what is judged."""
+    return PREDICTION if (table["method"] == PREDICTION).any() else MODEL
+
+
+def told_apart_by(rows: pd.DataFrame, method: str) -> str | None:
+    """The test that tells a method's samples from real ones best; None if no test does."""
+    found = {name: rows.loc[method, name] for name in TESTS if _tells(rows, method, name)}
+    return max(found, key=lambda name: found[name]) if found else None
+
+
+def _tells(rows: pd.DataFrame, method: str, test: str) -> bool:
+    """Whether a test is right more often than by chance, and than with real samples."""
+    value, low = rows.loc[method, [test, f"{test}_low"]]
+    floor = rows.loc[FLOOR, test]
+    low = value if np.isnan(low) else low
+    return bool(value >= MIN_AUC and low > 0.5 and not value <= floor)
+
+
+def findings(table: pd.DataFrame) -> list[str]:
+    """What speaks against the judged samples, the worst first; empty where nothing does."""
+    return [*_realism(table), *_individuality(table), *_better_baselines(table)]
+
+
+def short_verdict(table: pd.DataFrame) -> str:
+    """One line for a figure."""
+    rows, method = pooled(table), judged_method(table)
+    test = told_apart_by(rows, method)
+    if test is not None:
+        return f"told from real in {_percent(rows.loc[method, test])} of pairs"
+    if rows.loc[method, "individuality"] < MIN_INDIVIDUALITY:
+        return "nothing of the single samples is left"
+    if rows.loc[method, list(TESTS)].isna().all():
+        return ""
+    return "no test tells them from real"
+
+
+def _realism(table: pd.DataFrame) -> Iterator[str]:
+    rows, method = pooled(table), judged_method(table)
+    test = told_apart_by(rows, method)
+    if test is not None:
+        why = _difference(rows, method)
+        yield (
+            f"{TESTS[test]} tells perturbed samples from real {rows.loc[method, 'target']!r} ones in "
+            f"{_percent(rows.loc[method, test])} of pairs (real from real: "
+            f"{_percent(rows.loc[FLOOR, test])}; chance: 50 %){why}."
+        )
+
+
+def _difference(rows: pd.DataFrame, method: str) -> str:
+    """What anybody can see: detected genes and zeros."""
+    ours, real = rows.loc[method], rows.loc[FLOOR]
+    if abs(ours["detected_genes"] - 0.5) > MAX_DETECTED_AUC:
+        numbers = (f"{row['n_detected_genes']:,.0f}" for row in (ours, real))
+        return ": they express {} genes, real ones {} (medians)".format(*numbers)
+    if abs(ours["zeros"]) > MAX_ZEROS:
+        more = "fewer" if ours["zeros"] < 0 else "more"
+        return f": their zeros are {100 * abs(ours['zeros']):.0f} points {more}"
+    return ""
+
+
+def _individuality(table: pd.DataFrame) -> Iterator[str]:
+    rows, method = pooled(table), judged_method(table)
+    value = rows.loc[method, "individuality"]
+    if value < MIN_INDIVIDUALITY:
+        yield (
+            f"Nothing of the single samples is left (individuality {_number(value)}; 1 keeps every "
+            "rank, 0 is a random real sample): these are samples of the target, not perturbations "
+            "of these samples."
+        )
+
+
+def _better_baselines(table: pd.DataFrame) -> Iterator[str]:
+    """Baselines that come nearer to real samples, unless the judged are as near as real ones."""
+    rows, method = pooled(table), judged_method(table)
+    ours = rows.loc[method]
+    if ours["e_distance"] <= max(0.0, rows.loc[FLOOR, "e_distance"]):
+        return
+    better = rows.drop(index=[method, FLOOR]).sort_values("e_distance")
+    better = better[better["e_distance"] < ours["e_distance"]]
+    copies = better.index.isin(COPIES)
+    distance = f"E-distance {_number(ours['e_distance'])}; lower is better"
+    if not copies.all():
+        yield (
+            f"Plain baselines come nearer to real {ours['target']!r} samples than {method} "
+            f"({distance}): {named(better[~copies])}. Do not rely on the perturbations before they "
+            "beat these."
+        )
+    if copies.any():
+        yield (
+            f"Training samples of {ours['target']!r}, returned unchanged, come nearer "
+            f"({distance}): {named(better[copies])}. They are other individuals' samples and no "
+            "perturbation, but they show how near real samples lie."
+        )
+
+
+def distances(table: pd.DataFrame) -> str:
+    """E-distances of the judged samples, the best baseline, and real samples."""
+    rows, method = pooled(table), judged_method(table)
+    plain = rows.drop(index=[method, FLOOR, *COPIES], errors="ignore")
+    best = plain["e_distance"].idxmin()
+    parts = [
+        f"untouched {_number(rows.loc[UNTOUCHED, 'e_distance'])}",
+        f"{method} {_number(rows.loc[method, 'e_distance'])}",
+        f"best baseline {named(plain.loc[[best]])}",
+        f"real against real {_number(rows.loc[FLOOR, 'e_distance'])}",
+    ]
+    return ", ".join(parts)
+
+
+def named(rows: pd.DataFrame) -> str:
+    """Methods with their E-distance."""
+    return ", ".join(
+        f"{method} ({_number(row['e_distance'])}{', told the label' * row['is_told_label']})"
+        for method, row in rows.iterrows()
+    )
+
+
+def _percent(share: float) -> str:
+    return "unknown" if np.isnan(share) else f"{100 * share:.0f} %"
+
+
+def _number(value: float) -> str:
+    return f"{value:.2g}" if abs(value) < 0.1 else f"{value:.2f}"

@@ -1,0 +1,60 @@
+"""How much of a sample is left once it was perturbed."""
+
+from __future__ import annotations
+
+import numpy as np
+
+MIN_RANKED = 3  # samples; the ranks of two agree or not, by chance
+
+
+def individuality(before: np.ndarray, after: np.ndarray, groups: np.ndarray) -> float:
+    """How well the rank of a sample among those of its class survives a perturbation, gene by gene.
+
+    Handing out a real sample of the target, whoever's it is, passes every test of realism and is
+    no perturbation. Here such samples are at 0: within a class, who was high in a gene is not
+    high in it afterwards. A shift of the class keeps all ranks and is at 1.
+
+    Parameters
+    ----------
+    before, after
+        Samples × genes, row by row the same sample before and after.
+    groups
+        The class of each sample.
+
+    Returns
+    -------
+    Mean of Spearman's rank correlation between the two, within each class and gene, over genes
+    that vary before and over classes (weighted by their samples). A gene that no longer varies
+    afterwards counts as 0. NaN without a class of three samples in which a gene varies.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from scgan_perturb.metrics import individuality
+    >>> x = np.random.default_rng(0).normal(size=(40, 6))
+    >>> individuality(x, 2 * x + 1, np.repeat(["a", "b"], 20))
+    1.0
+    >>> abs(individuality(x, x[::-1], np.repeat(["a", "b"], 20))) < 0.2
+    True
+    """
+    total, weight = 0.0, 0
+    for label in np.unique(groups):
+        rows = groups == label
+        value = _rank_correlation(before[rows], after[rows])
+        if np.isfinite(value):
+            total, weight = total + value * rows.sum(), weight + rows.sum()
+    return float(total / weight) if weight else np.nan
+
+
+def _rank_correlation(before: np.ndarray, after: np.ndarray) -> float:
+    """Mean over genes of Spearman's correlation."""
+    from scipy.stats import rankdata  # noqa: PLC0415 (slow to import)
+
+    varies = np.ptp(before, axis=0) > 0
+    if len(before) < MIN_RANKED or not varies.any():
+        return np.nan
+    a, b = (rankdata(x[:, varies], axis=0) for x in (before, after))
+    a, b = a - a.mean(axis=0), b - b.mean(axis=0)
+    product = (a * b).sum(axis=0)
+    size = np.sqrt(np.square(a).sum(axis=0) * np.square(b).sum(axis=0))
+    return float(np.divide(product, size, out=np.zeros_like(product), where=size > 0).mean())
