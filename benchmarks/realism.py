@@ -190,7 +190,7 @@ def report(table: pd.DataFrame, by: list[str]) -> str:
         f"AUC of a random forest against held-out real samples (0.5 is best), medians over the "
         f"seeds:\n\n{markdown(forest[order].round(2).astype(str).reset_index())}\n"
         f"A random forest tells this model's samples from real ones (AUC of 0.65 or more) for "
-        f"{told} of {n_rows}; median {forest[MODEL].median():.2f}, real from real "
+        f"{told} of the {forest[MODEL].notna().sum()} that it was measured for; median {forest[MODEL].median():.2f}, real from real "
         f"{forest[FLOOR].median():.2f}.\n\n"
         f"E-distance, medians over the seeds:\n\n{markdown(shown.reset_index())}\n"
         f"This model is below every baseline for {wins} of {n_rows}; its median is "

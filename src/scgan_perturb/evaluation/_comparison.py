@@ -18,6 +18,7 @@ from ..metrics import (
     sinkhorn_w2,
 )
 from ..metrics._bootstrap import Comparison, Reference, mean_across, shares
+from ..metrics._effect import difference
 from ..metrics._gene_distributions import pearson
 from ..metrics._two_sample import N_FOLDS, TWO_SAMPLE_CLASSIFIERS, held_out_scores
 from ..metrics._zeros import exceeds
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
 
     Values = dict[str, np.ndarray]  # of each metric the value, then one each resampling
 
-# Samples of each side, at most: of the two-sample classifiers, and of transport and rank tests.
-MAX_CLASSIFIED, MAX_RANKED = 250, 500
+# Samples of each side, at most: of two-sample classifiers, rank tests and transport plans.
+MAX_CLASSIFIED, MAX_RANKED, MAX_PLANNED = 250, 500, 250
 N_TOP = 50
 
 
@@ -129,8 +130,8 @@ class MethodComparison:
         ours, real = self.view, self.real.view
         found["marginals"] = marginal_distance(ours.scaled[rows], real.scaled)
         found["correlations"] = correlation_agreement(ours.scaled[rows], real.scaled)
-        some = rows[self.real.some(len(rows), MAX_RANKED)]
-        few = self.real.some(len(real.components), MAX_RANKED)
+        some = rows[self.real.some(len(rows), MAX_PLANNED)]
+        few = self.real.some(len(real.components), MAX_PLANNED)
         found["sinkhorn_w2"] = sinkhorn_w2(ours.components[some], real.components[few])
         return found
 
@@ -163,7 +164,7 @@ class TrueEffect:
     def _effect(before: np.ndarray, after: np.ndarray, real: Real, width: np.ndarray) -> Effect:
         some, few = (real.some(len(samples), MAX_RANKED) for samples in (before, after))
         found = effect(before[some], after[few])
-        change = after.mean(axis=0, dtype=float) - before.mean(axis=0, dtype=float)
+        change = difference(after.mean(axis=0, dtype=float), before.mean(axis=0, dtype=float))
         return found._replace(change=change * width)
 
     def compare(self, after: np.ndarray) -> dict[str, float]:
@@ -179,6 +180,6 @@ class TrueEffect:
     def pearson_delta(self, after: np.ndarray, counts: np.ndarray) -> np.ndarray:
         """Agreement of the changes over all genes: the value, then one each resampling."""
         before = self.before.mean(axis=0, dtype=float)
-        theirs = self.real.distances.moments.mean - before
-        ours = shares(counts) @ after.astype(float) - before
+        theirs = difference(self.real.distances.moments.mean, before)
+        ours = difference(shares(counts) @ after.astype(float), before)
         return pearson(ours * self.width, theirs * self.width)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # Training samples of a class that baselines and independent classifiers learn from, at most; of a
 # class in one of many contexts, at least.
-MAX_TRAINING, MIN_TRAINING = 1000, 100
+MAX_TRAINING, MIN_TRAINING = 500, 100
 # A range beyond either end of the training range: what no real sample is stays visible, one outlying
 # gene does not outweigh all others.
 LOWEST, HIGHEST = -1.0, 2.0

@@ -119,7 +119,7 @@ def sinkhorn_w2(a: np.ndarray, b: np.ndarray, *, regularisation: float = 0.05) -
     cost_share = cost / scale
     furthest = max(cost_share.min(axis=0).max(), cost_share.min(axis=1).max())
     regularisation = max(regularisation, furthest / MAX_EXPONENT)
-    plan = ot.sinkhorn(*weights, cost_share, regularisation, stopThr=1e-6, warn=False)
+    plan = ot.sinkhorn(*weights, cost_share, regularisation, stopThr=1e-5, warn=False)
     return float(np.sqrt((plan * cost).sum()))
 
 

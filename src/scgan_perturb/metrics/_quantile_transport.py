@@ -23,8 +23,8 @@ def quantile_transport(
     """Samples moved gene by gene so that their class gets the target's distribution.
 
     x to the quantile function of the target at the share of the class that is below x: the optimal
-    map between the genes' distributions, with their zeros. Ties, zeros above all, are put in an
-    order at random. Told the label of each sample, which the generator is not.
+    map between the genes' distributions, with their zeros. Ties, zeros above all, are given
+    ranks at random. Told the label of each sample, which the generator is not.
 
     Parameters
     ----------

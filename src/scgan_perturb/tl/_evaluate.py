@@ -83,7 +83,7 @@ def evaluate(
         Number of resamplings for the intervals; 0 for no intervals.
     max_samples
         Number of held-out samples compared, of the sources and of the target, at most; more are
-        drawn at random from. Baselines learn from 1,000 samples of a class, at most; classifiers
+        drawn at random from. Baselines learn from 500 samples of a class, at most; classifiers
         tell 250 of each side apart, at most.
     accelerator
         Device as Lightning Fabric names them: `"auto"`, `"cpu"`, `"cuda"`, `"mps"`.
