@@ -45,7 +45,7 @@ def fits(adata, first: str, second: str, epochs: int | None):
 def fit(adata, device: str, precision: str, seed: int, epochs: int | None):
     """A fit by default settings, each of its parts timed."""
     groupby, target = DATA["pbmc68k"]
-    options = {"accelerator": device, "precision": precision, "rng": seed}
+    options = {"fabric": {"accelerator": device, "precision": precision}, "rng": seed}
     fitted, seconds = adata.copy(), {}
 
     def timed(name: str, call, *args: object, **kwargs: object) -> None:
@@ -54,10 +54,11 @@ def fit(adata, device: str, precision: str, seed: int, epochs: int | None):
         seconds[f"{name}, s"] = time.perf_counter() - start
 
     length = {} if epochs is None else {"max_epochs": epochs}
+    recipe = sp.tl.Transport(**length)
     # The split of the first seed, for all: the same samples are compared.
     held_out = {"held_out": "part"} if "part" in fitted.obs else {}
     timed("classifier", sp.tl.fit_classifier, groupby, **options, **held_out, **length)
-    timed("generator", sp.tl.fit_tspg, groupby, target, **options, **held_out, **length)
+    timed("generator", sp.tl.fit_tspg, groupby, target, **options, **held_out, recipe=recipe)
     timed("perturb", sp.tl.perturb, accelerator=device)
     timed("evaluate", sp.tl.evaluate, accelerator=device)
     table = sp.get.evaluation_df(fitted, source="all").set_index("method")
@@ -80,7 +81,12 @@ def report(options: argparse.Namespace) -> tuple[str, bool]:
     adata = sp.datasets.pbmc68k()
     split = adata.copy()
     for device in options.devices:  # libraries set themselves up: not timed
-        sp.tl.fit_tspg(split, *DATA["pbmc68k"], max_epochs=1, accelerator=device)
+        sp.tl.fit_tspg(
+            split,
+            *DATA["pbmc68k"],
+            recipe=sp.tl.Transport(max_epochs=1),
+            fabric={"accelerator": device},
+        )
         sp.tl.evaluate(split, accelerator=device)
     adata.obs["part"] = split.obs["tspg_split"]
     rows, fitted = zip(*fits(adata, first, second, options.epochs), strict=True)

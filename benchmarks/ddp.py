@@ -24,10 +24,10 @@ from lightning_fabric.utilities.rank_zero import rank_zero_only
 from speed import TARGET, make
 
 import scgan_perturb as sp
-from scgan_perturb.models._train_classifier import ClassifierTrainer
-from scgan_perturb.models._train_tspg import TspgTrainer
-from scgan_perturb.models._transport_trainer import TransportTrainer
 from scgan_perturb.tl import _reuse
+from scgan_perturb.training._train_classifier import ClassifierTrainer
+from scgan_perturb.training._train_tspg import TspgTrainer
+from scgan_perturb.training._transport_trainer import TransportTrainer
 
 RESULTS = Path(__file__).parent / "results"
 TRAINERS = {
@@ -61,18 +61,10 @@ def fit(n_genes: int, batch: int, processes: int) -> dict[str, tuple[float, floa
     epochs = -(-(N_STEPS + WARM_UP) * batch // N_SAMPLES) + 1
     _reuse.MAX_EPOCHS, _reuse.BATCH_SIZE = epochs, batch
     took = {name: timed_steps(trainer) for name, trainer in TRAINERS.items()}
-    for recipe in ("transport", "paper"):
-        sp.tl.fit_tspg(
-            adata,
-            "label",
-            TARGET,
-            recipe=recipe,
-            max_epochs=epochs,
-            batch_size=batch,
-            accelerator="cpu",
-            precision="32-true",
-            devices=processes,
-        )
+    fabric = {"accelerator": "cpu", "precision": "32-true", "devices": processes}
+    for recipe in (sp.tl.Transport, sp.tl.Paper):
+        options = recipe(max_epochs=epochs, batch_size=batch)
+        sp.tl.fit_tspg(adata, "label", TARGET, recipe=options, fabric=fabric)
     return {
         name: tuple(median(kind) for kind in zip(*seconds[WARM_UP:], strict=True))
         for name, seconds in took.items()

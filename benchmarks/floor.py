@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from scgan_perturb.models._factors import N_FACTORS
-from scgan_perturb.models._networks import BOTTLENECK_UNITS, CLASSIFIER_UNITS, N_RESIDUAL_BLOCKS
+from scgan_perturb.estimates._factors import N_FACTORS
+from scgan_perturb.networks._networks import BOTTLENECK_UNITS, CLASSIFIER_UNITS, N_RESIDUAL_BLOCKS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

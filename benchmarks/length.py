@@ -38,7 +38,13 @@ def generators(adata, groupby: str, target: str, fit: dict) -> list[dict[str, ob
     label = adata.obs[groupby].astype(str).to_numpy()
     for length in LENGTHS:
         start = time.perf_counter()
-        sp.tl.fit_tspg(adata, groupby, target, max_epochs=length, **fit)
+        sp.tl.fit_tspg(
+            adata,
+            groupby,
+            target,
+            recipe=sp.tl.Transport(max_epochs=length),
+            **fit,
+        )
         seconds = time.perf_counter() - start
         model = sp.get.model(adata)
         genes = adata.var_names.get_indexer(model.genes)

@@ -73,12 +73,14 @@ class Benchmark:
 
     def fit_any(self, adata: ad.AnnData, groupby: str, target: str, **options) -> None:
         """Fit as the options of the benchmark say."""
+        recipe = {"transport": sp.tl.Transport, "paper": sp.tl.Paper}[self.options.recipe]
+        epochs = self.options.max_epochs
+        length = {} if epochs is None else {"max_epochs": epochs}
         sp.tl.fit_tspg(
             adata,
             groupby,
             target,
-            recipe=self.options.recipe,
-            max_epochs=self.options.max_epochs,
+            recipe=recipe(**length),
             rng=self.options.seed,
             **options,
         )

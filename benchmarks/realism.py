@@ -32,7 +32,7 @@ import scgan_perturb as sp
 
 RESULTS = Path(__file__).parent / "results"
 DATA = {"rnaseqdb": ("tissue", "Lung"), "pbmc68k": ("bulk_labels", "CD19+ B")}
-FOR_CLASSIFIER = ("held_out", "mask_var", "accelerator", "precision")
+FOR_CLASSIFIER = ("held_out", "mask_var", "fabric")
 MIN_HELD_OUT = 2  # real samples of a target, for an E-distance at all
 MODEL, FLOOR = "this model", "real target"
 UNTOUCHED = "untouched source"
@@ -64,11 +64,8 @@ SHOWN = {
 
 def load(options: argparse.Namespace):
     """The data, and what to say to a fit of them."""
-    fit = {
-        "recipe": options.recipe,
-        "accelerator": options.accelerator,
-        "precision": options.precision,
-    }
+    engine = {"accelerator": options.accelerator, "precision": options.precision}
+    fit = {"recipe": options.recipe, "fabric": engine}
     adata = getattr(sp.datasets, options.data)()
     if options.split is not None:
         parts = pd.read_csv(options.split, sep="\t", index_col="sample")["split"]

@@ -118,7 +118,7 @@ def load(path: Path, where: str) -> dict[str, float]:
 
 def shuffle(path: Path, where: str) -> dict[str, float]:
     """Accuracy with the order in two steps (`runs`) and with rows one by one (`rows`)."""
-    from scgan_perturb.models import _epochs  # noqa: PLC0415
+    from scgan_perturb.training import _epochs  # noqa: PLC0415
 
     adata, found = ad.read_h5ad(path), {}
     _epochs.RUN_ROWS = _epochs.RUN_ROWS if where == "runs" else 1

@@ -23,7 +23,8 @@ MODEL, FLOOR, UNTOUCHED = "this model", "real target", "untouched source"
 
 def measure(adata, target: str, weight: float, options: dict) -> dict[str, float]:
     """One fit: share of genes it may change, and how real its samples are."""
-    sp.tl.fit_tspg(adata, "tissue", target, sparsity=weight, **options)
+    recipe = sp.tl.Transport(sparsity=weight)
+    sp.tl.fit_tspg(adata, "tissue", target, recipe=recipe, **options)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         sp.tl.evaluate(adata)

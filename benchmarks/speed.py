@@ -38,17 +38,19 @@ from floor import (
 )
 
 import scgan_perturb as sp
-from scgan_perturb.data._expression import BLOCK_ROWS
+from scgan_perturb._recipes import Paper, Transport
+from scgan_perturb.data._blocks import BLOCK_ROWS
 from scgan_perturb.data._rows import ScaledRows
 from scgan_perturb.data._scaling import GeneScaler
-from scgan_perturb.models._device import open_fabric
-from scgan_perturb.models._networks import Classifier, initialise
-from scgan_perturb.models._pools import Samples, make_pools
-from scgan_perturb.models._target import TargetDistribution
-from scgan_perturb.models._train_classifier import ClassifierTrainer
-from scgan_perturb.models._train_tspg import TspgOptions, TspgTrainer
-from scgan_perturb.models._transport import estimate_transport
-from scgan_perturb.models._transport_trainer import TransportOptions, TransportTrainer
+from scgan_perturb.engine._device import open_fabric
+from scgan_perturb.estimates._samples import Samples
+from scgan_perturb.estimates._target import TargetDistribution
+from scgan_perturb.estimates._transport import estimate_transport
+from scgan_perturb.networks._networks import Classifier, initialise
+from scgan_perturb.training._pools import make_pools
+from scgan_perturb.training._train_classifier import ClassifierTrainer
+from scgan_perturb.training._train_tspg import TspgTrainer
+from scgan_perturb.training._transport_trainer import TransportTrainer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,7 +93,7 @@ def trainers(adata: ad.AnnData, n_samples: int, accelerator: str):
         samples,
         target,
         # Epochs enough for all repetitions: the learning rate is planned for so many steps.
-        options=TransportOptions(batch_size=n_samples, max_epochs=1_000_000),
+        options=Transport(batch_size=n_samples, max_epochs=1_000_000),
         seed=0,
         fabric=fabric,
     )
@@ -103,7 +105,7 @@ def trainers(adata: ad.AnnData, n_samples: int, accelerator: str):
         f,
         0,
         n_genes=rows.n_genes,
-        options=TspgOptions(max_epochs=1, batch_size=n_samples),
+        options=Paper(max_epochs=1, batch_size=n_samples),
         seed=0,
         fabric=fabric,
     )
@@ -168,11 +170,10 @@ def end_to_end(adata: ad.AnnData, n_samples: int, accelerator: str) -> dict[str,
         timed(ClassifierTrainer, "step", inside, device),
     ):
         sp.tl.fit_classifier(
-            adata, "label", max_epochs=2, batch_size=n_samples, accelerator=accelerator
+            adata, "label", max_epochs=2, batch_size=n_samples, fabric={"accelerator": accelerator}
         )
-        sp.tl.fit_tspg(
-            adata, "label", TARGET, max_epochs=2, batch_size=n_samples, accelerator=accelerator
-        )
+        recipe = Transport(max_epochs=2, batch_size=n_samples)
+        sp.tl.fit_tspg(adata, "label", TARGET, recipe=recipe, fabric={"accelerator": accelerator})
     fit = time.perf_counter() - start
     fit_peak = peak()
     floor = Machine(device, torch.float32).floor(

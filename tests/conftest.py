@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -104,11 +105,29 @@ def adata() -> ad.AnnData:
     return make_adata()
 
 
+def fit_tspg(
+    adata: ad.AnnData,
+    groupby: str,
+    target: object = None,
+    *,
+    recipe: str = "transport",
+    **options: object,
+) -> ad.AnnData | None:
+    """`sp.tl.fit_tspg`, with the options of the recipe among the others."""
+    kind = {"transport": sp.tl.Transport, "paper": sp.tl.Paper}.get(recipe)
+    if kind is None:
+        options.pop("max_epochs", None)
+        return sp.tl.fit_tspg(adata, groupby, target, recipe=recipe, **options)
+    names = {field.name for field in fields(kind)} & set(options)
+    own = {name: options.pop(name) for name in names}
+    return sp.tl.fit_tspg(adata, groupby, target, recipe=kind(**own), **options)
+
+
 def _fit(target: str | list[str], recipe: str = "transport") -> ad.AnnData:
     bar, sp.settings.progress_bar = sp.settings.progress_bar, False
     adata = make_adata()
     sp.tl.fit_classifier(adata, "tissue", max_epochs=20)
-    sp.tl.fit_tspg(adata, "tissue", target, recipe=recipe, max_epochs=3)
+    fit_tspg(adata, "tissue", target, recipe=recipe, max_epochs=3)
     sp.settings.progress_bar = bar
     return adata
 
@@ -149,7 +168,7 @@ def fitted_many(_fitted_many: ad.AnnData) -> ad.AnnData:
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Good]:
     """Good files of every kind; networks have few units, so that damage hits more than weights."""
-    from scgan_perturb.models import _networks, _transport_generator
+    from scgan_perturb.networks import _networks, _transport_generator
     from tests.slow.cases import make_good
 
     few = (8, 6, 4)

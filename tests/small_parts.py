@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scgan_perturb.data import _expression
-from scgan_perturb.models import _apply, _class_statistics, _epochs, _train_classifier
-from scgan_perturb.tl import _perturb_on_disk, _recipes
+from scgan_perturb.data import _blocks
+from scgan_perturb.estimates import _class_statistics
+from scgan_perturb.models import _apply
+from scgan_perturb.storage import _perturb_on_disk
+from scgan_perturb.training import _epochs, _train_classifier
+from scgan_perturb.training import _fit as _recipes
 
 if TYPE_CHECKING:
     import pytest
@@ -18,7 +21,7 @@ def hold_few(patch: pytest.MonkeyPatch, rows: int, run: int) -> None:
         patch.setattr(module, "HELD_ROWS", rows)
     patch.setattr(_epochs, "RUN_ROWS", run)
     patch.setattr(_class_statistics, "BLOCK", rows)
-    patch.setattr(_expression.blocks, "__defaults__", (rows,))
+    patch.setattr(_blocks.blocks, "__defaults__", (rows,))
 
 
 def write_few(patch: pytest.MonkeyPatch, rows: int) -> None:

@@ -114,7 +114,9 @@ def test_fit_is_tl_fit_tspg(files):
     options = "--groupby tissue --target lung --target liver --max-epochs 2 --rng 3 --kappa 2"
     assert call(files, f"fit fitted.h5ad out.h5ad out.csv {options}") == 0
     adata = ad.read_h5ad(files / "fitted.h5ad")
-    sp.tl.fit_tspg(adata, "tissue", ["lung", "liver"], max_epochs=2, rng=3, kappa=2)
+    sp.tl.fit_tspg(
+        adata, "tissue", ["lung", "liver"], recipe=sp.tl.Transport(max_epochs=2, kappa=2), rng=3
+    )
     found = ad.read_h5ad(files / "out.h5ad")
     np.testing.assert_array_equal(found.layers["xadv"], adata.layers["xadv"])
     assert found.uns["tspg"]["params"]["kappa"] == 2
@@ -276,15 +278,21 @@ def test_of_processes_that_train_together_the_first_writes(files, monkeypatch, r
     monkeypatch.setattr(torch.distributed, "get_rank", lambda: rank)
     command = "fit cells.h5ad out.h5ad --groupby tissue --devices 2 --num-nodes 3"
     assert call(files, command) == 0
-    assert asked == {"groupby": "tissue", "devices": 2, "num_nodes": 3}
+    assert asked == {"groupby": "tissue", "fabric": {"devices": 2, "num_nodes": 3}}
     assert (files / "out.h5ad").exists() == writes
+
+
+def test_an_option_of_the_other_recipe_is_an_error(files, capsys):
+    command = "fit cells.h5ad out.h5ad --groupby tissue --recipe paper --weight-energy 2"
+    assert call(files, command) == 1
+    assert "--weight-energy is no option of recipe 'paper'" in capsys.readouterr().err
 
 
 def test_all_devices_can_be_asked_for(files, monkeypatch):
     asked = {}
     monkeypatch.setattr(sp.tl, "fit_tspg", lambda adata, **options: asked.update(options))
     assert call(files, "fit cells.h5ad out.h5ad --groupby tissue --devices auto") == 0
-    assert asked["devices"] == "auto"
+    assert asked["fabric"] == {"devices": "auto"}
 
 
 def test_outputs_are_replaced_and_so_is_the_input_where_it_is_named(files, caplog):

@@ -17,8 +17,8 @@ from scipy import sparse
 from zarr.storage import MemoryStore
 
 import scgan_perturb as sp
-from scgan_perturb.models import _networks, _transport_generator
-from tests.conftest import same_adata
+from scgan_perturb.networks import _networks, _transport_generator
+from tests.conftest import fit_tspg, same_adata
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -186,7 +186,7 @@ def fit(case: Case) -> ad.AnnData:
     adata = case.adata.copy()
     shared = {name: case.options[name] for name in ("held_out", "mask_var") if name in case.options}
     unless_refused(sp.tl.fit_classifier, adata, "label", **shared)
-    unless_refused(sp.tl.fit_tspg, adata, "label", case.target, **case.options)
+    unless_refused(fit_tspg, adata, "label", case.target, **case.options)
     return adata
 
 

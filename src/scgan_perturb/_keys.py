@@ -11,6 +11,7 @@ ALL = "all"  # the group of all ranked samples together
 
 METHODS = ("tsne", "umap", "pca")  # of embedding
 
+IDENTITY = "identity"  # entry of a stored fit: what it belongs to
 EVALUATION, EVALUATION_PARAMS = "evaluation", "evaluation_params"  # entries of a stored fit
 # Methods in it: what is judged, then what it is compared with.
 MODEL, PREDICTION = "this model", "this prediction"

@@ -70,7 +70,13 @@ def test_perturbed_adata_holds_originals_then_perturbed_samples(fitted):
 
 def test_perturbed_adata_leaves_out_samples_that_were_not_perturbed(adata):
     sp.tl.fit_classifier(adata, "tissue", max_epochs=1)
-    sp.tl.fit_tspg(adata, "tissue", "lung", source="liver", max_epochs=1)
+    sp.tl.fit_tspg(
+        adata,
+        "tissue",
+        "lung",
+        source="liver",
+        recipe=sp.tl.Transport(max_epochs=1),
+    )
     states = sp.get.perturbed_adata(adata).obs["tspg_state"].value_counts()
     assert states.to_dict() == {"original": 50, "perturbed": 20}
 

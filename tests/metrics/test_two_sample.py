@@ -8,11 +8,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
 from scgan_perturb.metrics import _two_sample, two_sample_auc
-from scgan_perturb.metrics._two_sample import (
-    HeldOutScores,
-    IndependentClassifiers,
-    held_out_scores,
-)
+from scgan_perturb.metrics._two_sample import HeldOutScores, IndependentClassifiers, held_out_scores
 
 CLASSIFIERS = ("random_forest", "logistic_regression")
 both_classifiers = pytest.mark.parametrize("classifier", CLASSIFIERS)

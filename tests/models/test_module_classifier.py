@@ -8,7 +8,7 @@ from torch import nn
 import scgan_perturb as sp
 from scgan_perturb.data._scaling import GeneScaler
 from scgan_perturb.models._module_classifier import ModuleClassifier
-from tests.conftest import make_adata, same_adata
+from tests.conftest import fit_tspg, make_adata, same_adata
 
 LABELS = ["thyroid", "brain", "liver", "lung"]  # of the module, in the order of its logits
 CLASSES = np.array(["liver", "lung", "thyroid"], dtype=object)  # of the fit
@@ -84,7 +84,7 @@ def test_the_generator_learns_to_convince_it(recipe, max_epochs):
     shares = []
     for weight in (0.0, 50.0):
         adata = make_adata()
-        sp.tl.fit_tspg(
+        fit_tspg(
             adata, "tissue", "lung", classifier=Linear(), classes=LABELS, recipe=recipe,
             max_epochs=max_epochs, weight_adv=weight,
         )  # fmt: skip
@@ -94,7 +94,14 @@ def test_the_generator_learns_to_convince_it(recipe, max_epochs):
 
 def test_it_is_asked_for_the_predicted_class():
     adata, module = make_adata(), Linear()
-    sp.tl.fit_tspg(adata, "tissue", "lung", classifier=module, classes=LABELS, max_epochs=2)
+    sp.tl.fit_tspg(
+        adata,
+        "tissue",
+        "lung",
+        classifier=module,
+        classes=LABELS,
+        recipe=sp.tl.Transport(max_epochs=2),
+    )
     with torch.no_grad():
         said = module(torch.from_numpy(adata.layers["xadv"])).softmax(dim=1).numpy()
     predicted = adata.obs["tspg_predicted"]

@@ -16,7 +16,9 @@ def large():
     means = rng.uniform(3, 6, size=(3, adata.n_vars))
     # Without silent genes, which clipping keeps from moving.
     adata.X = means[adata.obs["tissue"].cat.codes] + rng.normal(0, 0.5, size=adata.shape)
-    sp.tl.fit_tspg(adata, "tissue", ["lung", "liver"], max_epochs=2, held_out=0.25)
+    sp.tl.fit_tspg(
+        adata, "tissue", ["lung", "liver"], recipe=sp.tl.Transport(max_epochs=2), held_out=0.25
+    )
     return adata
 
 
@@ -81,6 +83,7 @@ def test_recipe_paper_has_no_intervals(fitted_by_paper):
     assert "tspg_rank_genes" not in fitted_by_paper.uns
 
 
+@pytest.mark.filterwarnings("ignore:12 of the 40 training samples")
 def test_a_class_without_training_samples_at_hand_is_named(fitted):
     part = fitted[(fitted.obs["tissue"] != "thyroid").to_numpy()].copy()
     with pytest.raises(ValueError, match="No training sample of 'thyroid'"):

@@ -47,7 +47,12 @@ def drawable(n_classes: int, name=long_name) -> ad.AnnData:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a fit of one epoch is not good
         sp.tl.fit_classifier(adata, "cell type", max_epochs=1)
-        sp.tl.fit_tspg(adata, "cell type", classes[0], max_epochs=1)
+        sp.tl.fit_tspg(
+            adata,
+            "cell type",
+            classes[0],
+            recipe=sp.tl.Transport(max_epochs=1),
+        )
     target = adata[adata.obs["cell type"] == classes[0]].X.mean(axis=0)
     adata.layers["xadv"] = (adata.X + 0.8 * (target - adata.X)).astype(np.float32)
     adata.uns["tspg"]["evaluation"] = _evaluation(rng, classes)

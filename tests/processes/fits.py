@@ -25,20 +25,19 @@ from lightning_fabric.utilities.rank_zero import rank_zero_only
 import scgan_perturb as sp
 from scgan_perturb.data._on_disk import DiskMatrix
 from scgan_perturb.data._tensor_scaler import TensorScaler
-from scgan_perturb.models import _checkpoint
-from scgan_perturb.models._train_classifier import ClassifierTrainer
-from scgan_perturb.models._train_tspg import TspgTrainer
-from scgan_perturb.models._transport_trainer import TransportTrainer
-from scgan_perturb.tl import _recipes
-from tests.conftest import make_adata
+from scgan_perturb.training import _checkpoint
+from scgan_perturb.training import _fit as _recipes
+from scgan_perturb.training._train_classifier import ClassifierTrainer
+from scgan_perturb.training._train_tspg import TspgTrainer
+from scgan_perturb.training._transport_trainer import TransportTrainer
+from tests.conftest import fit_tspg, make_adata
 from tests.small_parts import hold_few, write_few
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 OPTIONS = {
-    "accelerator": "cpu",
-    "precision": "32-true",
+    "fabric": {"accelerator": "cpu", "precision": "32-true"},
     "batch_size": 15,  # two processes have unequal shares of it, and of the samples of a target
 }
 CLASSIFIER = {"max_epochs": 3}
@@ -58,7 +57,7 @@ class Stopped(Exception):
 def run_all(folder: Path, **options: object) -> Found:
     """Fits by both recipes, and fits that were stopped or misled."""
     found: Found = {}
-    options = {**OPTIONS, **options}
+    options = {**OPTIONS, "fabric": {**OPTIONS["fabric"], **options}}
     with pytest.MonkeyPatch.context() as patch, in_double_precision():
         sp.settings.checkpoint_interval = 0.0
         for recipe in RECIPES:
@@ -100,8 +99,8 @@ def in_double_precision() -> Iterator[None]:
 def fit(recipe: str, name: str = "", **options: object) -> Found:
     """A fit, as arrays by name."""
     adata = make_adata()
-    sp.tl.fit_classifier(adata, "tissue", **CLASSIFIER, **options)
-    sp.tl.fit_tspg(adata, "tissue", recipe=recipe, max_epochs=2, **RECIPES[recipe], **options)
+    sp.tl.fit_classifier(adata, "tissue", **{**options, **CLASSIFIER})
+    fit_tspg(adata, "tissue", recipe=recipe, max_epochs=2, **RECIPES[recipe], **options)
     fitted = adata.uns["tspg"]
     parts = {
         "xadv": adata.layers["xadv"],
@@ -128,7 +127,7 @@ def fit_on_disk(patch: pytest.MonkeyPatch, path: Path, **options: object) -> Fou
     obs, var = (ad.io.read_elem(group[part]) for part in ("obs", "var"))
     adata = ad.AnnData(ad.io.sparse_dataset(group["X"]), obs=obs, var=var)
     sp.tl.fit_classifier(adata, "tissue", **CLASSIFIER, **options)
-    sp.tl.fit_tspg(adata, "tissue", "lung", max_epochs=2, **options)
+    fit_tspg(adata, "tissue", "lung", max_epochs=2, **options)
     found = {
         "disk xadv": adata.layers["xadv"][:],
         "disk classifier": adata.uns["classifier"]["history"].to_numpy(),

@@ -23,7 +23,13 @@ def fit(folder, path, begun) -> None:
     sp.settings.checkpoint_interval = 0.0
     adata = sp.datasets.pbmc68k()
     begun.set()
-    sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", max_epochs=EPOCHS, checkpoint=folder)
+    sp.tl.fit_tspg(
+        adata,
+        "bulk_labels",
+        "CD19+ B",
+        recipe=sp.tl.Transport(max_epochs=EPOCHS),
+        checkpoint=folder,
+    )
     adata.write_h5ad(path)
 
 

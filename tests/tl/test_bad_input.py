@@ -8,7 +8,7 @@ import pytest
 from scipy import sparse
 
 import scgan_perturb as sp
-from tests.conftest import make_adata, same_adata
+from tests.conftest import fit_tspg, make_adata, same_adata
 
 
 def set_values(adata, value, at=((3, 4),)):
@@ -82,9 +82,6 @@ BAD = {
     "odd batch size": (None, {"batch_size": 2.5}, ValueError, "batch_size must be a whole number"),
     "batches of one": (None, {"batch_size": 1}, ValueError, "batch_size must be a whole number of at least 2"),
     "unknown recipe": (None, {"recipe": "mine"}, ValueError, "recipe must be one of 'transport', 'paper', not 'mine'"),
-    "an option of the paper": (None, {"shrinkage": 0.1}, ValueError, "shrinkage has no part in recipe='transport'; it belongs to recipe='paper'"),
-    "a weight of the paper": (None, {"weight_gan": 1.0}, ValueError, "weight_gan has no part in recipe='transport'"),
-    "an option of transport": (None, {"recipe": "paper", "weight_energy": 1.0}, ValueError, "weight_energy has no part in recipe='paper'; it belongs to recipe='transport'"),
     "two targets by the paper": (None, {"recipe": "paper", "target": ["lung", "liver"]}, ValueError, "recipe='paper' has one target, not 2. Use recipe='transport'"),
     "all targets by the paper": (None, {"recipe": "paper", "target": None}, ValueError, "recipe='paper' has one target, not 3"),
     "no target": (None, {"target": []}, ValueError, "no target: name a label"),
@@ -105,7 +102,11 @@ BAD = {
     "another classifier in uns": (lambda a: a.uns.__setitem__("classifier", "celltypist"), {}, ValueError, r"uns\['classifier'\] is not a classifier of sp.tl.fit_classifier"),
     "negative seed": (None, {"rng": -1}, ValueError, "rng must be at least 0"),
     "odd shrinkage": (None, {"shrinkage": 2, "recipe": "paper"}, ValueError, "shrinkage must be a finite number of at least 0 and at most 1"),
-    "unknown accelerator": (None, {"accelerator": "abacus"}, ValueError, "accelerator='abacus' cannot be used"),
+    "unknown accelerator": (None, {"fabric": {"accelerator": "abacus"}}, ValueError, "accelerator='abacus' cannot be used"),
+    "unknown option of the engine": (None, {"fabric": {"device": 2}}, ValueError, "An option in fabric must be one of 'accelerator', .* not 'device'"),
+    "the engine as text": (None, {"fabric": "cuda"}, ValueError, "fabric must be a lightning_fabric.Fabric or a dict of its options, not 'cuda'"),
+    "a recipe's name in another case": (None, {"recipe": "Paper"}, ValueError, "recipe must be one of 'transport', 'paper', not 'Paper'"),
+    "a recipe that is none": (None, {"recipe": 3}, ValueError, "recipe must be 'transport', 'paper', sp.tl.Transport"),
     "text as expression": (no_numbers, {"layer": "text"}, ValueError, "not real numbers"),
     "a loss that breaks": (None, {"weight_td": 1e38, "recipe": "paper"}, FloatingPointError, "in epoch 1; nothing was written"),
     "a loss that is broken": (None, {"weight_energy": 1e39}, FloatingPointError, "loss_validation became NaN or infinite before the first epoch; nothing was written"),
@@ -121,7 +122,7 @@ def test_bad_input_is_named_and_leaves_the_data_untouched(spoil, arguments, erro
     before = adata.copy()
     arguments = {"groupby": "tissue", "target": "lung", "max_epochs": 2, **arguments}
     with pytest.raises(error, match=match):
-        sp.tl.fit_tspg(adata, arguments.pop("groupby"), arguments.pop("target"), **arguments)
+        fit_tspg(adata, arguments.pop("groupby"), arguments.pop("target"), **arguments)
     assert same_adata(adata, before)
 
 
@@ -147,7 +148,7 @@ def test_empty_data_are_refused(adata):
 def test_constant_genes_are_kept_unperturbed_with_one_warning(adata):
     adata.X[:, [2, 7]] = 3
     with pytest.warns(UserWarning, match="2 of 12 genes are constant") as warned:
-        sp.tl.fit_tspg(adata, "tissue", "lung", max_epochs=2)
+        sp.tl.fit_tspg(adata, "tissue", "lung", recipe=sp.tl.Transport(max_epochs=2))
     assert len(warned) == 1
     assert warned[0].filename == __file__
     np.testing.assert_array_equal(adata.layers["xadv"][:, [2, 7]], adata.X[:, [2, 7]])

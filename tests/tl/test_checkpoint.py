@@ -16,8 +16,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 import scgan_perturb as sp
-from scgan_perturb.models import _checkpoint
-from tests.conftest import make_adata, same_adata
+from scgan_perturb.training import _checkpoint
+from tests.conftest import fit_tspg, make_adata, same_adata
 from tests.new_process import finish, start
 from tests.stops import counted_steps, full_disk, stopped_after
 
@@ -36,8 +36,13 @@ def every_epoch_is_kept():
 
 
 def fit(adata, recipe="transport", target="lung", **options):
-    options = {"max_epochs": EPOCHS, "batch_size": 16, "precision": "32-true", **options}
-    sp.tl.fit_tspg(adata, "tissue", target, recipe=recipe, **options)
+    options = {
+        "max_epochs": EPOCHS,
+        "batch_size": 16,
+        "fabric": {"precision": "32-true"},
+        **options,
+    }
+    fit_tspg(adata, "tissue", target, recipe=recipe, **options)
     return adata
 
 
@@ -239,7 +244,11 @@ def other_labels(adata):
         (other_labels, {}, "labels \\(was"),
         (None, {"held_out": 0.3}, r"held_out \(was 0.2, is 0.3\)"),
         (None, {"rng": 1}, r"seed \(was 0, is 1\)"),
-        (None, {"precision": "bf16-mixed"}, r"precision \(was 32-true, is bf16-mixed\)"),
+        (
+            None,
+            {"fabric": {"precision": "bf16-mixed"}},
+            r"precision \(was 32-true, is bf16-mixed\)",
+        ),
         (None, {"target": "liver"}, r"target \(was lung, is liver\)"),
         (None, {"kappa": 1.5}, r"kappa \(was 3.0, is 1.5\)"),
         (None, {"batch_size": 20}, r"batch_size \(was 16, is 20\)"),

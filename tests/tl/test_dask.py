@@ -11,7 +11,7 @@ import pytest
 from scipy import sparse
 
 import scgan_perturb as sp
-from tests.conftest import make_adata
+from tests.conftest import fit_tspg, make_adata
 from tests.tl.test_on_disk import FIT, assert_same_fit, few_held  # noqa: F401 (a fixture)
 
 da = pytest.importorskip("dask.array")
@@ -52,7 +52,7 @@ def samples(request) -> ad.AnnData:
 
 def fit(adata: ad.AnnData) -> None:
     sp.tl.fit_classifier(adata, "tissue", **FIT)
-    sp.tl.fit_tspg(adata, "tissue", "lung", **FIT)
+    fit_tspg(adata, "tissue", "lung", **FIT)
 
 
 def test_a_fit_and_its_evaluation_are_those_in_memory(samples):

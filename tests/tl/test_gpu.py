@@ -9,12 +9,13 @@ from torch import nn
 import scgan_perturb as sp
 from scgan_perturb.data._rows import ScaledRows
 from scgan_perturb.data._scaling import GeneScaler
-from scgan_perturb.models import _checkpoint, _transport_trainer
-from scgan_perturb.models._train_tspg import TspgTrainer
-from scgan_perturb.models._transport_trainer import TransportTrainer
-from tests.conftest import make_adata
+from scgan_perturb.training import _transport_trainer
+from scgan_perturb.training._train_tspg import TspgTrainer
+from scgan_perturb.training._transport_trainer import TransportTrainer
+from tests.conftest import fit_tspg, make_adata
 from tests.new_process import finish, start
 
+GPU = {"accelerator": "cuda"}
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
@@ -86,8 +87,8 @@ def test_a_fit_runs_on_the_gpu(build, options, kind, precision):
     adata = build(kind=kind)
     if "classifier" in options:
         options = {**options, "classifier": options["classifier"]()}
-    options = {"target": "lung", "max_epochs": 6, "precision": precision, **options}
-    sp.tl.fit_tspg(adata, "tissue", accelerator="cuda", **options)
+    options = {"target": "lung", "max_epochs": 6, **options}
+    fit_tspg(adata, "tissue", fabric={**GPU, "precision": precision}, **options)
     x_adv = adata.layers["xadv"]
     assert np.isfinite(x_adv.data if kind == "csr" and hasattr(x_adv, "data") else x_adv).all()
 
@@ -95,8 +96,8 @@ def test_a_fit_runs_on_the_gpu(build, options, kind, precision):
 def _fit_in_a_group() -> None:
     for recipe in ("transport", "paper"):
         adata = make_adata()
-        options = {"max_epochs": 2, "strategy": "ddp", "recipe": recipe}
-        sp.tl.fit_tspg(adata, "tissue", "lung", accelerator="cuda", **options)
+        fabric = {**GPU, "strategy": "ddp"}
+        fit_tspg(adata, "tissue", "lung", recipe=recipe, max_epochs=2, fabric=fabric)
         assert np.isfinite(adata.layers["xadv"]).all()
 
 
@@ -112,9 +113,9 @@ def test_a_file_is_fitted_on_the_gpu_as_memory_is(tmp_path):
     memory.write_h5ad(tmp_path / "samples.h5ad")
     on_disk = ad.read_h5ad(tmp_path / "samples.h5ad", backed="r+")
     for adata in (memory, on_disk):
-        options = {"max_epochs": 4, "precision": "32-true", "accelerator": "cuda"}
+        options = {"max_epochs": 4, "fabric": {**GPU, "precision": "32-true"}}
         sp.tl.fit_classifier(adata, "tissue", **options)
-        sp.tl.fit_tspg(adata, "tissue", "lung", **options)
+        fit_tspg(adata, "tissue", "lung", **options)
         sp.tl.evaluate(adata, n_bootstrap=0, accelerator="cuda")
     np.testing.assert_allclose(on_disk.layers["xadv"][:], memory.layers["xadv"], atol=1e-3)
 
@@ -128,7 +129,7 @@ class Stopped(Exception):
 )
 def test_a_stopped_fit_goes_on(build, recipe, trainer, tmp_path, monkeypatch):
     """Before the capture, after it, and from a state that has another's learning rate."""
-    monkeypatch.setattr(_checkpoint, "SECONDS_BETWEEN", 0.0)
+    monkeypatch.setattr(sp.settings, "checkpoint_interval", 0.0)
     original = trainer.step
 
     def fit(adata, stops_after: int | None = None, **options):
@@ -140,8 +141,9 @@ def test_a_stopped_fit_goes_on(build, recipe, trainer, tmp_path, monkeypatch):
             return original(*args)
 
         monkeypatch.setattr(trainer, "step", step)
-        options |= {"max_epochs": 8, "batch_size": 16, "precision": "32-true", "recipe": recipe}
-        sp.tl.fit_tspg(adata, "tissue", "lung", accelerator="cuda", **options)
+        options |= {"max_epochs": 8, "batch_size": 16, "recipe": recipe}
+        options["fabric"] = {**GPU, "precision": "32-true"}
+        fit_tspg(adata, "tissue", "lung", **options)
         return adata.uns["tspg"]["history"].to_numpy()
 
     whole = fit(build())
@@ -154,8 +156,20 @@ def test_a_stopped_fit_goes_on(build, recipe, trainer, tmp_path, monkeypatch):
 def test_a_captured_step_trains_as_one_that_is_not(adata, monkeypatch):
     """Ten epochs are more than the steps before the capture."""
     captured, plain = adata.copy(), adata.copy()
-    sp.tl.fit_tspg(captured, "tissue", "lung", max_epochs=10, accelerator="cuda")
+    sp.tl.fit_tspg(
+        captured,
+        "tissue",
+        "lung",
+        recipe=sp.tl.Transport(max_epochs=10),
+        fabric={"accelerator": "cuda"},
+    )
     monkeypatch.setattr(_transport_trainer, "Captured", lambda function: function)
-    sp.tl.fit_tspg(plain, "tissue", "lung", max_epochs=10, accelerator="cuda")
+    sp.tl.fit_tspg(
+        plain,
+        "tissue",
+        "lung",
+        recipe=sp.tl.Transport(max_epochs=10),
+        fabric={"accelerator": "cuda"},
+    )
     histories = [fit.uns["tspg"]["history"].to_numpy() for fit in (captured, plain)]
     np.testing.assert_allclose(*histories, rtol=1e-3, atol=1e-4)

@@ -17,9 +17,9 @@ import zarr
 import scgan_perturb as sp
 from scgan_perturb.data._on_disk import DiskMatrix
 from scgan_perturb.models import _apply
-from scgan_perturb.tl import _perturb_on_disk
-from scgan_perturb.tl._file import check_writers
-from tests.conftest import make_adata
+from scgan_perturb.storage import _perturb_on_disk
+from scgan_perturb.storage._file import check_writers
+from tests.conftest import fit_tspg, make_adata
 from tests.new_process import FORKS, start
 from tests.small_parts import hold_few, write_few
 from tests.stops import applied_rows
@@ -86,7 +86,7 @@ def assert_same_fit(found: ad.AnnData, expected: ad.AnnData, *keys: str) -> None
 
 def fit(adata: ad.AnnData, **options) -> None:
     sp.tl.fit_classifier(adata, "tissue", **FIT)
-    sp.tl.fit_tspg(adata, "tissue", "lung", **FIT | options)
+    fit_tspg(adata, "tissue", "lung", **FIT | options)
 
 
 def test_a_fit_of_a_file_gives_the_bits_of_one_in_memory(samples, path):
@@ -143,7 +143,7 @@ def test_a_layer_on_disk_chosen_genes_and_sources(path):
         on_disk = opened(path)
     options = {"layer": "log", "mask_var": "few", "source": "liver", **FIT}
     for adata in (samples, on_disk):
-        sp.tl.fit_tspg(adata, "tissue", "lung", **options)
+        fit_tspg(adata, "tissue", "lung", **options)
     assert_same_fit(on_disk, samples, "tspg")
     if path.suffix == ".zarr":
         kept = read(path)

@@ -71,7 +71,13 @@ def test_the_layer_of_the_fit_is_read_by_default(new):
     adata = make_adata()
     adata.layers["log"], adata.X = adata.X.copy(), adata.X * 0
     sp.tl.fit_classifier(adata, "tissue", layer="log", max_epochs=2)
-    sp.tl.fit_tspg(adata, "tissue", "lung", layer="log", max_epochs=2)
+    sp.tl.fit_tspg(
+        adata,
+        "tissue",
+        "lung",
+        layer="log",
+        recipe=sp.tl.Transport(max_epochs=2),
+    )
     new.layers["log"] = new.X.copy()
     by_default, by_x = new.copy(), new.copy()
     sp.tl.perturb(by_default, reference=adata)
@@ -225,5 +231,7 @@ def test_a_fit_read_from_a_file_is_the_one_that_was_written(request, recipe, kin
     assert now.targets == was.targets
     np.testing.assert_array_equal(now.target_means, was.target_means)
     np.testing.assert_array_equal(now.perturb(fitted.X), was.perturb(fitted.X))
-    sp.tl.fit_tspg(back, "tissue", "liver", max_epochs=1)  # the classifier fits still
+    sp.tl.fit_tspg(
+        back, "tissue", "liver", recipe=sp.tl.Transport(max_epochs=1)
+    )  # the classifier fits still
     assert "xadv" in back.layers

@@ -7,13 +7,15 @@ import pytest
 import torch
 
 import scgan_perturb as sp
+from scgan_perturb._seeds import spawn_seeds
 from scgan_perturb.data._training_data import read_training_data
-from scgan_perturb.models._device import open_fabric
-from scgan_perturb.models._pools import Samples
-from scgan_perturb.tl import _recipes, _reuse, _roles
-from scgan_perturb.tl._seeds import spawn_seeds
-from tests.conftest import MATRIX_KINDS, same_adata
-from tests.models.rows import Rows
+from scgan_perturb.engine._device import open_fabric
+from scgan_perturb.estimates._samples import Samples
+from scgan_perturb.tl import _reuse
+from scgan_perturb.training import _fit as _recipes
+from scgan_perturb.training import _roles
+from tests.conftest import MATRIX_KINDS, fit_tspg, same_adata
+from tests.estimates.rows import Rows
 from tests.stops import counted_steps, stopped_after
 
 
@@ -24,7 +26,7 @@ def short_classifier(monkeypatch):
 
 
 def fit(adata, target="lung", **kwargs):
-    return sp.tl.fit_tspg(adata, "tissue", target, **{"max_epochs": 2, **kwargs})
+    return fit_tspg(adata, "tissue", target, **{"max_epochs": 2, **kwargs})
 
 
 by_each_recipe = pytest.mark.parametrize("recipe", ["transport", "paper"])
@@ -52,7 +54,7 @@ def test_it_writes_what_it_says(adata, recipe):
     written = adata.uns["tspg"]
     assert set(written) == {
         "params", "genes", "classes", "scale_min", "scale_max", "target_mean", "target_means",
-        "weights", "history",
+        "weights", "history", "identity",
     }  # fmt: skip
     assert written["params"]["recipe"] == recipe
     assert list(written["params"]["targets"]) == ["lung"]
@@ -153,7 +155,7 @@ def test_numbers_serve_as_labels(adata):
 def test_precision_reaches_classifier_and_generator(build, recipe):
     exact, coarse = build(), build()
     for adata, precision in ((exact, "32-true"), (coarse, "bf16-mixed")):
-        fit(adata, recipe=recipe, precision=precision)
+        fit(adata, recipe=recipe, fabric={"precision": precision})
     for key in ("classifier", "tspg"):
         losses = [adata.uns[key]["history"].filter(like="loss") for adata in (exact, coarse)]
         assert not losses[0].equals(losses[1])
@@ -313,7 +315,7 @@ def test_an_interrupted_fit_leaves_no_trace(adata, recipe):
 def test_a_view_is_made_actual_with_a_warning(adata):
     view = adata[adata.obs["tissue"] != "thyroid"]
     with pytest.warns(UserWarning, match="is a view of another AnnData") as warned:
-        fit(view)
+        sp.tl.fit_tspg(view, "tissue", "lung", recipe=sp.tl.Transport(max_epochs=2))
     assert [w.filename for w in warned] == [__file__]
     assert not view.is_view
     assert "xadv" in view.layers

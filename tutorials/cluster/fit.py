@@ -44,9 +44,11 @@ def main() -> None:
         adata,
         options.groupby,
         options.target,
-        accelerator=options.accelerator,
-        devices=options.devices,
-        num_nodes=options.num_nodes,
+        fabric={
+            "accelerator": options.accelerator,
+            "devices": options.devices,
+            "num_nodes": options.num_nodes,
+        },
         checkpoint=options.folder / "state",  # a job that the queue ends goes on in the next one
     )
     finish(adata, options.folder)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._keys import TSPG, tspg_keys
 from ._files import check_outputs, read_h5ad, write_whole
+from ._fit_options import gather_fit_options
 from ._options import option_name
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ def run_command(
         If the data or the options cannot be used, as the functions raise them.
     """
     command = COMMANDS[name]
+    options = gather_fit_options(options) if name == "fit" else options
     check_outputs(outputs, command.outputs, options.get("reference"))
     if figure_options and ".png" not in {path.suffix for path in outputs}:
         names = ", ".join(option_name(option) for option in figure_options)
@@ -97,12 +99,12 @@ def run_command(
     adata = read_h5ad(source)
     if "reference" in options:
         options = {**options, "reference": read_h5ad(options["reference"])}
-    from .. import tl  # noqa: PLC0415 (takes seconds)
+    from .. import tl  # noqa: PLC0415 (takes seconds
 
     if name == "enrich":
         _rank_where_missing(adata, options.get("key", TSPG))
     getattr(tl, command.verb)(adata, **options)
-    from .._shares import is_first  # noqa: PLC0415 (takes seconds)
+    from ..engine._shares import is_first  # noqa: PLC0415 (takes seconds
 
     if not is_first():
         return  # what all processes that trained together have, the first one writes

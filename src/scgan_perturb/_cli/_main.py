@@ -16,6 +16,7 @@ from .. import __version__
 from .._messages import PACKAGE_DIR, logger
 from .._settings import settings
 from ._commands import COMMANDS, Command, run_command
+from ._fit_options import add_fit_options
 from ._options import add_options, option_name, read_function
 
 if TYPE_CHECKING:
@@ -100,6 +101,8 @@ def _add_command(
         "output", type=Path, nargs="+", metavar="OUTPUT", help=f"file or files to write. {written}"
     )
     add_options(parser, verb, f"options of sp.tl.{command.verb}")
+    if name == "fit":
+        add_fit_options(parser)
     drawing: list[str] = []
     if command.figure:
         figure = read_function("pl", command.figure)

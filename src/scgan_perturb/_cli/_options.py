@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 PACKAGE = Path(__file__).parents[1]
 # What only Python can give: objects, and where the result goes.
-NOT_OFFERED = {"adata", "copy", "classifier", "classes", "background", "ax", "show", "return_fig"}
+NOT_OFFERED = {"adata", "copy", "classifier", "classes", "background", "fabric", "ax", "show"}
+NOT_OFFERED |= {"return_fig"}
 MANY = 4  # choices; more are listed in the text
 FIGSIZE = (
     "Width and height in inches, such as 3.5,4, or the width alone for a height that grows with "
@@ -54,7 +55,7 @@ def read_function(room: str, name: str) -> Function:
     tree = _parse(PACKAGE / room / f"{_file_of(room, name)}.py")
     node = next(n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == name)
     doc = inspect.cleandoc(ast.get_docstring(node) or "")
-    texts, constants = _texts(doc), _constants(tree)
+    texts, constants = docstring_texts(doc), _constants(tree)
     positional, keywords = node.args.args, node.args.kwonlyargs
     missing = len(positional) - len(node.args.defaults)
     defaults = [*[None] * missing, *node.args.defaults, *node.args.kw_defaults]
@@ -80,12 +81,12 @@ def add_options(
     names = [name for name in function.options if name not in {*NOT_OFFERED, *taken}]
     group = parser.add_argument_group(title)
     for name in names:
-        option, reading = function.options[name], _reading(function.options[name].annotation)
+        option, reading = function.options[name], option_reading(function.options[name].annotation)
         group.add_argument(
             option_name(name),
             required=name in function.required,
             default=argparse.SUPPRESS,  # what is not given is not passed on
-            help=_help(name, option, reading).replace("%", "%%"),
+            help=option_help(name, option, reading).replace("%", "%%"),
             **reading,
         )
     return names
@@ -124,9 +125,13 @@ def _value(default: ast.expr | None, constants: dict[str, object]) -> object:
     return None if default is None else ast.literal_eval(default)
 
 
-def _texts(doc: str) -> dict[str, str]:
+def docstring_texts(doc: str) -> dict[str, str]:
     """What a docstring of numpy's style says of each parameter."""
-    section = doc.partition("Parameters\n----------\n")[2].partition("\nReturns\n")[0]
+    section = (
+        doc.partition("Parameters\n----------\n")[2]
+        .partition("\nReturns\n")[0]
+        .partition("\nRaises\n")[0]
+    )
     texts: dict[str, str] = {}
     for names, text in re.findall(r"^(\w.*)\n((?:    .*\n|\n)+)", section, re.MULTILINE):
         texts |= dict.fromkeys(names.split(", "), " ".join(text.split()))
@@ -146,7 +151,7 @@ def _plain(name: str, text: str) -> str:
     return re.sub(r"(?<=\. )None (?=for|if)", "Leave out ", text).replace("None ", "leave out ")
 
 
-def _help(name: str, option: Option, reading: dict[str, Any]) -> str:
+def option_help(name: str, option: Option, reading: dict[str, Any]) -> str:
     """The text of an option, with what its type adds to it."""
     text = _plain(name, option.text)
     if reading.get("action") == "append":
@@ -156,11 +161,11 @@ def _help(name: str, option: Option, reading: dict[str, Any]) -> str:
     return text if option.value is None else f"{text} (default: {option.value})"
 
 
-def _reading(annotation: ast.expr) -> dict[str, Any]:
+def option_reading(annotation: ast.expr) -> dict[str, Any]:
     """How argparse reads a value of this type."""
     members = _members(annotation)
-    names = {ast.unparse(member) for member in members}
-    if len(members) == 1 and "Literal[" in ast.unparse(members[0]):
+    names = {ast.unparse(member) for member in members} - {"Transport", "Paper"}
+    if len(names) == 1 and "Literal[" in ast.unparse(members[0]):
         choices = [str(n.value) for n in ast.walk(members[0]) if isinstance(n, ast.Constant)]
         return {"choices": choices} | ({"metavar": "TEXT"} if len(choices) > MANY else {})
     if names == {"bool"}:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._on_disk import stacked
+from ._blocks import stacked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ._expression import Matrix
+    from ._blocks import Matrix
 
 FAN_IN = 8  # results that are merged at a time
 

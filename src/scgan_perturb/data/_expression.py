@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
 
 from .._messages import examples, unknown_name, warn
+from ._blocks import LARGEST, blocks, dense, is_finite
 from ._dask import DaskMatrix, as_dask_matrix
 from ._on_disk import DiskMatrix, as_disk_matrix
 
@@ -17,26 +18,12 @@ if TYPE_CHECKING:
 
     from anndata import AnnData
 
-Matrix: TypeAlias = "np.ndarray | sparse.csr_matrix | sparse.csr_array"
+    from ._blocks import Matrix
+
 Expression: TypeAlias = "Matrix | DiskMatrix | DaskMatrix"
 ELSEWHERE = (DiskMatrix, DaskMatrix)  # not in memory
 
-BLOCK_ROWS = 1024
 RAW_CHECK_ROWS = 200
-LARGEST = np.finfo(np.float32).max
-
-
-def blocks(rows: int | slice, size: int = BLOCK_ROWS) -> Iterator[slice]:
-    """Slices that cover so many rows, or those of a slice, `size` at a time."""
-    first, last = (rows.start, rows.stop) if isinstance(rows, slice) else (0, rows)
-    for start in range(first, last, size):
-        yield slice(start, min(start + size, last))
-
-
-def dense(block: Matrix, dtype: type[np.floating[Any]] = np.float32) -> np.ndarray:
-    """A block as a dense float32 array; a dense float32 one is returned as it is."""
-    array = np.asarray(block) if isinstance(block, np.ndarray) else block.toarray()
-    return array.astype(dtype, copy=False)
 
 
 def read_expression(adata: AnnData, layer: str | None) -> Matrix:
@@ -175,13 +162,6 @@ def match_genes(adata: AnnData, genes: np.ndarray, *, whose: str = "the model") 
         )
         raise ValueError(msg)
     return positions
-
-
-def is_finite(block: Matrix) -> bool:
-    """Whether no value is NaN, infinite or beyond what float32 holds."""
-    values = np.asarray(block.data if sparse.issparse(block) else block)
-    # NaN is neither below nor above: minimum and maximum pass it on. No array is made.
-    return not values.size or bool(values.min() >= -LARGEST and values.max() <= LARGEST)
 
 
 def checked_blocks(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -16,8 +17,17 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 
-def read_labels(adata: AnnData, groupby: str) -> pd.Series:
-    """The labels as an unordered categorical of text, in the column's own order of categories.
+def read_labels(adata: AnnData, groupby: str, *, sort: bool = False) -> pd.Series:
+    """The labels as an unordered categorical of text.
+
+    Parameters
+    ----------
+    adata, groupby
+        The samples, and the column of `adata.obs`.
+    sort
+        Whether categories come in the order of their values, which does not depend on how the
+        column orders them: for fits. Text is ordered as AnnData does, "CD4" before "CD14".
+        Otherwise categories come in the column's own order: for what is shown.
 
     Raises
     ------
@@ -38,12 +48,21 @@ def read_labels(adata: AnnData, groupby: str) -> pd.Series:
             f"adata = adata[adata.obs[{groupby!r}].notna()].copy()"
         )
         raise ValueError(msg)
-    codes, values = pd.factorize(column, sort=True)
+    codes, values = pd.factorize(column.astype(object) if sort else column, sort=True)
+    if sort and all(isinstance(value, str) for value in values):
+        order = sorted(range(len(values)), key=lambda i: _natural(values[i]))
+        codes, values = np.argsort(order)[codes], values[order]
     classes = [str(value) for value in values]
     if len(set(classes)) < len(classes):
         msg = f"adata.obs[{groupby!r}] holds different values that read alike: {examples(classes)}."
         raise ValueError(msg)
     return pd.Series(pd.Categorical.from_codes(codes, classes), index=adata.obs_names)
+
+
+def _natural(text: str) -> tuple[list[str | int], str]:
+    """A key that orders text with numbers by these numbers."""
+    parts = re.split(r"(\d+)", text)
+    return [int(part) if i % 2 else part for i, part in enumerate(parts)], text
 
 
 def resolve_class(label: object, classes: np.ndarray, *, what: str = "target") -> int:

@@ -14,7 +14,7 @@ from scipy import sparse
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ._expression import Matrix
+    from ._blocks import Matrix
 
 ARRAYS = (h5py.Dataset, zarr.Array)
 READ_VALUES, MOST_ROWS = 2**24, 4096  # of one read, at most, zeros included
@@ -106,15 +106,6 @@ class DiskMatrix:
         shape = len(wanted), self._n_columns
         block = sparse.csr_matrix((values, columns, starts), shape=shape)
         return block if self._genes is None else block[:, self._genes]
-
-
-def stacked(blocks: list[Matrix]) -> Matrix:
-    """Blocks of consecutive samples as one."""
-    return (
-        np.concatenate(blocks)
-        if isinstance(blocks[0], np.ndarray)
-        else sparse.vstack(blocks, format="csr")
-    )
 
 
 def as_disk_matrix(matrix: object) -> DiskMatrix | None:

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from ._expression import ELSEWHERE, blocks
+from ._blocks import blocks
+from ._expression import ELSEWHERE
 from ._tensor_scaler import TensorScaler
 
 if TYPE_CHECKING:
-    from ._expression import Expression, Matrix
+    from ._blocks import Matrix
+    from ._expression import Expression
     from ._scaling import GeneScaler
 
 HELD_SHARE = 0.5  # of a GPU's free memory: networks and what is between them need the rest

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ._expression import blocks, dense
+from ._blocks import blocks, dense
 
 if TYPE_CHECKING:
-    from ._expression import Matrix
+    from ._blocks import Matrix
 
 
 @dataclass(frozen=True)

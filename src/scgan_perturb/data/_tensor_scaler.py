@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from ._expression import blocks, dense
+from ._blocks import blocks, dense
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ._expression import Matrix
+    from ._blocks import Matrix
     from ._scaling import GeneScaler
 
 CACHED_VALUES = 2**19  # few enough to stay in a processor's cache from one operation to the next

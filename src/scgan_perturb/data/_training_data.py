@@ -11,18 +11,10 @@ import numpy as np
 from scipy import sparse
 
 from .._messages import examples, logger, warn
-from .._shares import gathered_objects, part
+from ..engine._shares import gathered_objects, part
+from ._blocks import blocks, dense, is_finite
 from ._dask import DaskMatrix
-from ._expression import (
-    blocks,
-    checked_blocks,
-    dense,
-    find_expression,
-    is_finite,
-    read_gene_mask,
-    select_genes,
-    warn_if_raw,
-)
+from ._expression import checked_blocks, find_expression, read_gene_mask, select_genes, warn_if_raw
 from ._labels import read_labels
 from ._scaling import GeneScaler
 from ._split import read_split
@@ -34,7 +26,8 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from lightning_fabric import Fabric
 
-    from ._expression import Expression, Matrix
+    from ._blocks import Matrix
+    from ._expression import Expression
 
 
 @dataclass(frozen=True)
@@ -204,7 +197,7 @@ def read_training_data(
 ) -> TrainingData:
     """Read and check all that a fit needs; `adata` is not changed."""
     matrix = find_expression(adata, layer)
-    labels = read_labels(adata, groupby)
+    labels = read_labels(adata, groupby, sort=True)
     positions = np.flatnonzero(read_gene_mask(adata, mask_var))
     expression = select_genes(matrix, positions)
     is_train = read_split(adata, labels, held_out, seed=seed)

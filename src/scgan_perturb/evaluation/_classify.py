@@ -10,7 +10,7 @@ from ..metrics._two_sample import IndependentClassifiers
 from ._table import SUCCESS
 
 if TYPE_CHECKING:
-    from ..models._fitted import PerturbationModel
+    from ..models._perturbation_model import PerturbationModel
     from ._reader import Drawn
     from ._table import Classify
 

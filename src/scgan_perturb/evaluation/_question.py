@@ -8,7 +8,8 @@ import numpy as np
 
 from .._keys import TEST, TRAIN, tspg_keys
 from .._messages import unknown_name
-from ..data._expression import ELSEWHERE, dense, find_expression, match_genes, read_gene_mask
+from ..data._blocks import dense
+from ..data._expression import ELSEWHERE, find_expression, match_genes, read_gene_mask
 from ..data._labels import read_labels, resolve_classes, several
 from ..data._split import read_split
 from ..get._perturbation import find_layer
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from anndata import AnnData
 
-    from ..models._fitted import PerturbationModel
+    from ..models._perturbation_model import PerturbationModel
 
 
 def read_column(adata: AnnData, argument: str, column: str | None) -> np.ndarray | None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from .._keys import ALL
 from .._messages import examples, warn
-from ..data._expression import dense, is_finite
+from ..data._blocks import dense, is_finite
 from ..metrics import mean_context_shift
 from ._samples import Samples, Space
 

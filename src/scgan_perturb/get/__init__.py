@@ -1,6 +1,6 @@
 """Read results back: DataFrames, AnnData, model objects."""
 
-from ..models._fitted import PerturbationModel
+from ..models._perturbation_model import PerturbationModel
 from ._embedding import embedding
 from ._enrichment import enrichment_df
 from ._evaluation import evaluation_df

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +13,7 @@ from .._messages import unknown_name
 from ..data._labels import read_labels
 from ._model import model as get_model
 from ._perturbation import ORIGINAL, PERTURBED
+from ._stored import check_target
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -38,18 +40,24 @@ def embedding(adata: AnnData, method: str = "tsne", *, key: str = TSPG) -> pd.Da
     ------
     KeyError
         If there is no such fit or embedding.
+    ValueError
+        If the embedding is damaged, or of another target than the layer.
 
     Examples
     --------
     >>> import scgan_perturb as sp
     >>> adata = sp.datasets.pbmc68k()
-    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", max_epochs=2)
+    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", recipe=sp.tl.Transport(max_epochs=2))
     >>> sp.tl.embed(adata, method="pca", n_perturbed=50)
     >>> sp.get.embedding(adata, "pca")["state"].value_counts().to_dict()
     {'original': 700, 'perturbed': 50}
     """
     model = get_model(adata, key=key)
     labels = read_labels(adata, model.params["groupby"])
+    stored = adata.uns.get(tspg_keys(key).embedding(method)[0])
+    params = stored.get("params") if isinstance(stored, Mapping) else None
+    call = f"sp.tl.embed(adata, method={method!r})"
+    check_target(adata, key, params, f"The {method} in adata.obsm", call)
     tables = []
     for name, state in zip(tspg_keys(key).embedding(method), (ORIGINAL, PERTURBED), strict=True):
         if name not in adata.obsm:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from .._keys import TSPG, tspg_keys
 from .._messages import unknown_name
-from ._stored import check_table, stored_dict
+from ._stored import check_table, check_target, stored_dict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,12 +35,14 @@ def enrichment_df(adata: AnnData, name: str | None = None, *, key: str = TSPG) -
     ------
     KeyError
         If there is no such result.
+    ValueError
+        If the result is of another target than the layer.
 
     Examples
     --------
     >>> import scgan_perturb as sp
     >>> adata = sp.datasets.pbmc68k()
-    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", max_epochs=2)
+    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", recipe=sp.tl.Transport(max_epochs=2))
     >>> sp.tl.rank_genes(adata)
     >>> sets = {"B cell": ["CD79A", "CD79B", "MS4A1"], "T cell": ["CD3D", "CD3E", "IL32"]}
     >>> sp.tl.enrich(adata, sets, method="prerank", min_size=2)
@@ -52,5 +54,7 @@ def enrichment_df(adata: AnnData, name: str | None = None, *, key: str = TSPG) -
     stored = stored_dict(adata, "Enrichment", name, remedy)
     if "table" not in stored:
         raise unknown_name("Enrichment", name, adata.uns, remedy)
+    call = "sp.tl.rank_genes(adata) and sp.tl.enrich(adata, gene_sets)"
+    check_target(adata, key, stored.get("params"), f"adata.uns[{name!r}]", call)
     where = f"adata.uns[{name!r}]['table']"
     return check_table(stored["table"], where, ("term", "q_value", "genes")).copy()

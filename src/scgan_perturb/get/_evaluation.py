@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from .._keys import ALL, EVALUATION, TSPG
 from .._messages import unknown_name
-from ._stored import FIRST_FIT, check_table, stored_dict
+from ._stored import FIRST_FIT, check_table, check_target, stored_dict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -90,7 +90,7 @@ def evaluation_df(
     --------
     >>> import scgan_perturb as sp
     >>> adata = sp.datasets.pbmc68k()
-    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", max_epochs=2)
+    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", recipe=sp.tl.Transport(max_epochs=2))
     >>> sp.tl.evaluate(adata)
     >>> sp.get.evaluation_df(adata, source="Dendritic")["source"].unique().tolist()
     ['Dendritic']
@@ -103,6 +103,8 @@ def evaluation_df(
         raise KeyError(msg)
     where = f"adata.uns[{key!r}][{EVALUATION!r}]"
     table = check_table(fit[EVALUATION], where, ("source", "method"))
+    for target in table.get("target", ())[:1]:
+        check_target(adata, key, {"target": target}, where, "sp.tl.evaluate(adata)")
     for column, chosen in (("source", source), ("context", context)):
         if chosen is None or column not in table:  # version 0.1 knew no contexts
             continue

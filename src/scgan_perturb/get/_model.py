@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 from .._keys import TSPG
 from .._messages import unknown_name
-from ..models._parts import model_from_parts
+from ..models._perturbation_model import model_from_parts
+from ..storage._identity import check_fit_belongs
 from ._stored import FIRST_FIT
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-    from ..models._fitted import PerturbationModel
+    from ..models._perturbation_model import PerturbationModel
 
 
 def model(adata: AnnData, *, key: str = TSPG) -> PerturbationModel:
@@ -42,7 +43,7 @@ def model(adata: AnnData, *, key: str = TSPG) -> PerturbationModel:
     >>> import tempfile
     >>> import scgan_perturb as sp
     >>> adata = sp.datasets.pbmc68k()
-    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", max_epochs=2)
+    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", recipe=sp.tl.Transport(max_epochs=2))
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     sp.get.model(adata).save(folder)
     ...     model = sp.get.PerturbationModel.load(folder)
@@ -56,3 +57,12 @@ def model(adata: AnnData, *, key: str = TSPG) -> PerturbationModel:
     except ValueError as error:
         msg = f"adata.uns[{key!r}] does not hold a fit of sp.tl.fit_tspg. {error}"
         raise ValueError(msg) from error
+
+
+def checked_model(
+    adata: AnnData, key: str, *, labels: bool = False, training: bool = False
+) -> PerturbationModel:
+    """The model, once :func:`check_fit_belongs` has found that it belongs to the data."""
+    found = model(adata, key=key)
+    check_fit_belongs(adata, found, key, labels=labels, training=training)
+    return found

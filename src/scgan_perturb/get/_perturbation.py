@@ -11,9 +11,10 @@ from scipy import sparse
 
 from .._keys import TSPG, tspg_keys
 from .._messages import unknown_name
-from ..data._expression import dense, find_expression, layer_names, match_genes, read_expression
+from ..data._blocks import dense
+from ..data._expression import find_expression, layer_names, match_genes, read_expression
 from ..data._labels import several
-from ._model import model as get_model
+from ._model import checked_model
 from ._resampled import interval, resampled
 
 if TYPE_CHECKING:
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
 
     from anndata import AnnData
 
-    from ..data._expression import Expression, Matrix
-    from ..models._fitted import PerturbationModel
+    from ..data._blocks import Matrix
+    from ..data._expression import Expression
+    from ..models._perturbation_model import PerturbationModel
 
 ORIGINAL, PERTURBED = "original", "perturbed"
 
@@ -126,20 +128,20 @@ def perturbation(
     KeyError
         If there is no such fit, layer or sample.
     ValueError
-        If `units` is neither of the two.
+        If `units` is neither of the two, or the expression has changed since the fit.
 
     Examples
     --------
     >>> import scgan_perturb as sp
     >>> adata = sp.datasets.pbmc68k()
-    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", max_epochs=2)
+    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", recipe=sp.tl.Transport(max_epochs=2))
     >>> sp.get.perturbation(adata, adata.obs_names[:2]).shape
     (2, 765)
     """
     if units not in ("input", "scaled"):
         msg = f"units must be 'input' or 'scaled', not {units!r}."
         raise ValueError(msg)
-    model = get_model(adata, key=key)
+    model = checked_model(adata, key)
     samples = read_samples(adata, model, find_rows(adata, obs_names), key)
     before, after = samples.before, samples.after
     if units == "scaled":
@@ -179,18 +181,18 @@ def transition(
     KeyError
         If there is no such fit, layer or sample.
     ValueError
-        If several samples are named, sample names repeat, or intervals are asked for of recipe
+        If the expression has changed since the fit, several samples are named, sample names repeat, or intervals are asked for of recipe
         "paper".
 
     Examples
     --------
     >>> import scgan_perturb as sp
     >>> adata = sp.datasets.pbmc68k()
-    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", max_epochs=2)
+    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", recipe=sp.tl.Transport(max_epochs=2))
     >>> list(sp.get.transition(adata, adata.obs_names[0]).columns)
     ['x', 'perturbation', 'xadv', 'target_mean']
     """
-    model = get_model(adata, key=key)
+    model = checked_model(adata, key, labels=bool(n_bootstrap), training=bool(n_bootstrap))
     if not isinstance(obs_name, str):
         msg = f"obs_name must be the name of one sample, not {obs_name!r}."
         raise ValueError(msg)
@@ -228,16 +230,18 @@ def perturbed_adata(adata: AnnData, *, key: str = TSPG) -> AnnData:
     ------
     KeyError
         If there is no such fit or layer.
+    ValueError
+        If the expression has changed since the fit.
 
     Examples
     --------
     >>> import scgan_perturb as sp
     >>> adata = sp.datasets.pbmc68k()
-    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", max_epochs=2)
+    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", recipe=sp.tl.Transport(max_epochs=2))
     >>> sp.get.perturbed_adata(adata).obs["tspg_state"].value_counts().to_dict()
     {'original': 700, 'perturbed': 700}
     """
-    model, keys = get_model(adata, key=key), tspg_keys(key)
+    model, keys = checked_model(adata, key), tspg_keys(key)
     rows = was_perturbed(adata, key)
     original = read_expression(adata, model.params.get("layer"))
     changed = read_layer(adata, key)[rows]

@@ -10,7 +10,7 @@ import pandas as pd
 from .._keys import TSPG, tspg_keys
 from .._messages import unknown_name
 from ..data._labels import several
-from ._stored import stored_dict
+from ._stored import check_target, stored_dict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -54,18 +54,23 @@ def rank_genes_df(
     ------
     KeyError
         If genes were not ranked, or there is no such group.
+    ValueError
+        If the ranking is of another target than the layer.
 
     Examples
     --------
     >>> import scgan_perturb as sp
     >>> adata = sp.datasets.pbmc68k()
-    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", max_epochs=2)
+    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", recipe=sp.tl.Transport(max_epochs=2))
     >>> sp.tl.rank_genes(adata)
     >>> list(sp.get.rank_genes_df(adata, "all").columns)
     ['group', 'gene', 'mean', 'sd', 'share', 'logfoldchange']
     """
     name = tspg_keys(key).rank_genes
     ranking = stored_dict(adata, "Ranking", name, "Call sp.tl.rank_genes(adata) first.")
+    check_target(
+        adata, key, ranking.get("params"), f"adata.uns[{name!r}]", "sp.tl.rank_genes(adata)"
+    )
     groups = _groups(ranking, name)
     wanted = groups if group is None else [str(one) for one in several(group)]
     for one in wanted:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from anndata import AnnData
 
-    from ..models._fitted import PerturbationModel
+    from ..models._perturbation_model import PerturbationModel
 
 LEVEL = 0.95  # of intervals
 
@@ -33,7 +33,7 @@ def resampled(
     ValueError
         If a class has no training sample in `adata`, or the recipe is "paper".
     """
-    from ..models._resample import resampled_models  # noqa: PLC0415 (imports torch)
+    from ..models._resample import resampled_models  # noqa: PLC0415 (imports torch
 
     split = tspg_keys(key).split
     if split not in adata.obs:

@@ -25,6 +25,26 @@ def stored_dict(adata: AnnData, what: str, name: str, remedy: str) -> Mapping[st
     return stored
 
 
+def check_target(adata: AnnData, key: str, params: object, where: str, call: str) -> None:
+    """Raise ValueError if a result is of another target than the layer it was derived from.
+
+    Parameters
+    ----------
+    adata, key
+        AnnData, and name of the fit.
+    params
+        The result's parameters; a result that names no target is not checked.
+    where, call
+        Name of the result, and the call that makes it anew.
+    """
+    fit = adata.uns.get(key)
+    now = fit.get("params", {}).get("target") if isinstance(fit, Mapping) else None
+    then = params.get("target") if isinstance(params, Mapping) else None
+    if None not in (now, then) and str(now) != str(then):
+        msg = f"{where} is of target {str(then)!r}, the layer of fit {key!r} of {str(now)!r}. Call {call} again."
+        raise ValueError(msg)
+
+
 def check_table(table: object, where: str, columns: Sequence[str] = ()) -> pd.DataFrame:
     """The same table; ValueError if it is none, or lacks a column."""
     if not isinstance(table, pd.DataFrame):

@@ -9,7 +9,7 @@ import pandas as pd
 
 from .._keys import TEST, TSPG, tspg_keys
 from ..data._labels import read_labels
-from ._model import model as get_model
+from ._model import checked_model
 from ._perturbation import find_rows, perturbation, read_layer, was_perturbed
 
 if TYPE_CHECKING:
@@ -54,13 +54,14 @@ def transition_genes(
     KeyError
         If there is no such fit, layer, label column or sample.
     ValueError
-        If `n_genes` is not at least 1, or no sample was perturbed.
+        If `n_genes` is not at least 1, no sample was perturbed, or expression or labels have changed
+        since the fit.
 
     Examples
     --------
     >>> import scgan_perturb as sp
     >>> adata = sp.datasets.pbmc68k()
-    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", max_epochs=2)
+    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", recipe=sp.tl.Transport(max_epochs=2))
     >>> table = sp.get.transition_genes(adata, 5)
     >>> table.groupby(["label", "direction"], observed=True).size().unique()
     array([5])
@@ -71,7 +72,7 @@ def transition_genes(
     if n_genes < 1:
         msg = f"n_genes must be at least 1, not {n_genes!r}."
         raise ValueError(msg)
-    model = get_model(adata, key=key)
+    model = checked_model(adata, key, labels=True)
     labels = read_labels(adata, model.params["groupby"])
     read_layer(adata, key)  # raises where there is nothing to list
     if obs_names is None:

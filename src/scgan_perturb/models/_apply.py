@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
-from ..data._expression import blocks
+from ..data._blocks import blocks
 from ..data._tensor_scaler import TensorScaler
-from ._device import device_of
+from ..engine._device import device_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from torch import nn
 
-    from ..data._expression import Expression, Matrix
+    from ..data._blocks import Matrix
+    from ..data._expression import Expression
     from ..data._scaling import GeneScaler
 
 # Enough for a processor's matrix products, few enough to allocate without new pages: benchmarks/speed.py.
@@ -32,7 +33,11 @@ class Block(NamedTuple):
 
 
 def predicted(
-    network: nn.Module, scaler: GeneScaler, n_classes: int, expression: Matrix, accelerator: str
+    network: nn.Module,
+    scaler: GeneScaler,
+    n_classes: int,
+    expression: Matrix,
+    accelerator: str | torch.device,
 ) -> np.ndarray:
     """Probabilities of a classifier of scaled samples, float32 of samples × classes."""
     n_samples = expression.shape[0]
@@ -43,7 +48,11 @@ def predicted(
 
 
 def called(
-    network: nn.Module, scaler: GeneScaler, expression: Expression, rows: slice, accelerator: str
+    network: nn.Module,
+    scaler: GeneScaler,
+    expression: Expression,
+    rows: slice,
+    accelerator: str | torch.device,
 ) -> np.ndarray:
     """Positions of the classes that a classifier of scaled samples calls some of them."""
     said = _said(network, scaler, expression, rows, accelerator)
@@ -52,7 +61,11 @@ def called(
 
 
 def _said(
-    network: nn.Module, scaler: GeneScaler, expression: Expression, rows: slice, accelerator: str
+    network: nn.Module,
+    scaler: GeneScaler,
+    expression: Expression,
+    rows: slice,
+    accelerator: str | torch.device,
 ) -> Iterator[tuple[slice, torch.Tensor]]:
     """Logits of some of the samples, a block at a time."""
     on = TensorScaler(scaler, device_of(accelerator))
@@ -65,7 +78,7 @@ def _said(
 
 
 def perturbed(
-    network: nn.Module, scaler: GeneScaler, expression: Matrix, accelerator: str
+    network: nn.Module, scaler: GeneScaler, expression: Matrix, accelerator: str | torch.device
 ) -> Iterator[Block]:
     """Perturbed samples in input units, and what f says of them, a block at a time.
 

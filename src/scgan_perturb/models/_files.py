@@ -5,17 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from ._parts import model_from_parts, model_to_parts
-
 if TYPE_CHECKING:
-    from ._fitted import PerturbationModel
+    from collections.abc import Callable, Mapping
 
+Model = TypeVar("Model")
 FORMAT = 1
 JSON_FILE = "model.json"
 ARRAYS_FILE = "weights.safetensors"
@@ -23,13 +22,13 @@ DIGEST = "digest"
 TEXT_PARTS = ("params", "genes", "classes")
 
 
-def save_model(model: PerturbationModel, folder: str | Path) -> None:
-    """Write a model into a folder."""
+def save_parts(parts: Mapping[str, Any], folder: str | Path) -> None:
+    """Write the parts of a model into a folder."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    parts = model_to_parts(model)
-    text = {name: parts.pop(name) for name in TEXT_PARTS}
-    arrays = {**parts.pop("weights"), **parts}
+    text = {name: parts[name] for name in TEXT_PARTS}
+    others = {n: part for n, part in parts.items() if n not in (*TEXT_PARTS, "weights")}
+    arrays = {**parts["weights"], **others}
     body = save({n: np.asarray(a, order="C") for n, a in arrays.items()})
     text = json.loads(json.dumps({"format": FORMAT, **text}, default=_plain))
     text[DIGEST] = _digest(text, body)
@@ -37,8 +36,8 @@ def save_model(model: PerturbationModel, folder: str | Path) -> None:
     (folder / JSON_FILE).write_text(json.dumps(text, indent=1), encoding="utf-8")
 
 
-def load_model(folder: str | Path) -> PerturbationModel:
-    """Read a model from a folder.
+def load_parts(folder: str | Path, build: Callable[[dict[str, Any]], Model]) -> Model:
+    """Read the parts of a model from a folder, and build it.
 
     Raises
     ------
@@ -58,15 +57,11 @@ def load_model(folder: str | Path) -> PerturbationModel:
         _check_format(text)
         _check_digest(text, body)
         arrays = load(body)
-        model = model_from_parts({**text, **arrays, "weights": arrays})
-        # Building the networks shows whether the weights fit.
-        model.network()
-        model.classifier.network()
+        return build({**text, **arrays, "weights": arrays})
     # Of types that NumPy does not know safetensors makes a KeyError or more, by version.
     except (ValueError, LookupError, TypeError, RecursionError, SafetensorError) as error:
         msg = f"The model in {folder} cannot be read: {error}"
         raise ValueError(msg) from error
-    return model
 
 
 def _check_format(text: Any) -> None:

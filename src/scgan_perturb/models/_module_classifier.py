@@ -11,13 +11,14 @@ from torch import nn
 
 from .._messages import examples
 from ._apply import predicted
-from ._fitted import check_expression
+from ._fitted_classifier import check_expression
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..data._expression import Matrix
+    from ..data._blocks import Matrix
     from ..data._scaling import GeneScaler
+    from ._fitted_classifier import FittedClassifier
 
 
 class ModuleClassifier:
@@ -69,7 +70,9 @@ class ModuleClassifier:
         """Scaled samples, varying genes only, to logits in the order of `classes`."""
         return _OnScaled(copy.deepcopy(self._module), self.scaler, self._order)
 
-    def predict_proba(self, expression: Matrix, *, accelerator: str = "auto") -> np.ndarray:
+    def predict_proba(
+        self, expression: Matrix, *, accelerator: str | torch.device = "auto"
+    ) -> np.ndarray:
         """Class probabilities, float32 of samples × classes, of samples × genes in input units."""
         expression = check_expression(expression, len(self.genes))
         return predicted(self.network(), self.scaler, len(self.classes), expression, accelerator)
@@ -115,3 +118,28 @@ class _OnScaled(nn.Module):
         # Genes that were constant in training stay at their one value.
         whole = whole.index_copy(1, self.columns, x)
         return self.module(whole * self.span + self.low)[:, self.order]
+
+
+def check_module(
+    classifier: str | nn.Module, classes: Sequence[object] | None
+) -> tuple[nn.Module, Sequence[object]] | None:
+    """A module with its classes, or None for the name of a fitted classifier."""
+    if isinstance(classifier, nn.Module) and classes is not None:
+        return classifier, classes
+    if not isinstance(classifier, nn.Module) and classes is None:
+        return None
+    if classes is None:
+        msg = "classifier is a module: name its labels, in the order of its logits, in classes=."
+    else:
+        msg = f"classes= belongs to a torch module in classifier=, which is {classifier!r}."
+    raise ValueError(msg)
+
+
+def module_classifier(
+    own: tuple[nn.Module, Sequence[object]], fitted: FittedClassifier
+) -> ModuleClassifier:
+    """The user's module, for the genes and classes of the fit."""
+    module, labels = own
+    return ModuleClassifier(
+        module, labels, classes=fitted.classes, genes=fitted.genes, scaler=fitted.scaler
+    )

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from .._recipes import PAPER
 from ..data._rows import ScaledRows
-from ._class_statistics import class_statistics
-from ._fitted import PAPER
+from ..estimates._class_statistics import class_statistics
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..data._expression import Matrix
-    from ._fitted import PerturbationModel
+    from ..data._blocks import Matrix
+    from ._perturbation_model import PerturbationModel
 
 
 def resampled_models(

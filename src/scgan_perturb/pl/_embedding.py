@@ -14,7 +14,7 @@ from ._legend import plan_legend
 from ._show import finish
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import pandas as pd
     from anndata import AnnData
@@ -36,157 +36,75 @@ EDGE = {"edgecolors": "0.35", "linewidths": 0.25}
 TITLES = {"tsne": "t-SNE", "umap": "UMAP", "pca": "PC"}
 
 
-def tsne(
-    adata: AnnData,
-    *,
-    key: str = TSPG,
-    figsize: tuple[float, float | None] | None = None,
-    ax: Axes | None = None,
-    show: bool | None = None,
-    return_fig: bool = False,
-) -> Axes | Figure | SubFigure | None:
-    """Draw the t-SNE of originals, coloured by class, and perturbed samples, black crosses.
+DOC = """Draw the {title} of originals, coloured by class, and perturbed samples, black crosses.
 
-    Colours are those of `adata.uns[f"{groupby}_colors"]`; without such, Okabe and Ito's for up to
-    seven classes, and scanpy's for more. Above seven classes the dots differ in shape as well,
-    because so many colours are not told apart by everyone.
+Colours are those of `adata.uns[f"{{groupby}}_colors"]`; without such, Okabe and Ito's for up to
+seven classes, and scanpy's for more. Above seven classes the dots differ in shape as well,
+because not everyone can tell so many colours apart.
 
-    Parameters
-    ----------
-    adata
-        AnnData that `sp.tl.embed(adata, method="tsne")` wrote to.
-    key
-        Name of the fit.
-    figsize
-        Width and height in inches, such as `(3.5, 4)`, or `(3.5, None)` for a height that grows with
-        what is drawn; None for a width of the plot's own and such a height. Not used with `ax`.
-    ax
-        Axes to draw on.
-    show
-        Show the figure; None for scanpy's `settings.autoshow`.
-    return_fig
-        Return the figure.
+Parameters
+----------
+adata
+    AnnData that `sp.tl.embed(adata, method="{method}")` wrote to.
+key
+    Name of the fit.
+figsize
+    Width and height in inches, such as `(3.5, 4)`, or `(3.5, None)` for a height that grows with
+    what is drawn; None for a width of the plot's own and such a height. Not used with `ax`.
+ax
+    Axes to draw on.
+show
+    Show the figure; None for scanpy's `settings.autoshow`.
+return_fig
+    Return the figure.
 
-    Returns
-    -------
-    The figure if `return_fig`, else None if shown, else the axes.
+Returns
+-------
+The figure if `return_fig`, else None if shown, else the axes.
 
-    Raises
-    ------
-    KeyError
-        If there is no such fit or embedding.
-    ValueError
-        If `figsize` is no size.
+Raises
+------
+KeyError
+    If there is no such fit or embedding.
+ValueError
+    If `figsize` is no size, or the embedding is of another target than the layer.
 
-    Examples
-    --------
-    >>> import scgan_perturb as sp
-    >>> adata = sp.datasets.pbmc68k()
-    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", max_epochs=2)
-    >>> sp.tl.embed(adata)
-    >>> ax = sp.pl.tsne(adata, show=False)
-    """
-    return _draw(adata, "tsne", key=key, figsize=figsize, ax=ax, show=show, return_fig=return_fig)
+Examples
+--------
+>>> import scgan_perturb as sp
+>>> adata = sp.datasets.pbmc68k()
+>>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", recipe=sp.tl.Transport(max_epochs=2))
+>>> sp.tl.embed(adata, method="{method}")
+>>> ax = sp.pl.{method}(adata, show=False)
+>>> sp.get.embedding(adata, "{method}")["state"].value_counts().to_dict()
+{{'original': 700, 'perturbed': 100}}
+"""
 
 
-def umap(
-    adata: AnnData,
-    *,
-    key: str = TSPG,
-    figsize: tuple[float, float | None] | None = None,
-    ax: Axes | None = None,
-    show: bool | None = None,
-    return_fig: bool = False,
-) -> Axes | Figure | SubFigure | None:
-    """Draw the UMAP of originals and perturbed samples; see :func:`tsne`.
+def _plot_of(method: str, title: str) -> Callable[..., Axes | Figure | SubFigure | None]:
+    """The plot of one method."""
 
-    Parameters
-    ----------
-    adata
-        AnnData that `sp.tl.embed(adata, method="umap")` wrote to.
-    key
-        Name of the fit.
-    figsize
-        Width and height in inches, such as `(3.5, 4)`, or `(3.5, None)` for a height that grows with
-        what is drawn; None for a width of the plot's own and such a height. Not used with `ax`.
-    ax
-        Axes to draw on.
-    show
-        Show the figure; None for scanpy's `settings.autoshow`.
-    return_fig
-        Return the figure.
+    def plot(
+        adata: AnnData,
+        *,
+        key: str = TSPG,
+        figsize: tuple[float, float | None] | None = None,
+        ax: Axes | None = None,
+        show: bool | None = None,
+        return_fig: bool = False,
+    ) -> Axes | Figure | SubFigure | None:
+        return _draw(
+            adata, method, key=key, figsize=figsize, ax=ax, show=show, return_fig=return_fig
+        )
 
-    Returns
-    -------
-    The figure if `return_fig`, else None if shown, else the axes.
-
-    Raises
-    ------
-    KeyError
-        If there is no such fit or embedding.
-    ValueError
-        If `figsize` is no size.
-
-    Examples
-    --------
-    >>> import scgan_perturb as sp
-    >>> adata = sp.datasets.pbmc68k()
-    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", max_epochs=2)
-    >>> sp.tl.embed(adata, method="umap")
-    >>> ax = sp.pl.umap(adata, show=False)
-    >>> sp.get.embedding(adata, "umap")["state"].value_counts().to_dict()
-    {'original': 700, 'perturbed': 100}
-    """
-    return _draw(adata, "umap", key=key, figsize=figsize, ax=ax, show=show, return_fig=return_fig)
+    plot.__name__ = plot.__qualname__ = method
+    plot.__doc__ = DOC.format(method=method, title=title)
+    return plot
 
 
-def pca(
-    adata: AnnData,
-    *,
-    key: str = TSPG,
-    figsize: tuple[float, float | None] | None = None,
-    ax: Axes | None = None,
-    show: bool | None = None,
-    return_fig: bool = False,
-) -> Axes | Figure | SubFigure | None:
-    """Draw two principal components of originals and perturbed samples; see :func:`tsne`.
-
-    Parameters
-    ----------
-    adata
-        AnnData that `sp.tl.embed(adata, method="pca")` wrote to.
-    key
-        Name of the fit.
-    figsize
-        Width and height in inches, such as `(3.5, 4)`, or `(3.5, None)` for a height that grows with
-        what is drawn; None for a width of the plot's own and such a height. Not used with `ax`.
-    ax
-        Axes to draw on.
-    show
-        Show the figure; None for scanpy's `settings.autoshow`.
-    return_fig
-        Return the figure.
-
-    Returns
-    -------
-    The figure if `return_fig`, else None if shown, else the axes.
-
-    Raises
-    ------
-    KeyError
-        If there is no such fit or embedding.
-    ValueError
-        If `figsize` is no size.
-
-    Examples
-    --------
-    >>> import scgan_perturb as sp
-    >>> adata = sp.datasets.pbmc68k()
-    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", max_epochs=2)
-    >>> sp.tl.embed(adata, method="pca")
-    >>> ax = sp.pl.pca(adata, show=False)
-    """
-    return _draw(adata, "pca", key=key, figsize=figsize, ax=ax, show=show, return_fig=return_fig)
+tsne = _plot_of("tsne", "t-SNE")
+umap = _plot_of("umap", "UMAP")
+pca = _plot_of("pca", "first two principal components")
 
 
 def _draw(

@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import torch
 
+from .._checks import check_count
 from .._keys import CLASSIFIER, TEST, TRAIN, classifier_keys
 from .._messages import logger
-from .._settings import settings
-from .._shares import gathered_objects, part
+from .._recipes import BATCH_SIZE
+from .._seeds import Rng, resolve_seed, spawn_seeds
 from ..data._dask import DaskMatrix
 from ..data._expression import find_expression
-from ..data._rows import ScaledRows
 from ..data._training_data import labels_digest, read_training_data
-from ..models._device import open_fabric
-from ..models._fitted import FittedClassifier
-from ..models._networks import to_arrays
-from ..models._parts import classifier_to_parts
-from ..models._train_classifier import ClassifierTrainer, train_classifier
-from ._arguments import check_count, check_names, leave_view, to_write_to
-from ._checkpoints import open_checkpoint
-from ._file import check_writers, store_results
-from ._seeds import Rng, resolve_seed, spawn_seeds
+from ..engine._device import resolve_fabric
+from ..engine._shares import gathered_objects, part
+from ..models._fitted_classifier import FittedClassifier, classifier_to_parts
+from ..storage._arguments import check_names, leave_view, to_write_to
+from ..storage._file import check_writers, store_results
+from ..training._fit_classifier import fit_classifier_on
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
     from typing import Any
 
@@ -34,11 +31,10 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
     from .._keys import ClassifierKeys
-    from ..data._expression import Matrix
+    from ..data._blocks import Matrix
     from ..data._training_data import TrainingData
 
 MAX_EPOCHS = 50
-BATCH_SIZE = 128
 
 
 def fit_classifier(
@@ -50,12 +46,8 @@ def fit_classifier(
     held_out: float | str = 0.2,
     max_epochs: int = MAX_EPOCHS,
     batch_size: int = BATCH_SIZE,
-    accelerator: str = "auto",
-    precision: Literal["auto", "32-true", "bf16-mixed"] = "auto",
-    devices: int | Literal["auto"] = 1,
-    num_nodes: int = 1,
-    strategy: Literal["auto", "ddp"] = "auto",
     checkpoint: str | Path | None = None,
+    fabric: Fabric | Mapping[str, Any] | None = None,
     rng: Rng = 0,
     key_added: str = CLASSIFIER,
     copy: bool = False,
@@ -83,24 +75,16 @@ def fit_classifier(
         Passes over the training samples.
     batch_size
         Samples a step, at most.
-    accelerator
-        Device as Lightning Fabric names them: `"auto"`, `"cpu"`, `"cuda"`, `"mps"`.
-    precision
-        What dense layers compute in while they train, as Lightning Fabric names it: `"32-true"`,
-        `"bf16-mixed"`, or `"auto"` for the latter where the chip has instructions for it.
-    devices
-        Devices of a machine that train together, a process each, or `"auto"` for all of its GPUs.
-        The result, in the `adata` of each process, is that of one device but for rounding. The
-        docs say how to start the processes on a cluster.
-    num_nodes
-        Machines that train together.
-    strategy
-        How they do, as Lightning Fabric names it: `"ddp"` averages the gradients of all processes.
-        `"auto"` is the same where there are several.
     checkpoint
         Folder to keep the state of training in, made if need be. The same call again goes on where
         the last one was stopped, even if it was killed, and ends with the same bits on a CPU; a
         state of other data or settings is refused. None for none.
+    fabric
+        What trains: a :class:`lightning_fabric.Fabric`, or a dict of its options `accelerator`,
+        `precision`, `devices`, `num_nodes` and `strategy`, such as `{"devices": 4}`. None trains on
+        one GPU where there is one. Unless given, `precision` is `"bf16-mixed"` on chips with
+        instructions for it, `"32-true"` on others. Several processes give the result of one, up to
+        rounding; the docs say how to start them on a cluster.
     rng
         Seed or generator; None for another result each time.
     key_added
@@ -150,9 +134,7 @@ def fit_classifier(
         batch_size=batch_size,
         seed=resolve_seed(rng),
     )
-    fabric = open_fabric(
-        accelerator, precision, devices=devices, num_nodes=num_nodes, strategy=strategy
-    )
+    fabric = resolve_fabric(fabric)
     params["seed"] = fabric.broadcast(params["seed"])
     adata = to_write_to(adata, copy=copy)
     check_writers(find_expression(adata, layer), fabric)
@@ -165,8 +147,8 @@ def fit_classifier(
         seed=spawn_seeds(params["seed"]).split,
         fabric=fabric,
     )
-    classifier, history = fit_on(data, params, fabric, checkpoint)
-    write_classifier(adata, keys, classifier, data, history, accelerator, fabric)
+    classifier, history = fit_classifier_on(data, params, fabric, checkpoint)
+    write_classifier(adata, keys, classifier, data, history, fabric)
     return adata if copy else None
 
 
@@ -175,43 +157,6 @@ def classifier_params(**params: Any) -> dict[str, Any]:
     check_count("max_epochs", params["max_epochs"])
     check_count("batch_size", params["batch_size"], least=2)
     return {name: value for name, value in params.items() if value is not None}
-
-
-def fit_on(
-    data: TrainingData, params: dict[str, Any], fabric: Fabric, folder: str | Path | None
-) -> tuple[FittedClassifier, pd.DataFrame]:
-    """Train f on what was read; returns it with its history, a row an epoch."""
-    rows, held_out = (
-        np.flatnonzero(chosen) for chosen in (data.is_train, ~data.is_train & (data.labels >= 0))
-    )
-    labels = torch.from_numpy(data.labels.astype(np.int64))
-    train = ScaledRows(data.expression, rows, data.scaler, fabric.device)
-    trainer = ClassifierTrainer(
-        train.n_genes,
-        len(data.classes),
-        seed=spawn_seeds(params["seed"]).classifier,
-        fabric=fabric,
-    )
-    network, history = train_classifier(
-        trainer,
-        train,
-        labels[rows],
-        held_out=(
-            ScaledRows(data.expression, held_out, data.scaler, fabric.device),
-            labels[held_out],
-        ),
-        max_epochs=params["max_epochs"],
-        batch_size=params["batch_size"],
-        checkpoint=open_checkpoint(folder, "classifier", data, params, fabric),
-        progress_bar=settings.progress_bar and fabric.is_global_zero,
-    )
-    fitted = FittedClassifier(data.genes, data.classes, data.scaler, to_arrays(network), params)
-    return fitted, history_frame(history)
-
-
-def history_frame(history: list[dict[str, float]]) -> pd.DataFrame:
-    """A row an epoch, counted from 1."""
-    return pd.DataFrame(history, index=pd.RangeIndex(1, len(history) + 1, name="epoch"))
 
 
 def split_column(is_train: np.ndarray) -> pd.Categorical:
@@ -225,7 +170,6 @@ def write_classifier(
     classifier: FittedClassifier,
     data: TrainingData,
     history: pd.DataFrame,
-    accelerator: str,
     fabric: Fabric,
 ) -> None:
     """Write a classifier and what it predicts, to the file as well if that is open, and say so."""
@@ -233,7 +177,7 @@ def write_classifier(
         predicted = data.expression.reduce(_predicted, np.concatenate, classifier=classifier)
     else:
         mine = part(fabric, len(data.labels))
-        own = classifier.predict(data.expression, rows=mine, accelerator=accelerator)
+        own = classifier.predict(data.expression, rows=mine, accelerator=fabric.device)
         predicted = np.concatenate(gathered_objects(fabric, own))
     leave_view(adata)
     adata.uns[keys.uns] = {

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import torch
 
+from .._checks import check_count
 from .._keys import METHODS, TEST, TSPG, tspg_keys
 from .._messages import check_choice, logger
+from .._seeds import Rng, resolve_seed, spawn_seeds
 from ..data._labels import read_labels
-from ..get import model as get_model
+from ..get._model import checked_model
 from ..get._perturbation import read_layer, read_samples, was_perturbed
-from ._arguments import check_count, leave_view
-from ._seeds import Rng, resolve_seed, spawn_seeds
+from ..storage._arguments import leave_view
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,7 +78,7 @@ def embed(
     --------
     >>> import scgan_perturb as sp
     >>> adata = sp.datasets.pbmc68k()
-    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", max_epochs=2)
+    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", recipe=sp.tl.Transport(max_epochs=2))
     >>> sp.tl.embed(adata, method="pca")
     >>> adata.obsm["tspg_pca"].shape
     (700, 2)
@@ -87,7 +88,7 @@ def embed(
     check_count("n_classes", n_classes)
     adata = adata.copy() if copy else adata
     seed = resolve_seed(rng)
-    model, keys = get_model(adata, key=key), tspg_keys(key)
+    model, keys = checked_model(adata, key, labels=True), tspg_keys(key)
     read_layer(adata, key)  # raises where there is nothing to embed
     labels = read_labels(adata, model.params["groupby"])
     choice = np.random.default_rng(spawn_seeds(seed).embed)
@@ -115,6 +116,7 @@ def embed(
     adata.uns[original_key] = {
         "params": {
             "method": method,
+            "target": model.target,
             "n_perturbed": n_perturbed,
             "n_classes": n_classes,
             "seed": seed,

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from .._checks import check_count
 from .._keys import ALL, TSPG, tspg_keys
 from .._messages import check_choice, examples, logger, warn
+from .._seeds import Rng, resolve_seed
 from ..data._gene_sets import enrichr_library, msigdb_collection, name_kind_hint, read_gmt
 from ..get import rank_genes_df
-from ._arguments import check_count
 from ._enrich_methods import empty_table, over_represented, preranked
-from ._seeds import Rng, resolve_seed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -124,7 +124,7 @@ def enrich(
     --------
     >>> import scgan_perturb as sp
     >>> adata = sp.datasets.pbmc68k()
-    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", max_epochs=2)
+    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", recipe=sp.tl.Transport(max_epochs=2))
     >>> sp.tl.rank_genes(adata)
     >>> sets = {"B cell": ["CD79A", "CD79B", "MS4A1"], "T cell": ["CD3D", "CD3E", "IL32"]}
     >>> sp.tl.enrich(adata, sets, n_genes=300, min_size=2)
@@ -140,8 +140,15 @@ def enrich(
     universe = list(ranking.index) if background is None else _unique(background)
     given = _read_sets(gene_sets, version)
     sets = _cut(given, universe, min_size)
-    params: dict[str, Any] = {"group": group, "method": method, "gene_sets": _name(gene_sets)}
+    params: dict[str, Any] = {
+        "fit": key,
+        "group": group,
+        "method": method,
+        "gene_sets": _name(gene_sets),
+    }
     params |= {"version": version} if version else {}
+    ranked = adata.uns[tspg_keys(key).rank_genes].get("params", {})
+    params |= {"target": ranked["target"]} if "target" in ranked else {}
     params |= {"min_size": min_size, "n_background": len(universe), "n_tested": len(sets)}
     if method == "ora":
         genes = _select(ranking, direction, n_genes, universe)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .._checks import check_count
 from .._keys import EVALUATION, EVALUATION_PARAMS, MODEL, PREDICTION, TSPG
 from .._messages import logger, warn
+from .._seeds import Rng, resolve_seed, spawn_seeds
 from ..evaluation._classify import classify
 from ..evaluation._question import question_of_fit, question_of_prediction, read_column
 from ..evaluation._reader import read_samples
 from ..evaluation._table import evaluation_table
 from ..evaluation._verdict import distances, findings, judged_method, pooled
-from ..get import model as get_model
-from ._arguments import check_count, leave_view, to_write_to
-from ._file import store_results
-from ._seeds import Rng, resolve_seed, spawn_seeds
+from ..get._model import checked_model
+from ..storage._arguments import leave_view, to_write_to
+from ..storage._file import store_results
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -134,15 +135,15 @@ def evaluate(
     KeyError
         If there is no such fit, layer, split or column.
     ValueError
-        If fewer than two samples of the sources or of the target were held out or trained, a
-        label is called `"all"`, an argument of a prediction is missing or given without one, or
+        If expression, labels or split have changed since the fit, fewer than two samples of the
+        sources or of the target were held out or trained, a label is called `"all"`, an argument of a prediction is missing or given without one, or
         `key_added` is the name of something else.
 
     Examples
     --------
     >>> import scgan_perturb as sp
     >>> adata = sp.datasets.pbmc68k()
-    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", max_epochs=2)
+    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", recipe=sp.tl.Transport(max_epochs=2))
     >>> sp.tl.evaluate(adata)
     >>> table = sp.get.evaluation_df(adata).set_index("method")
     >>> bool(table.loc["real target", "e_distance"] < table.loc["untouched source", "e_distance"])
@@ -160,7 +161,7 @@ def evaluate(
         _check_fit_arguments(
             own | {"source": source, "layer": layer, "mask_var": mask_var, "key_added": key_added}
         )
-        model = get_model(adata, key=key)
+        model = checked_model(adata, key, labels=True, training=True)
         question = question_of_fit(adata, model, accelerator, key, columns)
     else:
         key = prediction if key_added is None else key_added

@@ -10,9 +10,9 @@ from ._classifier import share
 if TYPE_CHECKING:
     from .._keys import TspgKeys
     from ..data._training_data import TrainingData
-    from ..models._fitted import PerturbationModel
-    from ._apply import Perturbed
-    from ._roles import Roles
+    from ..models._perturbation_model import PerturbationModel
+    from ..storage._apply import Perturbed
+    from ..training._roles import Roles
 
 
 def log_fit(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from .._keys import EVALUATION, EVALUATION_PARAMS, TSPG, tspg_keys
+from .._keys import EVALUATION, EVALUATION_PARAMS, IDENTITY, TSPG, tspg_keys
 from .._messages import logger
 from ..data._dask import DaskMatrix
 from ..data._expression import (
@@ -19,12 +19,10 @@ from ..data._expression import (
 )
 from ..data._on_disk import DiskMatrix
 from ..get import model as get_model
-from ..models._device import open_fabric
-from ._apply import apply_lazily, apply_model, write_perturbed
-from ._arguments import to_write_to
+from ..storage._arguments import to_write_to
+from ..storage._identity import check_fit_belongs, layer_identity
+from ..storage._output import Job, output_for
 from ._classifier import share
-from ._file import drop_column, results_file
-from ._perturb_on_disk import perturb_on_disk, result_identity
 
 if TYPE_CHECKING:
     from typing import Any
@@ -32,6 +30,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from ..data._expression import Expression
+    from ..storage._apply import Perturbed
 
 
 def perturb(
@@ -88,7 +87,7 @@ def perturb(
     KeyError
         If there is no such fit or layer.
     ValueError
-        If genes of the model are lacking, values are NaN or infinite, or the model was fitted
+        If the expression of the fit has changed, genes of the model are lacking, values are NaN or infinite, or the model was fitted
         for another target, or the file of the samples is read only.
 
     Examples
@@ -96,13 +95,16 @@ def perturb(
     >>> import scgan_perturb as sp
     >>> adata = sp.datasets.pbmc68k()
     >>> fitted, new = adata[:600].copy(), adata[600:].copy()
-    >>> sp.tl.fit_tspg(fitted, "bulk_labels", "CD19+ B", max_epochs=2)
+    >>> sp.tl.fit_tspg(fitted, "bulk_labels", "CD19+ B", recipe=sp.tl.Transport(max_epochs=2))
     >>> sp.tl.perturb(new, reference=fitted)
     >>> new.layers["xadv"].shape
     (100, 765)
     """
     source = adata if reference is None else reference
     model = get_model(source, key=key)
+    is_same = reference is None and layer in (None, model.params.get("layer", "X"))
+    if is_same:
+        check_fit_belongs(adata, model, key)
     if target is not None:
         model = model.towards(target)
     adata = to_write_to(adata, copy=copy)
@@ -124,33 +126,25 @@ def perturb(
         "params": _params_with_layer(model.params, layer),
         "target_mean": model.target_mean,
     }
-    file = results_file(matrix) if isinstance(matrix, DiskMatrix) else None
+    if isinstance(matrix, DaskMatrix):
+        if not is_same:
+            fit.pop(IDENTITY, None)  # to find it, values would have to be computed
+    elif not is_same or IDENTITY not in fit:  # the layer is of other values than those of the fit
+        fit[IDENTITY] = layer_identity(adata, chosen)
+    output = output_for(adata, matrix, keys, is_required=True)
     digest = "" if isinstance(matrix, DaskMatrix) else _checked(adata, chosen, positions)
     rows = np.ones(adata.n_obs, dtype=bool)
     forget_split = reference is not None and keys.split in adata.obs  # of another fit
-    if isinstance(matrix, DiskMatrix):
-        if forget_split:
-            drop_column(file, keys.split)
-        perturbed = perturb_on_disk(
-            model,
-            matrix,
-            positions,
-            rows,
-            accelerator,
-            file=file,
-            keys=keys,
-            fit=fit,
-            identity=result_identity(model, layer, digest),
-            fabric=open_fabric(accelerator),
-        )
-    elif isinstance(matrix, DaskMatrix):
-        perturbed = apply_lazily(model, matrix, positions, rows, accelerator)
-    else:
-        perturbed = apply_model(model, matrix, positions, rows, accelerator)
-    write_perturbed(adata, keys, perturbed)
-    if forget_split:
-        del adata.obs[keys.split]
-    adata.uns[key] = fit
+    job = Job(
+        model,
+        positions,
+        rows,
+        fit,
+        columns={keys.split: None} if forget_split else {},
+        depends_on=(layer, digest),
+        accelerator=accelerator,
+    )
+    perturbed = cast("Perturbed", output.write(job))
     if perturbed.predicted is None:
         logger.info(
             "Perturbation to %s, computed when it is asked for.\n"

@@ -6,21 +6,21 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from .._checks import check_count
 from .._keys import ALL, TEST, TRAIN, TSPG, tspg_keys
 from .._messages import logger
-from ..data._expression import blocks
+from .._seeds import Rng, resolve_seed
+from ..data._blocks import blocks
 from ..data._labels import read_labels
-from ..get import model as get_model
+from ..get._model import checked_model
 from ..get._perturbation import ORIGINAL, read_layer, read_samples, was_perturbed
 from ..get._resampled import interval, resampled
-from ._arguments import check_count
-from ._seeds import Rng, resolve_seed
 
 if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
-    from ..models._fitted import PerturbationModel
+    from ..models._perturbation_model import PerturbationModel
 
 FIELDS = ("scores", "sds", "shares", "logfoldchanges", "pvals", "pvals_adj")
 
@@ -92,29 +92,31 @@ def rank_genes(
     KeyError
         If there is no such fit, layer, split or label column.
     ValueError
-        If `split` is none of the above, no sample is left, or a label is called `"all"`.
+        If expression or labels have changed since the fit, `split` is none of the above, no sample is left, or a label is called `"all"`.
 
     Examples
     --------
     >>> import scanpy as sc
     >>> import scgan_perturb as sp
     >>> adata = sp.datasets.pbmc68k()
-    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", max_epochs=2)
+    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", recipe=sp.tl.Transport(max_epochs=2))
     >>> sp.tl.rank_genes(adata)
     >>> table = sc.get.rank_genes_groups_df(adata, "CD14+ Monocyte", key="tspg_rank_genes")
     >>> list(table.columns)
     ['names', 'scores', 'logfoldchanges', 'pvals', 'pvals_adj']
     """
+    check_count("n_bootstrap", n_bootstrap, least=0)
     adata = adata.copy() if copy else adata
-    model, keys = get_model(adata, key=key), tspg_keys(key)
+    model = checked_model(adata, key, labels=True, training=n_bootstrap > 0)
+    keys = tspg_keys(key)
     read_layer(adata, key)  # raises where there is nothing to rank
     labels = read_labels(adata, model.params["groupby"])
-    check_count("n_bootstrap", n_bootstrap, least=0)
     chosen = _choose_samples(adata, labels, model.target, split, key)
     rows = np.flatnonzero(chosen)
     sums = _sum_perturbations(adata, model, labels, rows, key)
     params = {
         "groupby": model.params["groupby"],
+        "fit": key,
         "target": model.target,
         "reference": ORIGINAL,
         "method": "mean_perturbation",

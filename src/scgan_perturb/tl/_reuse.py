@@ -8,9 +8,11 @@ import numpy as np
 
 from .._keys import CLASSIFIER, TEST, TRAIN, classifier_keys
 from .._messages import unknown_name, warn
+from .._recipes import BATCH_SIZE
 from ..data._training_data import labels_digest
-from ..models._parts import classifier_from_parts
-from ._classifier import BATCH_SIZE, MAX_EPOCHS, classifier_params, fit_on
+from ..models._fitted_classifier import classifier_from_parts
+from ..training._fit_classifier import fit_classifier_on
+from ._classifier import MAX_EPOCHS, classifier_params
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
     from ..data._training_data import TrainingData
-    from ..models._fitted import FittedClassifier
+    from ..models._fitted_classifier import FittedClassifier
 
 
 def held_out_to_use(adata: AnnData, key: str, groupby: str, held_out: float | str) -> float | str:
@@ -86,7 +88,7 @@ def classifier_for(
         raise unknown_name("Classifier", key, adata.uns, "Fit one with sp.tl.fit_classifier.")
     same = {name: params.get(name) for name in ("groupby", "layer", "mask_var", "held_out", "seed")}
     own = classifier_params(max_epochs=MAX_EPOCHS, batch_size=BATCH_SIZE, **same)
-    return fit_on(data, own, fabric, folder)
+    return fit_classifier_on(data, own, fabric, folder)
 
 
 def _difference(

@@ -7,41 +7,39 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from torch import nn
 
-from .._keys import CLASSIFIER, classifier_keys, tspg_keys
-from ..data._dask import DaskMatrix
+from .._keys import CLASSIFIER, IDENTITY, classifier_keys, tspg_keys
+from .._recipes import resolve_recipe
+from .._seeds import Rng, resolve_seed, spawn_seeds
 from ..data._expression import find_expression
 from ..data._labels import several
-from ..data._on_disk import DiskMatrix
 from ..data._training_data import read_training_data
-from ..models._device import open_fabric
-from ..models._epochs import give_back_freed_memory
-from ..models._fitted import PerturbationModel
-from ..models._networks import to_arrays
-from ..models._parts import model_to_parts
-from ._apply import apply_lazily, apply_model, write_perturbed
-from ._arguments import check_names, to_write_to
-from ._classifier import history_frame, split_column, write_classifier
-from ._file import check_writers, store_columns, writable_file
+from ..engine._device import accelerator_of, resolve_fabric
+from ..models._module_classifier import check_module, module_classifier
+from ..models._perturbation_model import PerturbationModel, model_to_parts
+from ..networks._networks import to_arrays
+from ..storage._arguments import check_names, to_write_to
+from ..storage._file import check_writers
+from ..storage._identity import fit_identity
+from ..storage._output import Job, output_for
+from ..training._fit import Fit, check_targets, train_recipe
+from ..training._fit_classifier import history_frame
+from ..training._roles import assign_roles
+from ._classifier import split_column, write_classifier
 from ._log_fit import log_fit
-from ._module import check_module, module_classifier
-from ._perturb_on_disk import perturb_on_disk, result_identity
-from ._recipes import RECIPES, Fit, check_targets, recipe_params
 from ._reuse import classifier_for, held_out_to_use
-from ._roles import assign_roles
-from ._seeds import Rng, resolve_seed, spawn_seeds
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
     from typing import Any
 
     import pandas as pd
     from anndata import AnnData
+    from lightning_fabric import Fabric
 
+    from .._recipes import Paper, Transport
     from ..data._training_data import TrainingData
-    from ._roles import Roles
-
-BATCH_SIZE = 128
+    from ..training._roles import Roles
 
 
 def fit_tspg(
@@ -52,26 +50,12 @@ def fit_tspg(
     source: object | Sequence[object] | None = None,
     classifier: str | nn.Module = CLASSIFIER,
     classes: Sequence[object] | None = None,
-    recipe: Literal["transport", "paper"] = "transport",
+    recipe: Literal["transport", "paper"] | Transport | Paper = "transport",
     layer: str | None = None,
     mask_var: str | None = None,
     held_out: float | str = 0.2,
-    max_epochs: int | None = None,
-    batch_size: int = BATCH_SIZE,
-    weight_adv: float | None = None,
-    weight_td: float | None = None,
-    weight_energy: float | None = None,
-    weight_gan: float | None = None,
-    weight_norm: float | None = None,
-    kappa: float | None = None,
-    sparsity: float | None = None,
-    shrinkage: float | Literal["ledoit-wolf"] | None = None,
-    accelerator: str = "auto",
-    precision: Literal["auto", "32-true", "bf16-mixed"] = "auto",
-    devices: int | Literal["auto"] = 1,
-    num_nodes: int = 1,
-    strategy: Literal["auto", "ddp"] = "auto",
     checkpoint: str | Path | None = None,
+    fabric: Fabric | Mapping[str, Any] | None = None,
     rng: Rng = 0,
     key_added: str | None = None,
     copy: bool = False,
@@ -107,8 +91,9 @@ def fit_tspg(
     classes
         Labels in the order of the logits of your own module.
     recipe
-        `"transport"`: what measures best by :func:`~scgan_perturb.tl.evaluate`. `"paper"`:
-        networks, losses and learning rates of the paper, one target.
+        `"transport"`, which measures best by :func:`~scgan_perturb.tl.evaluate`; or `"paper"`:
+        networks, losses and learning rates of the paper, one target. For other options than the
+        defaults, :class:`~scgan_perturb.tl.Transport` or :class:`~scgan_perturb.tl.Paper`.
     layer
         Layer to read; None for `adata.X`.
     mask_var
@@ -117,49 +102,16 @@ def fit_tspg(
         Share of each class kept out of training, or a column of `adata.obs` that says
         `"train"` or `"test"` for each sample. A classifier fitted with the same share lends
         its split.
-    max_epochs
-        Passes over the training samples, at most. None for 150 with recipe "paper", and as many
-        as a fit needs with recipe "transport", which keeps the epoch with the best loss on a
-        tenth of the training samples.
-    batch_size
-        Samples a step, at most.
-    weight_adv, weight_td
-        Weights of the classifier's term and of the distance to a draw (equations 2 and 4). With
-        recipe "transport" the draw is where Gaussian transport from the sample's own class takes
-        it, and the distance is relative to the spread of the target.
-    weight_energy
-        Weight of the E-distance to real samples of the target, relative to the distance between
-        these; recipe "transport" only.
-    weight_gan, weight_norm
-        Weights of the discriminator's term and of the size of the perturbation (equations 1 and
-        3); recipe "paper" only.
-    kappa
-        Lead over the best other class, in logits, that G is asked for (equation 2).
-    sparsity
-        Share of the genes that are left alone, below 1: those that the transport moves least, for
-        each target. With more of it samples are less real, see the docs for how much; recipe
-        "transport" only.
-    shrinkage
-        Share by which the target's covariance is shrunk towards a multiple of the identity,
-        for targets with few samples; `"ledoit-wolf"` estimates it; recipe "paper" only.
-    accelerator
-        Device as Lightning Fabric names them: `"auto"`, `"cpu"`, `"cuda"`, `"mps"`.
-    precision
-        What dense layers compute in while they train, as Lightning Fabric names it: `"32-true"`,
-        `"bf16-mixed"`, or `"auto"` for the latter where the chip has instructions for it.
-    devices
-        Devices of a machine that train together, a process each, or `"auto"` for all of its GPUs.
-        The result, in the `adata` of each process, is that of one device but for rounding. The
-        docs say how to start the processes on a cluster.
-    num_nodes
-        Machines that train together.
-    strategy
-        How they do, as Lightning Fabric names it: `"ddp"` averages the gradients of all processes.
-        `"auto"` is the same where there are several.
     checkpoint
         Folder to keep the state of training in, made if need be. The same call again goes on where
         the last one was stopped, even if it was killed, and ends with the same bits on a CPU; a
         state of other data or settings is refused. None for none.
+    fabric
+        What trains: a :class:`lightning_fabric.Fabric`, or a dict of its options `accelerator`,
+        `precision`, `devices`, `num_nodes` and `strategy`, such as `{"devices": 4}`. None trains on
+        one GPU where there is one. Unless given, `precision` is `"bf16-mixed"` on chips with
+        instructions for it, `"32-true"` on others. Several processes give the result of one, up to
+        rounding; the docs say how to start them on a cluster.
     rng
         Seed or generator; None for another result each time. A split that a classifier lends
         stays that of the classifier.
@@ -193,9 +145,8 @@ def fit_tspg(
     KeyError
         If a column, layer, mask or named classifier is not there.
     ValueError
-        If the target is not a class or has fewer than two training samples, an option has no
-        part in the recipe or its targets are too many, labels are missing or all the same, values
-        are NaN or infinite, gene names repeat, no genes are left, or the checkpoint is damaged or
+        If the target is not a class or has fewer than two training samples, targets are too many
+        for the recipe, labels are missing or all the same, values are NaN or infinite, gene names repeat, no genes are left, or the checkpoint is damaged or
         of another fit.
     FloatingPointError
         If a loss becomes NaN or infinite.
@@ -204,7 +155,7 @@ def fit_tspg(
     --------
     >>> import scgan_perturb as sp
     >>> adata = sp.datasets.pbmc68k()
-    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", max_epochs=2)
+    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", recipe=sp.tl.Transport(max_epochs=2))
     >>> adata.layers["xadv"].shape
     (700, 765)
     """
@@ -221,29 +172,12 @@ def fit_tspg(
     if keys.uns == classifier:
         msg = f"key_added={key_added!r} is the name of the classifier. Choose another one."
         raise ValueError(msg)
-    params = recipe_params(
-        recipe,
-        {
-            "groupby": groupby,
-            "layer": layer,
-            "mask_var": mask_var,
-            "held_out": held_out,
-            "max_epochs": max_epochs,
-            "batch_size": batch_size,
-            "weight_gan": weight_gan,
-            "weight_adv": weight_adv,
-            "weight_norm": weight_norm,
-            "weight_td": weight_td,
-            "weight_energy": weight_energy,
-            "kappa": kappa,
-            "sparsity": sparsity,
-            "shrinkage": shrinkage,
-            "seed": resolve_seed(rng),
-        },
-    )
-    fabric = open_fabric(
-        accelerator, precision, devices=devices, num_nodes=num_nodes, strategy=strategy
-    )
+    recipe = resolve_recipe(recipe)
+    options = {"groupby": groupby, "layer": layer, "mask_var": mask_var, "held_out": held_out}
+    given = {name: value for name, value in options.items() if value is not None}
+    params = recipe.params | given | {"seed": resolve_seed(rng)}
+    launched = resolve_fabric(fabric)
+    accelerator, fabric = accelerator_of(fabric), launched
     params["seed"] = fabric.broadcast(params["seed"])
     adata = to_write_to(adata, copy=copy)
     check_writers(find_expression(adata, layer), fabric)
@@ -257,51 +191,36 @@ def fit_tspg(
         fabric=fabric,
     )
     roles = assign_roles(data, target, source)
-    check_targets(recipe, len(roles.targets))
+    check_targets(recipe.name, len(roles.targets))
     params |= label_params(data, roles, source)
     frozen, new_history = classifier_for(adata, classifier, data, params, fabric, checkpoint)
     judge = None if own is None else module_classifier(own, frozen)
-    fit = Fit(data, roles, frozen, judge or frozen, params, fabric, checkpoint)
+    fit = Fit(data, roles, frozen, judge or frozen, recipe, params, fabric, checkpoint)
     model, history = fit_generator(fit)
-    fitted = {**model_to_parts(model), "history": history}
-    split = split_column(data.is_train)
-    matrix = find_expression(adata, layer)
-    samples = data.positions, roles.perturbed, accelerator, judge
-    if isinstance(matrix, DaskMatrix):
-        perturbed = apply_lazily(model, matrix, *samples[:-1])
-    elif not isinstance(matrix, DiskMatrix):
-        perturbed = apply_model(model, matrix, *samples)
-    elif (file := writable_file(matrix)) is None:
-        perturbed = None  # it would not fit in memory
-    else:
-        if fabric.is_global_zero:
-            store_columns(file, {keys.split: split})
-        identity = result_identity(model, str(layer), data.summary.digest, str(source))
-        perturbed = perturb_on_disk(
-            model,
-            matrix,
-            *samples,
-            file=file,
-            keys=keys,
-            fit=fitted,
-            identity=identity,
-            fabric=fabric,
-        )
+    identity = fit_identity(adata, data, groupby)
+    fitted = {**model_to_parts(model), "history": history, IDENTITY: identity}
+    job = Job(
+        model,
+        data.positions,
+        roles.perturbed,
+        fitted,
+        columns={keys.split: split_column(data.is_train)},
+        depends_on=(str(layer), data.summary.digest, str(source)),
+        fabric=fabric,
+        accelerator=accelerator,
+        classifier=judge,
+    )
+    perturbed = output_for(adata, find_expression(adata, layer), keys).write(job)
     if new_history is not None:
         names = classifier_keys(classifier)
-        write_classifier(adata, names, frozen, data, new_history, accelerator, fabric)
-    if perturbed is not None:
-        write_perturbed(adata, keys, perturbed)
-    adata.obs[keys.split] = split
-    adata.uns[keys.uns] = fitted
+        write_classifier(adata, names, frozen, data, new_history, fabric)
     log_fit(keys, model, perturbed, data, roles)
     return adata if copy else None
 
 
 def fit_generator(fit: Fit) -> tuple[PerturbationModel, pd.DataFrame]:
     """Train the generator; returns the model and its history, a row an epoch."""
-    network, history = RECIPES[fit.params["recipe"]].train(fit)
-    give_back_freed_memory()
+    network, history = train_recipe(fit)
     means = fit.data.summary.means[fit.roles.targets]
     model = PerturbationModel(fit.classifier, means, to_arrays(network), fit.params)
     return model, history_frame(history)

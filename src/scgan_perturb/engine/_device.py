@@ -1,0 +1,170 @@
+"""Devices, precision and processes that networks train with, through Lightning Fabric."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.strategies.ddp import DDPStrategy
+from lightning_fabric.strategies.single_device import SingleDeviceStrategy
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+from torch.nn.parallel import DistributedDataParallel
+
+from .._messages import check_choice, fall_silent
+from ._shares import in_a_group
+
+FLOAT32, BFLOAT16 = "32-true", "bf16-mixed"
+PRECISIONS = ("auto", FLOAT32, BFLOAT16)
+STRATEGIES = ("auto", "ddp")
+OPTIONS = ("accelerator", "strategy", "devices", "num_nodes", "precision")
+# The first name is torch's from 2.13 on, where the other one warns.
+_SEND_NO_BUFFERS: dict[str, Any] = {
+    "forward_sync_buffers"
+    if "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters
+    else "broadcast_buffers": False
+}
+
+
+def open_fabric(
+    accelerator: str,
+    precision: str = FLOAT32,
+    *,
+    devices: int | str = 1,
+    num_nodes: int = 1,
+    strategy: str = "auto",
+) -> Fabric:
+    """The device of this process, and its connection to others that train with it.
+
+    Parameters
+    ----------
+    accelerator
+        Device as Lightning Fabric names them; `"auto"` takes a CUDA or Apple GPU where there is one.
+    precision
+        What dense layers compute in: `"32-true"`, `"bf16-mixed"`, or `"auto"` for the latter where
+        the chip has instructions for it. Weights and their updates are float32 in any case.
+    devices, num_nodes
+        Devices of each machine, one process each, or `"auto"` for all of its GPUs; and machines.
+    strategy
+        `"auto"`: several processes average their gradients, one trains by itself. `"ddp"`: one
+        does so too, in a group of its own.
+
+    Raises
+    ------
+    ValueError
+        If there is no such precision, strategy or accelerator, it is not available, or the
+        processes that a launcher has started are not as many.
+    """
+    _check(precision, devices, strategy)
+    asked: dict[str, Any] = {
+        "accelerator": accelerator,
+        "devices": devices,
+        "num_nodes": num_nodes,
+    }
+    changed: dict[str, Any] = {}
+    try:
+        fabric = Fabric(**asked)
+        if precision == BFLOAT16 or (precision == "auto" and has_bfloat16(fabric.device)):
+            changed["precision"] = BFLOAT16
+        if strategy == "ddp" or not isinstance(fabric.strategy, SingleDeviceStrategy):
+            # Buffers are the same in all processes as it is: see _shares.
+            changed["strategy"] = DDPStrategy(**_SEND_NO_BUFFERS)
+        elif fabric.device.type == "cuda" and in_a_group():
+            # A process that has trained with others stays on its GPU.
+            changed["devices"] = [torch.cuda.current_device()]
+        if changed:
+            fabric = Fabric(**(asked | changed))
+        fabric.launch()
+    except (ValueError, RuntimeError, ImportError, MisconfigurationException) as error:
+        others = {"devices": devices, "num_nodes": num_nodes, "strategy": strategy}
+        named = [f"{name}={value!r}" for name, value in others.items() if value not in (1, "auto")]
+        msg = f"{', '.join([f'accelerator={accelerator!r}', *named])} cannot be used: {error}"
+        raise ValueError(msg) from error
+    if not fabric.is_global_zero:
+        fall_silent()
+    return fabric
+
+
+def resolve_fabric(fabric: Fabric | Mapping[str, Any] | None) -> Fabric:
+    """The Fabric to train with, launched.
+
+    Parameters
+    ----------
+    fabric
+        A Fabric, which has to train on one device or with DDP; or keyword arguments of
+        :func:`open_fabric`, where the precision is `"auto"` unless it is given; None for one device.
+
+    Raises
+    ------
+    ValueError
+        If an option is unknown or cannot be used.
+    """
+    if not isinstance(fabric, Fabric):
+        options = {} if fabric is None else fabric
+        if not isinstance(options, Mapping):
+            msg = f"fabric must be a lightning_fabric.Fabric or a dict of its options, not {fabric!r}."
+            raise ValueError(msg)
+        for name in options:
+            check_choice("An option in fabric", name, OPTIONS)
+        return open_fabric(**{"accelerator": "auto", "precision": "auto", **options})
+    check_choice("precision", fabric.strategy.precision.precision, (FLOAT32, BFLOAT16))
+    if isinstance(fabric.strategy, DDPStrategy):
+        fabric.strategy._ddp_kwargs |= _SEND_NO_BUFFERS
+    elif not isinstance(fabric.strategy, SingleDeviceStrategy):
+        msg = f"fabric uses {type(fabric.strategy).__name__}: use one device or strategy='ddp'."
+        raise ValueError(msg)
+    if not fabric._launched:  # a second launch would start the processes again
+        fabric.launch()
+    if not fabric.is_global_zero:
+        fall_silent()
+    return fabric
+
+
+def accelerator_of(fabric: Fabric | Mapping[str, Any] | None) -> str:
+    """The accelerator that a user asked for, by name: workers elsewhere find their own device."""
+    if isinstance(fabric, Fabric):
+        return fabric.device.type
+    return str((fabric or {}).get("accelerator", "auto"))
+
+
+def device_of(accelerator: str | torch.device) -> torch.device:
+    """The device that :func:`open_fabric` gives this process; a device is returned unchanged.
+
+    The first answer for an accelerator is kept, as finding the device takes a while.
+
+    Raises
+    ------
+    ValueError
+        If there is no such accelerator, or it is not available.
+    """
+    if isinstance(accelerator, torch.device):
+        return accelerator
+    # After training with others it can be another one.
+    return _device_of(accelerator, in_a_group())
+
+
+@cache
+def _device_of(accelerator: str, has_trained_with_others: bool) -> torch.device:  # noqa: ARG001
+    return open_fabric(accelerator).device
+
+
+def _check(precision: str, devices: int | str, strategy: str) -> None:
+    check_choice("precision", precision, PRECISIONS)
+    check_choice("strategy", strategy, STRATEGIES)
+    if devices != "auto" and (not isinstance(devices, int) or devices < 1):
+        msg = f"devices must be a whole number of at least 1, or 'auto', not {devices!r}."
+        raise ValueError(msg)
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether the chip multiplies bfloat16 by itself, not by way of float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        # No public question yet; where one of these is missing, the answer is no.
+        asked = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+        return any(getattr(torch.cpu, name, lambda: False)() for name in asked)
+    return False

@@ -1,0 +1,105 @@
+"""Mean and spread of each class, estimated so that small classes lean on the others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ._samples import Rows
+
+PRIOR_SAMPLES = 5  # weight of the variance within all classes, in samples; benchmarks/realism.py
+MIN_SPREAD = 1e-3  # in scaled units, for genes that do not vary within classes
+BLOCK = 512  # samples at a time
+
+
+@dataclass(frozen=True)
+class ClassStatistics:
+    """What is known of each class, in scaled units.
+
+    Parameters
+    ----------
+    mean, spread
+        Expected expression of each class and its standard deviation, classes × genes.
+    """
+
+    mean: torch.Tensor
+    spread: torch.Tensor
+
+
+def class_statistics(rows: Rows, labels: torch.Tensor, n_classes: int) -> ClassStatistics:
+    """Empirical Bayes estimates of the mean and spread of each class, gene by gene.
+
+    A class's mean is drawn towards the mean of all classes by as much as its own error outweighs
+    the differences between classes; its variance towards the variance within all classes, which
+    counts as `PRIOR_SAMPLES` samples.
+
+    Parameters
+    ----------
+    rows
+        Training samples.
+    labels
+        Position of the class of each sample. Each class has at least one.
+    n_classes
+        Number of classes.
+    """
+    return statistics_of(class_moments(rows, labels, n_classes))
+
+
+class Moments(NamedTuple):
+    """Number of samples of each class, sums and sums of squares: classes × genes, float64."""
+
+    counts: torch.Tensor
+    sums: torch.Tensor
+    squares: torch.Tensor
+
+
+def class_moments(rows: Rows, labels: torch.Tensor, n_classes: int) -> Moments:
+    """The moments of samples, in one pass; those of several sets may be added."""
+    counts = torch.bincount(labels, minlength=n_classes).to(torch.float64)[:, None]
+    sums = torch.zeros(n_classes, rows.n_genes, dtype=torch.float64, device=labels.device)
+    squares = torch.zeros_like(sums)
+    for index, x in _blocks(rows):
+        sums.index_add_(0, labels[index], x.double())
+        squares.index_add_(0, labels[index], x.double().square())
+    return Moments(counts, sums, squares)
+
+
+def statistics_of(moments: Moments) -> ClassStatistics:
+    """The estimates, from the moments of all samples."""
+    counts, sums, squares = moments
+    n_samples, n_classes = int(counts.sum()), len(counts)
+    mean = sums / counts
+    deviations = (squares - counts * mean.square()).clamp_(min=0)
+    within = deviations.sum(dim=0) / max(n_samples - n_classes, 1)
+    variance = (deviations + PRIOR_SAMPLES * within) / (counts - 1 + PRIOR_SAMPLES)
+    mean = _shrunk_means(mean, counts, within)
+    spread = variance.sqrt().clamp_(min=MIN_SPREAD).float()
+    return ClassStatistics(mean, spread)
+
+
+def _shrunk_means(mean: torch.Tensor, counts: torch.Tensor, within: torch.Tensor) -> torch.Tensor:
+    """Posterior means; the variance between classes by the moments of DerSimonian and Laird (1986).
+
+    Classes count by their size when that variance is estimated. Unweighted, the errors of small
+    classes hide differences that large ones show, and the latter are drawn to the centre as well.
+    """
+    n_samples = counts.sum()
+    centre = (counts * mean).sum(dim=0) / n_samples
+    excess = (counts * (mean - centre).square()).sum(dim=0) - (len(mean) - 1) * within
+    between = (excess / (n_samples - counts.square().sum() / n_samples)).clamp_(min=0)
+    error = within / counts
+    # Where nothing errs, the mean is exact.
+    precision = 1 / (between + error).clamp_min_(1e-30)
+    own = torch.where(error > 0, between * precision, 1.0)
+    centre = (precision * mean).sum(dim=0) / precision.sum(dim=0)
+    return (centre + own * (mean - centre)).float()
+
+
+def _blocks(rows: Rows) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    for index in torch.arange(len(rows), device=rows.device).split(BLOCK):
+        yield index, rows[index]

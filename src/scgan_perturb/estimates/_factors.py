@@ -1,0 +1,124 @@
+"""How genes vary together: transport between the covariances of standardised deviations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+if TYPE_CHECKING:
+    from ._class_statistics import ClassStatistics
+    from ._samples import Samples
+
+N_FACTORS = 60  # benchmarks/realism.py; Ledoit and Wolf's shrinkage makes up for too many
+MAX_SAMPLES = 2000  # of all classes, and of a target: enough for the covariance of 60 factors
+PRIOR_SAMPLES = 5  # weight of the spread of all classes in the rest, in samples
+MIN_SHRINKAGE = 1e-3  # a singular covariance has no map
+
+
+@dataclass(frozen=True)
+class Factors:
+    """What turns the deviations of other classes into such as the target has.
+
+    Parameters
+    ----------
+    axes
+        Orthonormal directions in which samples deviate from their class, n_factors × genes.
+    maps
+        For each target what takes the factors of other classes to its own, n_targets × n_factors ×
+        n_factors.
+    rest
+        For each target what the rest of a deviation is multiplied with, n_targets × genes.
+    """
+
+    axes: torch.Tensor
+    maps: torch.Tensor
+    rest: torch.Tensor
+
+
+def find_factors(
+    samples: Samples, statistics: ClassStatistics, targets: torch.Tensor, seed: int
+) -> Factors:
+    """Principal components of the deviations, and Gaussian transport between covariances in them.
+
+    A sample's deviation from its class, gene by gene in units of the spread of the class, varies
+    along axes that the classes share. For each target the Bures-Wasserstein map, by POT, takes the
+    covariance of all other classes together to that of the target, both shrunk after Ledoit and
+    Wolf; what the axes leave of a deviation is scaled gene by gene.
+
+    Parameters
+    ----------
+    samples
+        Training samples.
+    statistics
+        Mean and spread of each class.
+    targets
+        Positions of the targets among the classes.
+    seed
+        Seed of the draw, where samples are more than are needed.
+    """
+    rng = np.random.default_rng(seed)
+    labels = samples.labels.cpu().numpy()
+
+    def standardised(members: np.ndarray) -> torch.Tensor:
+        if len(members) > MAX_SAMPLES:
+            members = np.sort(rng.choice(members, MAX_SAMPLES, replace=False))
+        index = torch.from_numpy(members).to(samples.labels.device)
+        own = samples.labels[index]
+        return (samples.rows[index] - statistics.mean[own]) / statistics.spread[own]
+
+    axes = principal_axes(standardised(np.arange(len(labels))))
+    maps, rest = [], []
+    for target in targets.tolist():
+        parts = [standardised(np.flatnonzero((labels == target) == own)) for own in (False, True)]
+        scores, left = zip(*(split(part, axes) for part in parts), strict=True)
+        maps.append(optimal_map(*(score.double().cpu().numpy() for score in scores)))
+        others, own = (rest.square().sum(dim=0) for rest in left)
+        others /= len(parts[0])
+        variance = (own + PRIOR_SAMPLES * others) / (len(parts[1]) + PRIOR_SAMPLES)
+        rest.append(torch.where(others > 0, variance / others, 1.0).sqrt())
+    stacked = torch.from_numpy(np.stack(maps)).to(axes)
+    return Factors(axes, stacked, torch.stack(rest))
+
+
+def split(deviations: torch.Tensor, axes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The factors of deviations, samples × factors, and what they leave, samples × genes."""
+    factors = deviations @ axes.T
+    return factors, torch.addmm(deviations, factors, axes, alpha=-1)
+
+
+def principal_axes(deviations: torch.Tensor) -> torch.Tensor:
+    """The directions of greatest variance, orthonormal, at most N_FACTORS × genes.
+
+    No more than half of the genes, so that deviations have something left outside.
+
+    From the products of samples, which are fewer than genes: seconds where a decomposition of
+    samples × genes takes minutes.
+    """
+    wide = len(deviations) < deviations.shape[1]
+    products = (deviations @ deviations.T if wide else deviations.T @ deviations).double()
+    variances, vectors = torch.linalg.eigh(products)
+    n_factors = min(N_FACTORS, max(deviations.shape[1] // 2, 1))
+    kept = (variances > 1e-6 * variances[-1].clamp_min(1e-30)).nonzero().flatten()[-n_factors:]
+    axes = vectors[:, kept].T
+    if wide:
+        axes = axes @ deviations.double() / variances[kept].sqrt()[:, None]
+    return axes.flip(0).to(deviations.dtype)
+
+
+def optimal_map(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """The symmetric matrix that takes the covariance of one set to that of the other at least cost.
+
+    The identity where a set has fewer than three samples, or no spread.
+    """
+    from ot.gaussian import bures_wasserstein_mapping  # noqa: PLC0415 (slow to import)
+    from sklearn.covariance import ledoit_wolf, shrunk_covariance  # noqa: PLC0415 (the same)
+
+    n_factors = source.shape[1]
+    if min(len(source), len(target)) < 3 or not (source.any() and target.any()):
+        return np.eye(n_factors)
+    centre = np.zeros(n_factors)
+    covariances = [shrunk_covariance(ledoit_wolf(x)[0], MIN_SHRINKAGE) for x in (source, target)]
+    return bures_wasserstein_mapping(centre, centre, *covariances)[0]

@@ -1,0 +1,248 @@
+"""A fitted generator as plain arrays: stored in an AnnData, saved to a folder, applied to expression."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from .._messages import examples
+from .._recipes import PAPER
+from ._files import load_parts, save_parts
+from ._fitted_classifier import (
+    FittedClassifier,
+    Weights,
+    as_floats,
+    check_expression,
+    classifier_from_parts,
+    classifier_to_parts,
+    prefixed,
+    unprefixed,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    import torch
+    from torch import nn
+
+    from ..data._blocks import Matrix
+    from ..data._scaling import GeneScaler
+    from ..networks._transport_generator import TransportGenerator
+    from ._apply import Block
+
+GENERATOR = "generator."
+
+
+@dataclass(frozen=True)
+class PerturbationModel:
+    """A fitted generator: perturbs expression towards its target.
+
+    Got from :func:`~scgan_perturb.get.model`, or read with :meth:`load`.
+
+    Parameters
+    ----------
+    classifier
+        The target model, with genes, gene ranges and classes.
+    target_means
+        Mean expression of each target's training samples, input units, n_targets × n_genes.
+    weights
+        Weights of the generator, float32 arrays by name.
+    params
+        Settings of the fit, the target among them.
+
+    Examples
+    --------
+    >>> import scgan_perturb as sp
+    >>> adata = sp.datasets.pbmc68k()
+    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", recipe=sp.tl.Transport(max_epochs=2))
+    >>> model = sp.get.model(adata)
+    >>> model.perturb(adata.X[:3]).shape
+    (3, 765)
+    """
+
+    classifier: FittedClassifier
+    target_means: np.ndarray = field(repr=False)
+    weights: Weights = field(repr=False)
+    params: dict[str, Any]
+
+    @property
+    def target(self) -> str:
+        """Label that samples are perturbed towards."""
+        return str(self.params["target"])
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Labels that samples can be perturbed towards, see :meth:`towards`."""
+        return tuple(map(str, np.atleast_1d(self.params.get("targets", self.target))))
+
+    @property
+    def target_mean(self) -> np.ndarray:
+        """Mean expression of the target's training samples, input units, n_genes."""
+        return self.target_means[self.targets.index(self.target)]
+
+    def towards(self, target: object) -> PerturbationModel:
+        """The same model, perturbing towards another of its targets.
+
+        Raises
+        ------
+        ValueError
+            If the model was not fitted for this target.
+        """
+        if str(target) not in self.targets:
+            msg = (
+                f"The model was fitted for target {examples(self.targets)}, not {str(target)!r}. "
+                "Fit one with sp.tl.fit_tspg(adata, groupby, [target, ...])."
+            )
+            raise ValueError(msg)
+        return replace(self, params={**self.params, "target": str(target)})
+
+    @property
+    def genes(self) -> np.ndarray:
+        """Names of the genes, in the order of the columns."""
+        return self.classifier.genes
+
+    @property
+    def scaler(self) -> GeneScaler:
+        """Range of each gene over the training samples."""
+        return self.classifier.scaler
+
+    @property
+    def target_class(self) -> int:
+        """Position of the target among the classes."""
+        return int(np.flatnonzero(self.classifier.classes == self.target)[0])
+
+    def network(self) -> nn.Module:
+        """Scaled samples to perturbed ones and logits of f; on the CPU, frozen, for evaluation."""
+        import torch  # noqa: PLC0415 (a stored model can be read without torch)
+
+        from ..networks._networks import Generator, from_arrays  # noqa: PLC0415
+        from ..networks._perturber import PaperPerturber, TransportPerturber  # noqa: PLC0415
+        from ..networks._transport_generator import TransportGenerator  # noqa: PLC0415
+
+        n_genes = int(self.scaler.varying.sum())
+        if self.params.get("recipe") == PAPER:
+            with torch.device("meta"):
+                generator: nn.Module = Generator(n_genes)
+            return PaperPerturber(from_arrays(generator, self.weights), self.classifier.network())
+        with torch.device("meta"):
+            generator = TransportGenerator(
+                n_genes,
+                len(self.classifier.classes),
+                len(self.targets),
+                len(np.atleast_2d(self.weights.get("axes", ()))),
+            )
+        return TransportPerturber(
+            cast("TransportGenerator", from_arrays(generator, self.weights)),
+            self.classifier.network(),
+            self.targets.index(self.target),
+        )
+
+    def perturb(
+        self, expression: Matrix, *, accelerator: str | torch.device = "auto"
+    ) -> np.ndarray:
+        """x_adv = clip(x + G(x), 0, 1) in input units (paper, section 2.2).
+
+        Values beyond the training range are clipped to it; genes that were constant in
+        training are returned as they are.
+
+        Parameters
+        ----------
+        expression
+            Samples × `genes`, in input units, dense or sparse.
+        accelerator
+            Device, as Lightning Fabric names them.
+
+        Returns
+        -------
+        float32 array of samples × `genes`, input units.
+
+        Raises
+        ------
+        ValueError
+            If the number of genes differs, or a value is NaN or infinite.
+        """
+        expression = check_expression(expression, len(self.genes))
+        result = np.empty(expression.shape, dtype=np.float32)
+        for block in self.perturb_blocks(expression, accelerator=accelerator):
+            result[block.rows] = block.expression
+        return result
+
+    def perturb_blocks(
+        self, expression: Matrix, *, accelerator: str | torch.device = "auto"
+    ) -> Iterator[Block]:
+        """What :meth:`perturb` gives, a block of samples at a time, with what f says of them."""
+        from ._apply import perturbed  # noqa: PLC0415
+
+        return perturbed(self.network(), self.scaler, expression, accelerator)
+
+    def save(self, folder: str | Path) -> None:
+        """Write `model.json` and `weights.safetensors` into a folder, made if need be."""
+        save_parts(model_to_parts(self), folder)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> PerturbationModel:
+        """Read what :meth:`save` wrote; nothing in the files is executed.
+
+        Raises
+        ------
+        FileNotFoundError
+            If the folder lacks one of the two files.
+        ValueError
+            If a file is damaged or does not fit the other.
+        """
+        return load_parts(folder, _checked_model)
+
+
+def model_to_parts(model: PerturbationModel) -> dict[str, Any]:
+    """The parts of a model: those of its classifier, the target means and the generator."""
+    parts = classifier_to_parts(model.classifier)
+    return {
+        **parts,
+        "params": model.params,
+        "target_mean": model.target_mean,
+        "target_means": model.target_means,
+        "weights": {**prefixed(GENERATOR, model.weights), **parts["weights"]},
+    }
+
+
+def model_from_parts(parts: Mapping[str, Any]) -> PerturbationModel:
+    """A model from its parts.
+
+    Raises
+    ------
+    ValueError
+        If a part is missing or does not fit the others.
+    """
+    classifier = classifier_from_parts(parts)
+    try:
+        model = PerturbationModel(
+            classifier,
+            as_floats(parts["target_means"]),
+            unprefixed(GENERATOR, parts["weights"]),
+            classifier.params,
+        )
+        fits = model.target in model.targets and set(model.targets) <= set(classifier.classes)
+        fits &= model.target_means.shape == (len(model.targets), len(model.genes))
+        fits &= bool(np.isfinite(model.target_means).all())
+        # The transport generator keeps their positions as well, and looks things up by them.
+        if fits and "targets" in model.weights:
+            positions = [list(classifier.classes).index(name) for name in model.targets]
+            fits = np.array_equal(model.weights["targets"], positions)
+    except (LookupError, TypeError) as error:
+        msg = f"Not a stored model: {type(error).__name__}: {error}"
+        raise ValueError(msg) from error
+    if not fits:
+        msg = "Not a stored model: its targets are not classes, or their means lack genes."
+        raise ValueError(msg)
+    return model
+
+
+def _checked_model(parts: Mapping[str, Any]) -> PerturbationModel:
+    """A model whose weights fit its networks."""
+    model = model_from_parts(parts)
+    model.network()
+    model.classifier.network()
+    return model

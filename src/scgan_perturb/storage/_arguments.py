@@ -1,0 +1,50 @@
+"""Checks of arguments that several verbs take."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .._messages import warn
+from ..data._on_disk import as_disk_matrix
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from anndata import AnnData
+
+
+def check_names(
+    key: str, groupby: object, *, written: Sequence[str], layer: str | None, output: str = ""
+) -> None:
+    """Raise ValueError where what is to be written would overwrite what is read, or cannot be kept."""
+    if not isinstance(key, str) or not key or "/" in key:
+        msg = f"key_added must be a name without '/', which files cannot hold, not {key!r}."
+        raise ValueError(msg)
+    if not isinstance(groupby, str):
+        msg = f"groupby must be the name of a column of adata.obs, not {groupby!r}."
+        raise ValueError(msg)
+    if groupby in written:
+        msg = f"groupby={groupby!r} would be overwritten by the result. Copy it to another column."
+        raise ValueError(msg)
+    if layer is not None and layer in ("X", output):
+        msg = f"layer={layer!r} cannot be read here: " + (
+            "leave layer out to read adata.X, or rename the layer."
+            if layer == "X"
+            else "the result is written there. Choose another key_added or layer."
+        )
+        raise ValueError(msg)
+
+
+def to_write_to(adata: AnnData, *, copy: bool) -> AnnData:
+    """The AnnData or a copy of it; ValueError for a copy of one that is on disk."""
+    if copy and (adata.isbacked or as_disk_matrix(adata.X) is not None):
+        msg = "copy=True would read a matrix on disk into memory. Leave it out, or copy the file."
+        raise ValueError(msg)
+    return adata.copy() if copy else adata
+
+
+def leave_view(adata: AnnData) -> None:
+    """Make a view an AnnData of its own, with a warning at the user's line."""
+    if adata.is_view:
+        warn("adata is a view of another AnnData: it is made one of its own to be written to.")
+        adata.obs = adata.obs.copy()

@@ -1,0 +1,169 @@
+"""Writing to the file that the expression lies in."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import anndata as ad
+import h5py
+import numpy as np
+import pandas as pd
+import zarr
+
+from ..data._on_disk import DiskMatrix
+from ..engine._shares import is_first
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from anndata import AnnData
+    from lightning_fabric import Fabric
+
+    from ..data._expression import Expression
+
+    Group: TypeAlias = Any  # of h5py or zarr, for what both can do
+
+COLUMNS = "column-order"  # what anndata reads of a table
+REMEDY = (
+    "Open it for writing: ad.read_h5ad(path, backed='r+'), or zarr.open_group(path, mode='r+') for "
+    "anndata.io.sparse_dataset; or perturb some of the samples, adata[rows].to_memory()."
+)
+
+
+def writable_file(matrix: Expression) -> Group | None:
+    """The AnnData in the file of a matrix on disk; None if it may not be written to."""
+    if not isinstance(matrix, DiskMatrix):
+        return None
+    element = matrix.element
+    # X, or layers/name.
+    parts = element.name.strip("/").split("/")
+    depth = 2 if parts[-2:-1] == ["layers"] else 1
+    path = "/".join(parts[:-depth])
+    if isinstance(element, (h5py.Dataset, h5py.Group)):
+        root = element.file[path or "/"] if element.file.mode == "r+" else None
+    elif element.store.read_only:
+        root = None
+    else:
+        root = zarr.open_group(element.store, path=path, mode="r+", use_consolidated=False)
+    return root if root is not None and root.attrs.get("encoding-type") == "anndata" else None
+
+
+def check_writers(matrix: Expression, fabric: Fabric) -> None:
+    """Raise ValueError if several processes would write to an h5ad file."""
+    if fabric.world_size > 1 and isinstance(writable_file(matrix), h5py.Group):
+        msg = (
+            f"{fabric.world_size} processes cannot write to one h5ad file. Open it for reading, "
+            "ad.read_h5ad(path, backed='r'), or the same samples as zarr, which all may write to."
+        )
+        raise ValueError(msg)
+
+
+def results_file(matrix: DiskMatrix) -> Group:
+    """The AnnData in the file of a matrix on disk; ValueError if it may not be written to."""
+    if not is_first():
+        msg = (
+            "The result goes to the file that the samples are in, to which one of the processes "
+            "writes: from lightning_fabric.utilities.rank_zero import rank_zero_only; "
+            "rank_zero_only(sp.tl.perturb)(adata, ...)."
+        )
+        raise ValueError(msg)
+    file = writable_file(matrix)
+    if file is None:
+        msg = f"The result goes to the file that the samples are in, which is read only. {REMEDY}"
+        raise ValueError(msg)
+    return file
+
+
+def store_results(
+    adata: AnnData, matrix: Expression, *, obs: Sequence[str] = (), uns: Sequence[str] = ()
+) -> None:
+    """Write columns and entries of an AnnData to the file that the matrix is in, if it may be.
+
+    Of several processes the first one writes.
+    """
+    file = writable_file(matrix)
+    if file is None or not is_first():
+        return
+    for key in uns:
+        store_fit(file, key, adata.uns[key])
+    if obs:
+        store_columns(file, {name: adata.obs[name].array for name in obs})
+    commit(file)
+
+
+def store_columns(file: Group, columns: Mapping[str, Any], chunk: int | None = None) -> None:
+    """Write columns of `obs`; one that is half written is not among those that are read.
+
+    Parameters
+    ----------
+    file
+        The AnnData in the file.
+    columns
+        Values by name.
+    chunk
+        Samples that a zarr store keeps together; None for as many as it likes.
+    """
+    obs = file["obs"]
+    others = [name for name in obs.attrs[COLUMNS] if name not in columns]
+    obs.attrs[COLUMNS] = others
+    for name, values in columns.items():
+        _write(obs, name, values, chunk if isinstance(file, zarr.Group) else None)
+    obs.attrs[COLUMNS] = [*others, *columns]
+
+
+def _write(group: Group, name: str, value: object, chunk: int | None = None) -> None:
+    how = {} if chunk is None else {"dataset_kwargs": {"chunks": (chunk,)}}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # anndata warns of how it will write zarr in future
+        ad.io.write_elem(group, name, value, **how)
+
+
+def drop_column(file: Group, name: str) -> None:
+    """Drop a column of `obs`, if it is there."""
+    obs = file["obs"]
+    if name in obs:
+        obs.attrs[COLUMNS] = [other for other in obs.attrs[COLUMNS] if other != name]
+        del obs[name]
+
+
+def store_fit(file: Group, key: str, fit: Mapping[str, Any]) -> None:
+    """Write an entry of `uns`; parts that are there already are left alone."""
+    uns = file.require_group("uns")
+    stored = ad.io.read_elem(uns[key]) if key in uns else None
+    if not isinstance(stored, dict):
+        _write(uns, key, dict(fit))
+        return
+    for name in set(stored) - set(fit):
+        del uns[key][name]
+    for name, value in fit.items():
+        if name not in stored or not _same(stored[name], value):
+            _write(uns[key], name, value)
+
+
+def _same(stored: object, value: object) -> bool:
+    if isinstance(stored, dict) and isinstance(value, dict):
+        return stored.keys() == value.keys() and all(_same(stored[k], value[k]) for k in value)
+    if isinstance(stored, pd.DataFrame):
+        return stored.equals(value)
+    return np.array_equal(stored, value)  # type: ignore[arg-type]
+
+
+def commit(file: Group) -> None:
+    """Make what was written known to those that read the file."""
+    flush(file)
+    if isinstance(file, zarr.Group) and _is_consolidated(file):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # zarr warns that its format 3 does not know of this
+            zarr.consolidate_metadata(file.store, path=file.path)
+
+
+def _is_consolidated(file: zarr.Group) -> bool:
+    whole = zarr.open_group(file.store, path=file.path, mode="r")
+    return whole.metadata.consolidated_metadata is not None
+
+
+def flush(file: Group) -> None:
+    """Hand what was written to the system, which keeps it if the process is killed."""
+    if isinstance(file, h5py.Group):
+        file.file.flush()

@@ -1,0 +1,254 @@
+"""What a fit belongs to: stored with the fit, and checked by everything that reads it.
+
+The check is cheap for data of any size. It compares the values of a few samples, found by name, so
+that a subset of the samples and another order of the genes raise no alarm; labels and split as a
+whole where all samples are the same. A fit that version 0.1.0 stored has no identity and is not
+checked.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .._digests import digest
+from .._keys import IDENTITY, TRAIN, tspg_keys
+from .._messages import examples, warn
+from ..data._blocks import dense
+from ..data._dask import DaskMatrix
+from ..data._expression import find_expression, match_genes
+from ..data._labels import read_labels
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from anndata import AnnData
+
+    from ..data._expression import Expression
+    from ..data._training_data import TrainingData
+    from ..models._perturbation_model import PerturbationModel
+
+FIRST, SPREAD = (
+    8,
+    24,
+)  # samples whose values are kept: the first ones, and others at equal distances
+
+
+def fit_identity(adata: AnnData, data: TrainingData, groupby: str) -> dict[str, Any]:
+    """The identity of a fit on all samples of `adata`."""
+    identity = layer_identity(adata, data.expression)
+    labels = read_labels(adata, groupby).astype(str).to_numpy(dtype=object)
+    return identity | {
+        "sample_names": digest(*adata.obs_names.astype(str)),
+        "sample_labels": labels[_kept_rows(adata.n_obs, data.expression)],
+        "labels": digest(*labels),
+        "split": digest(data.is_train),
+        "n_train": np.bincount(data.labels[data.is_train], minlength=len(data.classes)),
+    }
+
+
+def layer_identity(adata: AnnData, expression: Expression) -> dict[str, Any]:
+    """The identity of the expression that a layer was computed from: the values of some samples.
+
+    Parameters
+    ----------
+    adata
+        The names of the samples.
+    expression
+        All samples × the model's genes.
+    """
+    rows = _kept_rows(adata.n_obs, expression)
+    return {
+        "samples": adata.obs_names[rows].astype(str).to_numpy(dtype=object),
+        "expression": _row_digests(expression, rows),
+    }
+
+
+def check_fit_belongs(
+    adata: AnnData,
+    model: PerturbationModel,
+    key: str,
+    *,
+    labels: bool = False,
+    training: bool = False,
+) -> None:
+    """Check that a fit was made for this expression; and, where asked for, labels and split.
+
+    Parameters
+    ----------
+    adata
+        AnnData with the fit.
+    model
+        The fit.
+    key
+        Name of the fit.
+    labels
+        Whether the reader uses the labels.
+    training
+        Whether the reader learns from the training samples.
+
+    Raises
+    ------
+    ValueError
+        If expression, labels or split are not those of the fit.
+
+    Warns
+    -----
+    UserWarning
+        If training samples of the fit are missing.
+    """
+    identity = _stored_identity(adata, model, key)
+    if identity is None:
+        return
+    _check_expression(adata, model, key, identity)
+    if "labels" not in identity or not (labels or training):
+        return  # the samples were not part of the fit
+    same_samples = identity["sample_names"] == digest(*adata.obs_names.astype(str))
+    _check_labels(adata, model, key, identity, same_samples=same_samples)
+    if training:
+        _check_training(adata, model, key, identity, same_samples=same_samples)
+
+
+def _stored_identity(
+    adata: AnnData, model: PerturbationModel, key: str
+) -> Mapping[str, Any] | None:
+    """The identity of a fit, None where it has none; ValueError if it is damaged."""
+    stored = adata.uns[key].get(IDENTITY)
+    if stored is None:
+        return None
+    try:
+        of_samples = ["samples", "expression", *(["sample_labels"] if "labels" in stored else [])]
+        shapes = {np.shape(stored[name]) for name in of_samples}
+        is_whole = len(shapes) == 1 and len(shapes.pop()) == 1
+        if "labels" in stored:
+            is_whole &= np.shape(stored["n_train"]) == np.shape(model.classifier.classes)
+            is_whole &= all(isinstance(stored[name], str) for name in ("labels", "split"))
+            is_whole &= isinstance(stored["sample_names"], str)
+            is_whole &= np.asarray(stored["n_train"]).dtype.kind in "iu"
+    except (LookupError, TypeError, ValueError):
+        is_whole = False
+    if not is_whole:
+        msg = f"adata.uns[{key!r}][{IDENTITY!r}] is damaged. Call sp.tl.fit_tspg again."
+        raise ValueError(msg)
+    return stored
+
+
+def _check_expression(
+    adata: AnnData, model: PerturbationModel, key: str, identity: Mapping[str, Any]
+) -> None:
+    layer = model.params.get("layer")
+    matrix = find_expression(adata, layer)
+    kept, rows = _rows_here(adata, identity, matrix)
+    if len(rows) == 0:
+        return
+    found = _row_digests(matrix, rows, match_genes(adata, model.genes))
+    changed = found != np.asarray(identity["expression"])[kept]
+    if changed.any():
+        where = "adata.X" if layer is None else f"adata.layers[{layer!r}]"
+        msg = (
+            f"{where} has changed since fit {key!r}: the values of sample "
+            f"{adata.obs_names[rows[int(np.argmax(changed))]]!r} differ. Restore {where} (keep a scaled "
+            f"or otherwise changed copy in another layer), or call sp.tl.fit_tspg again; "
+            f"sp.tl.perturb(adata, reference=adata) perturbs the new values with the old fit."
+        )
+        raise ValueError(msg)
+
+
+def _check_labels(
+    adata: AnnData,
+    model: PerturbationModel,
+    key: str,
+    identity: Mapping[str, Any],
+    *,
+    same_samples: bool,
+) -> None:
+    groupby = model.params["groupby"]
+    now = read_labels(adata, groupby).astype(str).to_numpy(dtype=object)
+    if same_samples and digest(*now) == identity["labels"]:
+        return
+    kept, rows = _rows_here(adata, identity)
+    before = np.asarray(identity["sample_labels"], dtype=object)[kept]
+    changed = np.flatnonzero(now[rows] != before)
+    if not same_samples and len(changed) == 0:
+        return
+    example = (
+        ""
+        if len(changed) == 0
+        else (
+            f" (sample {adata.obs_names[rows[changed[0]]]!r} was {before[changed[0]]!r}, "
+            f"is {now[rows[changed[0]]]!r})"
+        )
+    )
+    msg = (
+        f"The labels in adata.obs[{groupby!r}] have changed since fit {key!r}{example}. Restore the "
+        "labels, or call sp.tl.fit_tspg again."
+    )
+    raise ValueError(msg)
+
+
+def _check_training(
+    adata: AnnData,
+    model: PerturbationModel,
+    key: str,
+    identity: Mapping[str, Any],
+    *,
+    same_samples: bool,
+) -> None:
+    column = tspg_keys(key).split
+    if column not in adata.obs:
+        return  # each reader says what it needs the split for
+    is_train = (adata.obs[column] == TRAIN).to_numpy(dtype=bool)
+    if same_samples:
+        if digest(is_train) != identity["split"]:
+            msg = (
+                f"adata.obs[{column!r}] is not the split of fit {key!r}. Restore the column, or call "
+                "sp.tl.fit_tspg again."
+            )
+            raise ValueError(msg)
+        return
+    labels = read_labels(adata, model.params["groupby"])[is_train].astype(str)
+    counts = labels.value_counts().reindex(list(model.classifier.classes), fill_value=0)
+    missing = np.asarray(identity["n_train"]) - counts.to_numpy()
+    if (missing > 0).any():
+        n_train = int(np.sum(identity["n_train"]))
+        few = model.classifier.classes[missing > 0]
+        warn(
+            f"{missing.clip(0).sum():,} of the {n_train:,} training samples of fit {key!r} are not in "
+            f"adata (classes {examples(few)}): what learns from training samples learns from fewer. "
+            "Use the AnnData with all samples of the fit."
+        )
+
+
+def _kept_rows(n_samples: int, expression: Expression | None = None) -> np.ndarray:
+    """Positions of the samples whose values are kept; of a Dask array only the first ones."""
+    first = np.arange(min(FIRST, n_samples))
+    if isinstance(expression, DaskMatrix):
+        return first
+    spread = np.linspace(0, n_samples - 1, SPREAD).astype(int)
+    return np.concatenate([first, np.setdiff1d(spread, first)])
+
+
+def _rows_here(
+    adata: AnnData, identity: Mapping[str, Any], matrix: Expression | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which of the kept samples are in `adata`, and where."""
+    names = adata.obs_names.astype(str)
+    kept = np.asarray(identity["samples"], dtype=object)
+    if isinstance(matrix, DaskMatrix):
+        kept = kept[:FIRST]
+    if not names.is_unique:  # then only samples at their old place are sure to be the same
+        rows = _kept_rows(adata.n_obs)[: len(kept)]
+        is_here = names[rows] == kept[: len(rows)]
+        return np.flatnonzero(is_here), rows[is_here]
+    rows = names.get_indexer(kept)
+    return np.flatnonzero(rows >= 0), rows[rows >= 0]
+
+
+def _row_digests(
+    expression: Expression, rows: np.ndarray, genes: np.ndarray | None = None
+) -> np.ndarray:
+    """A hash of the values of each sample, as float32."""
+    block = dense(expression[rows])
+    block = np.ascontiguousarray(block if genes is None else block[:, genes]) + np.float32(0)
+    return np.array([digest(row, size=8) for row in block], dtype=object)

@@ -1,0 +1,1 @@
+"""Training loops, checkpoints, and the recipes that run them."""

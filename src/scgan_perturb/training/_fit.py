@@ -1,0 +1,239 @@
+"""The recipes: what each may be told, and how it trains a generator."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+
+from .._recipes import PAPER, TRANSPORT, Paper
+from .._seeds import spawn_seeds
+from .._settings import settings
+from ..data._dask import DaskMatrix
+from ..data._rows import ScaledRows
+from ..data._split import stratified_sample
+from ..engine._shares import added, part
+from ..estimates._class_statistics import Moments, class_moments, statistics_of
+from ..estimates._samples import Samples
+from ..estimates._target import TargetDistribution
+from ..estimates._transport import estimate_transport
+from ..networks._networks import to_arrays
+from ._epochs import HELD_ROWS
+from ._pools import make_pools
+from ._run import open_checkpoint, weights_digest
+from ._train_transport import train_transport
+from ._train_tspg import TspgTrainer, train_tspg
+from ._transport_trainer import TransportTrainer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from lightning_fabric import Fabric
+    from torch import nn
+
+    from .._recipes import Transport
+    from ..data._blocks import Matrix
+    from ..data._scaling import GeneScaler
+    from ..data._training_data import TrainingData
+    from ..estimates._class_statistics import ClassStatistics
+    from ..estimates._transport import Transport as Estimates
+    from ..models._fitted_classifier import FittedClassifier
+    from ..models._module_classifier import ModuleClassifier
+    from ._checkpoint import Checkpoint, Record
+    from ._roles import Roles
+
+MEASURED = 512  # held-out samples whose success is reported after each epoch, at most
+VALIDATION_SHARE = 0.1  # of the training samples, to choose the epoch by
+
+
+class Fit(NamedTuple):
+    """All that a recipe trains on: the judge is the classifier to convince, mostly the same."""
+
+    data: TrainingData
+    roles: Roles
+    classifier: FittedClassifier
+    judge: FittedClassifier | ModuleClassifier
+    recipe: Transport | Paper
+    params: dict[str, Any]
+    fabric: Fabric
+    folder: str | Path | None = None
+
+    @property
+    def checkpoint(self) -> Checkpoint | None:
+        """Where the state of training is kept."""
+        if self.folder is None:
+            return None
+        return open_checkpoint(
+            self.folder,
+            "generator",
+            self.data,
+            self.params,
+            self.fabric,
+            classifier=weights_digest(self.classifier.weights),
+            judge=weights_digest(to_arrays(self.judge.network())),
+        )
+
+    @property
+    def sample(self) -> np.ndarray:
+        """Positions of the training samples that the networks train on.
+
+        The same wherever the matrix is: a fit draws hardly more samples than are held. What one
+        pass can estimate is estimated from all.
+        """
+        everyone = np.flatnonzero(self.data.is_train)
+        seed = spawn_seeds(self.params["seed"]).tspg
+        return everyone[stratified_sample(self.data.labels[everyone], HELD_ROWS, seed=seed)]
+
+    def scaled(self, rows: np.ndarray) -> ScaledRows:
+        """Samples as a network reads them."""
+        return ScaledRows(self.data.expression, rows, self.data.scaler, self.fabric.device)
+
+    def held(self, rows: np.ndarray) -> ScaledRows:
+        """The same, in memory, wherever the matrix is."""
+        scaled = self.scaled(rows)
+        scaled.hold(torch.arange(len(rows)))
+        return scaled
+
+    def statistics(self) -> ClassStatistics:
+        """Mean and spread of each class, of all training samples in one pass."""
+        data, device = self.data, self.fabric.device
+        rows, n_classes = np.flatnonzero(data.is_train), len(data.classes)
+        if isinstance(data.expression, DaskMatrix):
+            moments = data.expression.reduce(
+                _block_moments,
+                _added,
+                data.labels,
+                data.is_train,
+                scaler=data.scaler,
+                n_classes=n_classes,
+            )
+            return statistics_of(Moments(*(sums.to(device) for sums in moments)))
+        own = rows[part(self.fabric, len(rows))]
+        labels = torch.from_numpy(data.labels[own]).to(device)
+        moments = class_moments(self.scaled(own), labels, n_classes)
+        return statistics_of(Moments(*(added(self.fabric, of_share) for of_share in moments)))
+
+    @property
+    def progress_bar(self) -> bool:
+        """Whether this process shows progress."""
+        return settings.progress_bar and self.fabric.is_global_zero
+
+    @property
+    def description(self) -> str:
+        """Text before the progress bar."""
+        targets = self.data.classes[self.roles.targets]
+        return f"to {targets[0]}" if len(targets) == 1 else f"to {len(targets)} targets"
+
+
+def _block_moments(
+    block: Matrix, labels: np.ndarray, is_train: np.ndarray, scaler: GeneScaler, n_classes: int
+) -> Moments:
+    rows = np.flatnonzero(is_train)
+    scaled = ScaledRows(block, rows, scaler, torch.device("cpu"))
+    return class_moments(scaled, torch.from_numpy(labels[rows]), n_classes)
+
+
+def _added(parts: Sequence[Moments]) -> Moments:
+    return Moments(*(torch.stack(same).sum(dim=0) for same in zip(*parts, strict=True)))
+
+
+def _train_paper(fit: Fit, recipe: Paper) -> tuple[nn.Module, list[Record]]:
+    """Recipe "paper": generator against discriminator (paper, section 2.2)."""
+    data, roles, params, sample = fit.data, fit.roles, fit.params, fit.sample
+    target = int(roles.targets[0])
+    target_samples = fit.held(sample[data.labels[sample] == target])
+    trainer = TspgTrainer(
+        TargetDistribution(target_samples.all(), recipe.shrinkage),
+        fit.fabric.to_device(fit.judge.network()),
+        target,
+        n_genes=target_samples.n_genes,
+        options=recipe,
+        seed=spawn_seeds(params["seed"]).tspg,
+        fabric=fit.fabric,
+    )
+    rows = fit.held(np.intersect1d(sample, roles.train))
+    return train_tspg(
+        trainer,
+        rows,
+        rows
+        if len(roles.real) == len(roles.train)
+        else fit.held(np.intersect1d(sample, roles.real)),
+        fit.scaled(roles.held_out),
+        checkpoint=fit.checkpoint,
+        description=fit.description,
+        progress_bar=fit.progress_bar,
+    )
+
+
+def _train_transport(fit: Fit, recipe: Transport) -> tuple[nn.Module, list[Record]]:
+    """Recipe "transport": a correction to Gaussian transport, for one target or many."""
+    data, roles, params, device = fit.data, fit.roles, fit.params, fit.fabric.device
+    seed = spawn_seeds(params["seed"]).tspg
+
+    def samples(rows: ScaledRows, positions: np.ndarray) -> Samples:
+        return Samples(rows, torch.from_numpy(data.labels[positions]).to(device))
+
+    sample, n_train = fit.sample, int(data.is_train.sum())
+    train = samples(fit.held(sample), sample)
+    targets = torch.from_numpy(roles.targets)
+    classifier = judge = fit.fabric.to_device(fit.classifier.network())
+    if fit.judge is not fit.classifier:
+        judge = fit.fabric.to_device(fit.judge.network())
+    is_source = torch.from_numpy(np.isin(sample, roles.train)).to(device)
+    chooses = torch.from_numpy(_validation(data.labels[sample], seed)).to(device)
+
+    def transport_of(samples: Samples, statistics: ClassStatistics | None = None) -> Estimates:
+        return estimate_transport(
+            samples, len(data.classes), targets.to(device), seed, statistics=statistics
+        )
+
+    trainer = TransportTrainer(
+        # Samples that choose the epoch had a part in nothing that it is measured on.
+        transport_of(train.at(torch.nonzero(~chooses).flatten())),
+        classifier,
+        judge,
+        train,
+        targets,
+        options=recipe,
+        seed=seed,
+        fabric=fit.fabric,
+    )
+    measured = roles.held_out[:: max(1, -(-len(roles.held_out) // MEASURED))]
+    network, history = train_transport(
+        trainer,
+        make_pools(train.labels, targets.to(device), is_source, ~chooses),
+        make_pools(train.labels, targets.to(device), is_source, chooses),
+        samples(fit.held(measured), measured),
+        checkpoint=fit.checkpoint,
+        description=fit.description,
+        progress_bar=fit.progress_bar,
+    )
+    del trainer  # its optimiser and averages take more memory than the estimate
+    network.set_transport(transport_of(train, None if len(sample) == n_train else fit.statistics()))
+    return network, history
+
+
+def _validation(labels: np.ndarray, seed: int) -> np.ndarray:
+    """A random share of each class, rounded down, as a boolean array."""
+    rng = np.random.default_rng(seed)
+    chosen = np.zeros(len(labels), dtype=bool)
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        chosen[rng.permutation(members)[: int(VALIDATION_SHARE * len(members))]] = True
+    return chosen
+
+
+def train_recipe(fit: Fit) -> tuple[nn.Module, list[Record]]:
+    """Train the generator; returns it with its history."""
+    if isinstance(fit.recipe, Paper):
+        return _train_paper(fit, fit.recipe)
+    return _train_transport(fit, fit.recipe)
+
+
+def check_targets(recipe: str, n_targets: int) -> None:
+    """Raise ValueError if the recipe cannot serve so many targets."""
+    if recipe == PAPER and n_targets > 1:
+        msg = f"recipe={PAPER!r} has one target, not {n_targets}. Use recipe={TRANSPORT!r}."
+        raise ValueError(msg)
