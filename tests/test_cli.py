@@ -144,7 +144,6 @@ def test_perturb_is_tl_perturb(files, fitted):
     np.testing.assert_array_equal(found.layers["xadv"], adata.layers["xadv"])
 
 
-@pytest.mark.filterwarnings("ignore:A random forest|A linear|Plain baselines|Training samples")
 def test_evaluate_is_tl_evaluate(files, fitted):
     assert call(files, "evaluate fitted.h5ad e.csv e.h5ad e.png --n-bootstrap 5 --metric mmd") == 0
     sp.tl.evaluate(fitted, n_bootstrap=5)

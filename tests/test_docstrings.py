@@ -42,7 +42,6 @@ def copied(names: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", sorted(PUBLIC.keys() - NEED_DATA))
-@pytest.mark.filterwarnings("ignore:A random forest tells")  # fits of two epochs, of this model
 @pytest.mark.filterwarnings("ignore:Tensorflow not installed")  # umap, on import
 @pytest.mark.filterwarnings("ignore:The inplace keyword")  # scanpy 1.12 with pandas 3.1
 def test_the_example_runs_and_gives_what_it_says(name: str, fits: dict, tmp_path: Path):

@@ -271,9 +271,7 @@ FOLLOWING = [
 ]
 
 
-@pytest.mark.filterwarnings(
-    "ignore:Plain baselines", "ignore:Training samples of", "ignore:The table is empty"
-)
+@pytest.mark.filterwarnings("ignore:The table is empty")
 @examples_of(5)
 @given(cases())
 def test_what_follows_a_fit_works_or_says_why_not(case):

@@ -39,7 +39,6 @@ def test_stored_outputs_are_of_one_run_from_top_to_bottom_without_errors(path):
 
 
 @pytest.mark.parametrize("path", [p for p in NOTEBOOKS if p.stem not in TAKE_LONG], ids=stem)
-@pytest.mark.filterwarnings("ignore:Plain baselines", "ignore:Training samples of")
 def test_its_cells_run_from_top_to_bottom(path, tmp_path, monkeypatch):
     """With short fits: what they find is in the stored outputs."""
     import matplotlib.pyplot as plt
@@ -52,6 +51,7 @@ def test_its_cells_run_from_top_to_bottom(path, tmp_path, monkeypatch):
         (sp.tl, "evaluate", partial(sp.tl.evaluate, n_bootstrap=5)),
         (_reuse, "MAX_EPOCHS", 2),  # of a classifier that is fitted on the way
         (_two_sample, "N_TREES", 5),
+        (_two_sample, "N_TREES_PER_FOLD", 5),
     ):
         monkeypatch.setattr(module, name, value)
     names: dict[str, object] = {}

@@ -111,10 +111,8 @@ def predicted(build) -> ad.AnnData:
 
 
 ASKED = {"groupby": "tissue", "target": "stim", "held_out": "split", "n_bootstrap": 20}
-quiet = pytest.mark.filterwarnings("ignore")
 
 
-@quiet
 def test_the_table_is_found_by_its_name_and_says_what_was_judged(predicted):
     sp.tl.evaluate(predicted, prediction="theirs", **ASKED, key_added="scgen")
     table = sp.get.evaluation_df(predicted, key="scgen")
@@ -125,7 +123,6 @@ def test_the_table_is_found_by_its_name_and_says_what_was_judged(predicted):
     sp.pl.evaluation(predicted, key="scgen", show=False)
 
 
-@quiet
 def test_a_second_call_replaces_the_first_and_what_is_the_users_stays(predicted):
     for _ in range(2):
         sp.tl.evaluate(predicted, prediction="theirs", **ASKED)
@@ -136,7 +133,6 @@ def test_a_second_call_replaces_the_first_and_what_is_the_users_stays(predicted)
     assert same_adata(predicted, before)
 
 
-@quiet
 @pytest.mark.parametrize("kind", ["csr", "float64"])
 def test_the_kind_of_matrix_does_not_matter(predicted, kind):
     sp.tl.evaluate(predicted, prediction="theirs", **ASKED)
@@ -148,7 +144,6 @@ def test_the_kind_of_matrix_does_not_matter(predicted, kind):
     pd.testing.assert_frame_equal(*tables, atol=1e-4)
 
 
-@quiet
 def test_negative_values_are_no_zeros(predicted):
     predicted.layers["theirs"] -= 1
     sp.tl.evaluate(predicted, prediction="theirs", **ASKED)
@@ -161,16 +156,15 @@ def test_negative_values_are_no_zeros(predicted):
     assert ours["zeros"] == pytest.approx(expected, abs=1e-6)
 
 
-@quiet
 def test_genes_that_only_the_prediction_makes_vary_are_seen(predicted):
     predicted.X[:, 0] = 0
-    predicted.layers["theirs"][:, 0] = np.random.default_rng(0).random(120)
+    predicted.layers["theirs"][:] = predicted.X  # nothing else tells them apart
+    predicted.layers["theirs"][:, 0] = 1 + np.random.default_rng(0).random(120)
     sp.tl.evaluate(predicted, prediction="theirs", **ASKED)
     ours = sp.get.evaluation_df(predicted, key="theirs").set_index("method").loc["this prediction"]
-    assert ours["auc_random_forest"] > 0.95
+    assert ours["auc_random_forest"] > 0.8
 
 
-@quiet
 def test_contexts_are_compared_within_and_averaged(predicted):
     sp.tl.evaluate(predicted, prediction="theirs", **ASKED, by="type")
     table = sp.get.evaluation_df(predicted, key="theirs", context=None).set_index(
@@ -192,7 +186,6 @@ def test_contexts_are_compared_within_and_averaged(predicted):
     assert table.loc[("all", "this prediction"), "n_samples"] == 24
 
 
-@quiet
 def test_the_mean_of_the_contexts_shifts_is_a_baseline_of_contexts_alone(predicted):
     sp.tl.evaluate(predicted, prediction="theirs", **ASKED)
     name = "mean of the contexts' shifts"
@@ -203,7 +196,6 @@ def test_the_mean_of_the_contexts_shifts_is_a_baseline_of_contexts_alone(predict
     assert table.loc[name, "pearson_delta_scaled"] == pytest.approx(0, abs=1e-6)
 
 
-@quiet
 def test_a_context_whose_target_never_trained_is_judged_by_what_the_others_know(predicted):
     held_out = (predicted.obs["type"] == "B") & (predicted.obs["tissue"] == "stim")
     predicted.obs["split"] = np.where(held_out, "test", predicted.obs["split"])
@@ -212,7 +204,6 @@ def test_a_context_whose_target_never_trained_is_judged_by_what_the_others_know(
     assert np.isfinite(table.loc["mean of the contexts' shifts", "e_distance"])
 
 
-@quiet
 def test_a_context_with_too_few_samples_is_left_out_by_name(predicted):
     rare = predicted.obs_names[:3]
     predicted.obs["type"] = predicted.obs["type"].cat.add_categories("rare")
@@ -222,7 +213,6 @@ def test_a_context_with_too_few_samples_is_left_out_by_name(predicted):
     assert "rare" not in set(sp.get.evaluation_df(predicted, key="theirs", context=None)["context"])
 
 
-@quiet
 def test_donors_are_the_replicates(predicted):
     by_donor = predicted.obs["donor"].cat.codes.to_numpy()[:, None]
     predicted.X = (predicted.X + by_donor).astype(np.float32)
@@ -272,7 +262,6 @@ def test_bad_input_is_named_and_nothing_written(predicted, spoil, changed, error
     assert same_adata(predicted, before)
 
 
-@quiet
 def test_only_the_sources_named_are_judged_and_the_rest_may_be_missing(build):
     adata = build({"heart": 30, "liver": 30, "lung": 30})
     adata.obs["split"] = np.where(np.arange(90) % 3 == 0, "test", "train")

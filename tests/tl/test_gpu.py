@@ -105,7 +105,6 @@ def test_a_group_of_one_process_fits_on_the_gpu():
     finish(start(_fit_in_a_group))
 
 
-@pytest.mark.filterwarnings("ignore:Plain baselines", "ignore:Training samples of")
 def test_a_file_is_fitted_on_the_gpu_as_memory_is(tmp_path):
     sizes = {"liver": 30, "lung": 25, "thyroid": 25}
     # Rows of a dense matrix in memory are held on the device; in float32 both do the same.
