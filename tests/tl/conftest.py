@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 N_TREES = 20
-SMALL = {"N_TREES": N_TREES, "N_TREES_PER_FOLD": 5, "N_REPEATS": 1}
+SMALL = {"N_TREES": N_TREES, "N_TREES_PER_FOLD": 5}
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -20,7 +20,7 @@ from ..metrics import (
 from ..metrics._bootstrap import Comparison, Reference, mean_across, shares
 from ..metrics._effect import difference
 from ..metrics._gene_distributions import pearson
-from ..metrics._two_sample import N_FOLDS, TWO_SAMPLE_CLASSIFIERS, held_out_scores
+from ..metrics._two_sample import N_FOLDS, SCORES, held_out_scores
 from ..metrics._zeros import exceeds
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class MethodComparison:
         self._detected = exceeds(view.detected, real.view.detected)
         self._rows = real.some(len(view.scaled), MAX_CLASSIFIED)
         self._real_rows = real.some(len(real.view.scaled), MAX_CLASSIFIED)
-        self._pairs = {f"auc_{name}": self._classify(name) for name in TWO_SAMPLE_CLASSIFIERS}
+        self._pairs = {f"auc_{name}": self._classify(name) for name in SCORES}
 
     def _classify(self, classifier: str) -> tuple[np.ndarray, np.ndarray] | None:
         sides = self.view.scaled[self._rows], self.real.view.scaled[self._real_rows]
