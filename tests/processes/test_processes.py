@@ -13,7 +13,7 @@ import pytest
 from torch import distributed
 
 import scgan_perturb as sp
-from scgan_perturb.storage._identity import FIRST, SPREAD
+from scgan_perturb.storage._identity import N_FIRST, N_SPREAD
 from tests.processes.fits import (
     ON_DISK,
     OPTIONS,
@@ -98,7 +98,7 @@ def test_on_disk_two_find_what_one_finds(one, two):
 def test_on_disk_each_reads_its_share(one, two):
     whole, *shares = (int(of["n_read"]) for of in (one, *two))
     assert whole > 5 * sum(ON_DISK.values())
-    assert 0 <= sum(shares) - whole <= FIRST + SPREAD  # all read the few that identify the fit
+    assert 0 <= sum(shares) - whole <= N_FIRST + N_SPREAD  # all read the few that identify the fit
     assert max(shares) < 0.55 * whole
 
 

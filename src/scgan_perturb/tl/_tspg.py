@@ -17,10 +17,11 @@ from ..engine._device import accelerator_of, resolve_fabric
 from ..models._module_classifier import check_module, module_classifier
 from ..models._perturbation_model import PerturbationModel, model_to_parts
 from ..networks._networks import to_arrays
-from ..storage._arguments import check_names, to_write_to
+from ..storage._apply import Job
+from ..storage._arguments import check_names, copy_if_asked
 from ..storage._file import check_writers
 from ..storage._identity import fit_identity
-from ..storage._output import Job, output_for
+from ..storage._output import output_for
 from ..training._fit import Fit, check_targets, train_recipe
 from ..training._fit_classifier import history_frame
 from ..training._roles import assign_roles
@@ -179,7 +180,7 @@ def fit_tspg(
     launched = resolve_fabric(fabric)
     accelerator, fabric = accelerator_of(fabric), launched
     params["seed"] = fabric.broadcast(params["seed"])
-    adata = to_write_to(adata, copy=copy)
+    adata = copy_if_asked(adata, copy=copy)
     check_writers(find_expression(adata, layer), fabric)
     data = read_training_data(
         adata,
