@@ -195,8 +195,8 @@ def fit_tspg(
     check_targets(recipe.name, len(roles.targets))
     params |= label_params(data, roles, source)
     frozen, new_history = classifier_for(adata, classifier, data, params, fabric, checkpoint)
-    judge = None if own is None else module_classifier(own, frozen)
-    fit = Fit(data, roles, frozen, judge or frozen, recipe, params, fabric, checkpoint)
+    to_convince = None if own is None else module_classifier(own, frozen)
+    fit = Fit(data, roles, frozen, to_convince or frozen, recipe, params, fabric, checkpoint)
     model, history = fit_generator(fit)
     identity = fit_identity(adata, data, groupby)
     fitted = {**model_to_parts(model), "history": history, IDENTITY: identity}
@@ -209,7 +209,7 @@ def fit_tspg(
         depends_on=(str(layer), data.summary.digest, str(source)),
         fabric=fabric,
         accelerator=accelerator,
-        classifier=judge,
+        classifier=to_convince,
     )
     perturbed = output_for(adata, find_expression(adata, layer), keys).write(job)
     if new_history is not None:
