@@ -136,7 +136,7 @@ def test_one_takes_up_the_state_of_two(two, folder):
 def test_processes_that_find_unlike_states_all_stop(two):
     for found in two:
         assert "after different epochs: [2, 0]" in str(found["error"])
-        assert "must be one that all machines share" in str(found["error"])
+        assert "Use a folder that all machines share" in str(found["error"])
 
 
 def test_a_seed_that_is_drawn_is_that_of_the_first(one, two):
