@@ -8,7 +8,7 @@ from scgan_perturb.estimates._class_statistics import ClassStatistics
 from scgan_perturb.estimates._factors import Factors
 from scgan_perturb.estimates._transport import Transport
 from scgan_perturb.networks._networks import initialise
-from scgan_perturb.networks._transport_generator import FADES, TransportGenerator
+from scgan_perturb.networks._transport_generator import FADE, TransportGenerator
 
 N_GENES, SIZE = 6, 10
 TARGETS = (2, 0)  # of three classes
@@ -100,7 +100,7 @@ def test_an_unfamiliar_sample_lands_within_one_spread_of_the_target(speaking):
 
 
 def test_a_little_beyond_the_familiar_both_are_mixed(generator):
-    x, t = samples_at((1 + 0.25 * FADES) * FAMILIAR), TARGETS[0]
+    x, t = samples_at((1 + 0.25 * FADE) * FAMILIAR), TARGETS[0]
     u = (x - MEAN[SOURCE]) / SPREAD[SOURCE]
     expected = MEAN[t] + SPREAD[t] * (0.75 * turned(x, 0) + 0.25 * u.clip(-1, 1))
     np.testing.assert_allclose(apply(generator, x, said()), expected.clip(0, 1), atol=1e-5)
@@ -125,7 +125,7 @@ def test_the_transport_of_known_classes_is_that_of_a_sure_classifier(generator):
     x = torch.tensor(samples_at(0.9), dtype=torch.float32)
     source, place = torch.full((SIZE,), SOURCE), torch.zeros(SIZE, dtype=torch.long)
     with torch.no_grad():
-        known = generator.placed(generator.moved(x, source, place).turned, place).clamp(0, 1)
+        known = generator.add_mean(generator.transport(x, source, place).mapped, place).clamp(0, 1)
         torch.testing.assert_close(known, generator(x, said(), place), atol=1e-6, rtol=0)
 
 
@@ -141,7 +141,7 @@ def test_the_result_is_clipped_and_its_gradient_is_not(generator):
     x = torch.tensor(samples_at(0.9), dtype=torch.float32)
     shift = torch.linspace(-3, 3, N_GENES).requires_grad_()
     place = torch.zeros(SIZE, dtype=torch.long)
-    moved = generator.moved(x, torch.full((SIZE,), SOURCE), place)
+    moved = generator.transport(x, torch.full((SIZE,), SOURCE), place)
     correction = shift - moved.change  # of familiar samples, which the change is all of
     generator.correction.forward = lambda *_: correction
     found = generator(x, said(), place, moved)

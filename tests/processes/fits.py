@@ -135,7 +135,7 @@ def fit_on_disk(patch: pytest.MonkeyPatch, path: Path, **options: object) -> Fou
         "n_read": np.array(sum(read)),
     }
     if rank_zero_only.rank > 0:
-        with pytest.raises(ValueError, match=r"one of the processes writes.*rank_zero_only"):
+        with pytest.raises(ValueError, match=r"by one process only.*rank_zero_only"):
             sp.tl.perturb(adata, "lung")
     return found
 
@@ -143,7 +143,7 @@ def fit_on_disk(patch: pytest.MonkeyPatch, path: Path, **options: object) -> Fou
 def count_read(patch: pytest.MonkeyPatch) -> list[int]:
     """How many samples are read from now on, but for those that the generator trains on."""
     read: list[int] = []
-    original, held = DiskMatrix.__getitem__, _recipes.Fit.held
+    original, held = DiskMatrix.__getitem__, _recipes.Fit.rows_in_memory
 
     def counted(self, rows):
         block = original(self, rows)
@@ -158,7 +158,7 @@ def count_read(patch: pytest.MonkeyPatch) -> list[int]:
         return found
 
     patch.setattr(DiskMatrix, "__getitem__", counted)
-    patch.setattr(_recipes.Fit, "held", uncounted)
+    patch.setattr(_recipes.Fit, "rows_in_memory", uncounted)
     return read
 
 

@@ -13,7 +13,7 @@ import pytest
 from torch import distributed
 
 import scgan_perturb as sp
-from scgan_perturb.storage._identity import FIRST, SPREAD
+from scgan_perturb.storage._identity import N_FIRST, N_SPREAD
 from tests.processes.fits import (
     ON_DISK,
     OPTIONS,
@@ -98,7 +98,7 @@ def test_on_disk_two_find_what_one_finds(one, two):
 def test_on_disk_each_reads_its_share(one, two):
     whole, *shares = (int(of["n_read"]) for of in (one, *two))
     assert whole > 5 * sum(ON_DISK.values())
-    assert 0 <= sum(shares) - whole <= FIRST + SPREAD  # all read the few that identify the fit
+    assert 0 <= sum(shares) - whole <= N_FIRST + N_SPREAD  # all read the few that identify the fit
     assert max(shares) < 0.55 * whole
 
 
@@ -136,7 +136,7 @@ def test_one_takes_up_the_state_of_two(two, folder):
 def test_processes_that_find_unlike_states_all_stop(two):
     for found in two:
         assert "after different epochs: [2, 0]" in str(found["error"])
-        assert "must be one that all machines share" in str(found["error"])
+        assert "Use a folder that all machines share" in str(found["error"])
 
 
 def test_a_seed_that_is_drawn_is_that_of_the_first(one, two):

@@ -253,7 +253,7 @@ def other_labels(adata):
         (None, {"kappa": 1.5}, r"kappa \(was 3.0, is 1.5\)"),
         (None, {"batch_size": 20}, r"batch_size \(was 16, is 20\)"),
         (None, {"max_epochs": 7}, r"max_epochs \(was 4, is 7\)"),
-        (None, {"source": "liver"}, r"source \(was not there, is liver\)"),
+        (None, {"source": "liver"}, r"source \(was not set, is liver\)"),
         (None, {"recipe": "paper"}, r"recipe \(was transport, is paper\)"),
     ],
 )
@@ -264,7 +264,7 @@ def test_a_state_of_another_fit_is_refused_by_what_differs(
     adata = build()
     if change is not None:
         change(adata)
-    with pytest.raises(ValueError, match=rf"is of another run; what differs: .*{differing}"):
+    with pytest.raises(ValueError, match=rf"belongs to another run. Differences: .*{differing}"):
         fit(adata, checkpoint=state, **options)
     assert "tspg" not in adata.uns
 
@@ -272,7 +272,7 @@ def test_a_state_of_another_fit_is_refused_by_what_differs(
 def test_a_state_made_with_another_classifier_is_refused(build, state):
     adata = build()
     sp.tl.fit_classifier(adata, "tissue", max_epochs=2)
-    with pytest.raises(ValueError, match="what differs: classifier .*judge"):
+    with pytest.raises(ValueError, match="Differences: classifier .*judge"):
         fit(adata, checkpoint=state)
 
 
@@ -299,7 +299,7 @@ def test_the_folder_may_not_be_a_file(build, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("n_left", "told"), [(3, "goes on after epoch 3"), (12, "before the first")]
+    ("n_left", "told"), [(3, "resumes after epoch 3"), (12, "before the first")]
 )
 def test_an_interrupt_says_where_the_state_is(build, n_steps, n_left, told, tmp_path, caplog):
     with stopped_after(n_steps["transport"] - n_left, KeyboardInterrupt):

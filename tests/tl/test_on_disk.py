@@ -124,7 +124,7 @@ def test_a_file_that_is_read_only_is_fitted_and_judged_without_a_layer(samples, 
     assert "xadv" not in on_disk.layers
     sp.tl.evaluate(on_disk, n_bootstrap=0)
     pd.testing.assert_frame_equal(sp.get.evaluation_df(on_disk), sp.get.evaluation_df(samples))
-    with pytest.raises(ValueError, match="read only. Open it for writing: ad.read_h5ad"):
+    with pytest.raises(ValueError, match="read-only. Open it for writing: ad.read_h5ad"):
         sp.tl.perturb(on_disk)
 
 
@@ -186,7 +186,7 @@ def test_what_is_stopped_is_valid_tells_how_far_it_came_and_goes_on(
 
     with applied_rows() as rows:
         sp.tl.perturb(opened(path), reference=fitted)
-    assert "Going on: 64 of 80 samples are left" in caplog.text
+    assert "Resuming: 64 of 80 samples remain" in caplog.text
     assert rows == [8] * 8
     kept = read(path)
     np.testing.assert_array_equal(kept.layers["xadv"], samples.layers["xadv"])

@@ -562,7 +562,7 @@ def test_samples_that_choose_the_epoch_had_no_part_in_what_is_measured(build, mo
     fit(adata)
     train = (adata.obs["tspg_split"] == "train").to_numpy()
     codes = adata.obs["tissue"].cat.codes.to_numpy(np.int64)[train]
-    chooses = _recipes._validation(codes, spawn_seeds(0).tspg)
+    chooses = _recipes._choose_validation(codes, spawn_seeds(0).tspg)
     everyone = torch.from_numpy(sp.get.model(adata).scaler.transform(adata.X[train]))
     assert 0 < chooses.sum() < len(chooses)
     torch.testing.assert_close(seen[0], everyone[torch.from_numpy(~chooses)])

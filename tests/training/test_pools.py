@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from scipy.stats import chisquare
 
-from scgan_perturb.training._fit import VALIDATION_SHARE, _validation
+from scgan_perturb.training._fit import VALIDATION_SHARE, _choose_validation
 from scgan_perturb.training._pools import Pool, make_pools
 
 LABELS = torch.tensor([0, 0, 0, 1, 1, 1, 2, 2])
@@ -52,13 +52,13 @@ def test_where_a_part_has_no_samples_all_of_them_are_taken():
 def test_validation_takes_its_share_of_each_class_rounded_down():
     labels = np.repeat([0, 1, 2, 3], [100, 39, 10, 9])
     np.random.default_rng(0).shuffle(labels)
-    chosen = _validation(labels, seed=0)
+    chosen = _choose_validation(labels, seed=0)
     expected = [int(VALIDATION_SHARE * n) for n in (100, 39, 10, 9)]
     assert np.bincount(labels[chosen], minlength=4).tolist() == expected
 
 
 def test_the_seed_decides_who_validates():
     labels = np.zeros(200, dtype=int)
-    first, same, other = (_validation(labels, seed) for seed in (0, 0, 1))
+    first, same, other = (_choose_validation(labels, seed) for seed in (0, 0, 1))
     np.testing.assert_array_equal(first, same)
     assert (first != other).any()

@@ -129,11 +129,11 @@ def test_the_loss_is_that_of_its_terms_by_hand(make_trainer, samples, classifier
 
 def test_where_f_is_right_the_draw_is_not_computed_twice(make_trainer):
     trainer = make_trainer()
-    trainer.called = LABELS
+    trainer.predicted_class = LABELS
     drawn = trainer.draw(pools_of(trainer))
     losses, calls = [], []
-    moved = trainer.network.moved
-    trainer.network.moved = lambda *args: calls.append(1) or moved(*args)
+    transport = trainer.network.transport
+    trainer.network.transport = lambda *args: calls.append(1) or transport(*args)
     for trainer.f_is_right in (False, True):
         losses.append(trainer.losses(*drawn, trainer.network).detach())
     torch.testing.assert_close(*losses, rtol=0, atol=0)
@@ -363,8 +363,8 @@ def test_a_sparse_fit_leaves_alone_what_the_transport_moves_least(make_trainer, 
         others = target != LABELS
         x, source = samples.rows.x[others], LABELS[others]
         towards = torch.full((len(x),), place)
-        turned = dense.network.moved(x, source, towards).turned
-        moved = dense.network.placed(turned, towards).clamp(0, 1)
+        mapped = dense.network.transport(x, source, towards).mapped
+        moved = dense.network.add_mean(mapped, towards).clamp(0, 1)
         size = (moved - x).square().mean(dim=0)
         open_genes = trainer.network.gate[place].bool()
         assert open_genes.sum() == N_GENES / 2

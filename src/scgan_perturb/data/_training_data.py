@@ -11,7 +11,7 @@ import numpy as np
 from scipy import sparse
 
 from .._messages import examples, logger, warn
-from ..engine._shares import gathered_objects, part
+from ..engine._shares import gather_objects, part
 from ._blocks import blocks, dense, is_finite
 from ._dask import DaskMatrix
 from ._expression import checked_blocks, find_expression, read_gene_mask, select_genes, warn_if_raw
@@ -140,7 +140,7 @@ def summarise(
         )
         nothing = _Part(None, np.zeros((n_classes, expression.shape[1])), [], is_finite=True)
         own = reduce(lambda *pair: _merged(pair), parts, nothing)
-        whole = _merged(gathered_objects(fabric, own))
+        whole = _merged(gather_objects(fabric, own))
     if not whole.is_finite:  # so all processes say the same of them
         for _ in checked_blocks(adata, expression, positions):
             pass

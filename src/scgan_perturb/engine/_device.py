@@ -21,7 +21,7 @@ FLOAT32, BFLOAT16 = "32-true", "bf16-mixed"
 PRECISIONS = ("auto", FLOAT32, BFLOAT16)
 STRATEGIES = ("auto", "ddp")
 OPTIONS = ("accelerator", "strategy", "devices", "num_nodes", "precision")
-# The first name is torch's from 2.13 on, where the other one warns.
+# torch 2.13 renamed the option and warns about the old name.
 _SEND_NO_BUFFERS: dict[str, Any] = {
     "forward_sync_buffers"
     if "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters
@@ -44,39 +44,38 @@ def open_fabric(
     accelerator
         Device as Lightning Fabric names them; `"auto"` takes a CUDA or Apple GPU where there is one.
     precision
-        What dense layers compute in: `"32-true"`, `"bf16-mixed"`, or `"auto"` for the latter where
-        the chip has instructions for it. Weights and their updates are float32 in any case.
+        Precision of dense layers: `"32-true"`, `"bf16-mixed"`, or `"auto"` for the latter if the
+        chip has instructions for it. Weights and their updates are always float32.
     devices, num_nodes
         Devices of each machine, one process each, or `"auto"` for all of its GPUs; and machines.
     strategy
-        `"auto"`: several processes average their gradients, one trains by itself. `"ddp"`: one
-        does so too, in a group of its own.
+        `"auto"` uses DDP for several processes only, `"ddp"` for a single process as well.
 
     Raises
     ------
     ValueError
-        If there is no such precision, strategy or accelerator, it is not available, or the
-        processes that a launcher has started are not as many.
+        If the precision, strategy or accelerator is unknown or not available, or a launcher has
+        started another number of processes.
     """
     _check(precision, devices, strategy)
-    asked: dict[str, Any] = {
+    options: dict[str, Any] = {
         "accelerator": accelerator,
         "devices": devices,
         "num_nodes": num_nodes,
     }
     changed: dict[str, Any] = {}
     try:
-        fabric = Fabric(**asked)
+        fabric = Fabric(**options)
         if precision == BFLOAT16 or (precision == "auto" and has_bfloat16(fabric.device)):
             changed["precision"] = BFLOAT16
         if strategy == "ddp" or not isinstance(fabric.strategy, SingleDeviceStrategy):
-            # Buffers are the same in all processes as it is: see _shares.
+            # Buffers are equal in all processes already: see _shares.
             changed["strategy"] = DDPStrategy(**_SEND_NO_BUFFERS)
         elif fabric.device.type == "cuda" and in_a_group():
             # A process that has trained with others stays on its GPU.
             changed["devices"] = [torch.cuda.current_device()]
         if changed:
-            fabric = Fabric(**(asked | changed))
+            fabric = Fabric(**(options | changed))
         fabric.launch()
     except (ValueError, RuntimeError, ImportError, MisconfigurationException) as error:
         others = {"devices": devices, "num_nodes": num_nodes, "strategy": strategy}
@@ -94,8 +93,8 @@ def resolve_fabric(fabric: Fabric | Mapping[str, Any] | None) -> Fabric:
     Parameters
     ----------
     fabric
-        A Fabric, which has to train on one device or with DDP; or keyword arguments of
-        :func:`open_fabric`, where the precision is `"auto"` unless it is given; None for one device.
+        A Fabric with one device or DDP; or keyword arguments of :func:`open_fabric`, whose
+        precision is `"auto"` by default; None for one device.
 
     Raises
     ------
@@ -124,7 +123,7 @@ def resolve_fabric(fabric: Fabric | Mapping[str, Any] | None) -> Fabric:
 
 
 def accelerator_of(fabric: Fabric | Mapping[str, Any] | None) -> str:
-    """The accelerator that a user asked for, by name: workers elsewhere find their own device."""
+    """Name of the accelerator, for workers on other machines."""
     if isinstance(fabric, Fabric):
         return fabric.device.type
     return str((fabric or {}).get("accelerator", "auto"))
@@ -133,7 +132,7 @@ def accelerator_of(fabric: Fabric | Mapping[str, Any] | None) -> str:
 def device_of(accelerator: str | torch.device) -> torch.device:
     """The device that :func:`open_fabric` gives this process; a device is returned unchanged.
 
-    The first answer for an accelerator is kept, as finding the device takes a while.
+    The device of each accelerator is cached, because finding it is slow.
 
     Raises
     ------
@@ -142,7 +141,7 @@ def device_of(accelerator: str | torch.device) -> torch.device:
     """
     if isinstance(accelerator, torch.device):
         return accelerator
-    # After training with others it can be another one.
+    # Distributed training can change the device.
     return _device_of(accelerator, in_a_group())
 
 
@@ -160,11 +159,11 @@ def _check(precision: str, devices: int | str, strategy: str) -> None:
 
 
 def has_bfloat16(device: torch.device) -> bool:
-    """Whether the chip multiplies bfloat16 by itself, not by way of float32."""
+    """Whether the chip has bfloat16 instructions."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type == "cpu":
-        # No public question yet; where one of these is missing, the answer is no.
-        asked = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-        return any(getattr(torch.cpu, name, lambda: False)() for name in asked)
+        # torch has no public function for this; a missing private one counts as no.
+        checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+        return any(getattr(torch.cpu, name, lambda: False)() for name in checks)
     return False

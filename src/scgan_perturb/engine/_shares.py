@@ -1,7 +1,7 @@
-"""What each of several processes does of a batch that all of them draw alike.
+"""The share of a batch that each process computes on.
 
-Lightning Fabric averages the gradients of the processes. Random numbers are drawn for the whole
-batch by each of them, from one seed: the results are those of one process, but for rounding.
+Lightning Fabric averages the gradients of the processes. Each process draws the random numbers of
+the whole batch, from one seed: up to rounding, the results are those of one process.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def in_a_group() -> bool:
 
 
 def is_first() -> bool:
-    """Whether this process is alone, or the first of those that it trains with."""
+    """Whether this process is alone or has rank 0."""
     return not in_a_group() or distributed.get_rank() == 0
 
 
@@ -33,7 +33,7 @@ class Share(NamedTuple):
     Parameters
     ----------
     rows
-        Which of the batch they are.
+        The samples of the share.
     n_samples
         Size of the whole batch.
     weight
@@ -65,66 +65,65 @@ def share(fabric: Fabric, n_samples: int) -> Share:
 
 
 def part(fabric: Fabric, n: int) -> slice:
-    """The part of n things in a row that is for this process; none where there are too few."""
+    """The consecutive part of n items for this process; empty if there are too few."""
     return slice(
         n * fabric.global_rank // fabric.world_size,
         n * (fabric.global_rank + 1) // fabric.world_size,
     )
 
 
-def gathered(fabric: Fabric, own: torch.Tensor, n: int, dim: int = 0) -> torch.Tensor:
-    """The parts of all processes in a row, without gradients; `own` if there is one process.
+def gather(fabric: Fabric, local: torch.Tensor, n: int, dim: int = 0) -> torch.Tensor:
+    """Concatenate the parts of all processes, without gradients; `local` if there is one process.
 
     Parameters
     ----------
-    own
-        What this process has for its :func:`part` of n things.
+    local
+        The tensor of this process, for its :func:`part` of n items.
     n
-        How many things there are, along dimension `dim`.
+        Number of items in all, along dimension `dim`.
     """
     if fabric.world_size == 1:
-        return own
-    whole = own.new_zeros(*own.shape[:dim], n, *own.shape[dim + 1 :])
-    mine = part(fabric, n)
-    whole.narrow(dim, mine.start, mine.stop - mine.start).copy_(own)
-    # Parts differ in size by one, which the collective that gathers does not take everywhere.
+        return local
+    whole = local.new_zeros(*local.shape[:dim], n, *local.shape[dim + 1 :])
+    rows = part(fabric, n)
+    whole.narrow(dim, rows.start, rows.stop - rows.start).copy_(local)
+    # all_gather does not accept parts of different sizes on every backend.
     distributed.all_reduce(whole)
     return whole
 
 
-def gathered_objects(fabric: Fabric, own: Any) -> list[Any]:
-    """What each process has, in their order: small things, for they are pickled."""
-    found = [own] * fabric.world_size
+def gather_objects(fabric: Fabric, local: Any) -> list[Any]:
+    """The objects of all processes, by rank. They are pickled, so they should be small."""
+    objects = [local] * fabric.world_size
     if fabric.world_size > 1:
-        distributed.all_gather_object(found, own)
-    return found
+        distributed.all_gather_object(objects, local)
+    return objects
 
 
-def added(fabric: Fabric, own: torch.Tensor) -> torch.Tensor:
+def sum_of_all(fabric: Fabric, local: torch.Tensor) -> torch.Tensor:
     """The sum of a tensor over the processes, without gradients."""
     if fabric.world_size == 1:
-        return own
-    total = own.clone()
+        return local
+    total = local.clone()
     distributed.all_reduce(total)
     return total
 
 
-def mean_of_all(fabric: Fabric, own: torch.Tensor) -> torch.Tensor:
+def mean_of_all(fabric: Fabric, local: torch.Tensor) -> torch.Tensor:
     """The mean of a tensor over the processes."""
-    return added(fabric, own) / fabric.world_size
+    return sum_of_all(fabric, local) / fabric.world_size
 
 
 def share_of_hits(fabric: Fabric, hits: Iterable[torch.Tensor]) -> float:
-    """Share of true values among those of all processes, batch by batch; NaN without any.
+    """Share of true values over all processes and batches; NaN without values.
 
-    Batches are counted as they come. Kept, each would lie between the large arrays of two steps,
-    whose memory could then not be used again: some MB a batch.
+    Each batch is counted at once: kept batches would fragment the memory between large arrays.
     """
     n_hits, n = torch.zeros((), dtype=torch.int64, device=fabric.device), 0
     for batch in hits:
         n_hits += batch.sum()
         n += len(batch)
-    counts = added(fabric, torch.stack([n_hits, n_hits.new_tensor(n)]))
+    counts = sum_of_all(fabric, torch.stack([n_hits, n_hits.new_tensor(n)]))
     return (counts[0].float() / counts[1]).item()
 
 
@@ -132,8 +131,8 @@ class _SumOfAll(torch.autograd.Function):
     """The sum of a tensor over the processes, and of its gradients."""
 
     @staticmethod
-    def forward(ctx: Any, own: torch.Tensor) -> torch.Tensor:  # noqa: ARG004
-        total = own.clone()
+    def forward(ctx: Any, local: torch.Tensor) -> torch.Tensor:  # noqa: ARG004
+        total = local.clone()
         distributed.all_reduce(total)
         return total
 
@@ -142,6 +141,6 @@ class _SumOfAll(torch.autograd.Function):
         return _SumOfAll.apply(gradients[0].contiguous())
 
 
-def sum_of_all(own: torch.Tensor) -> torch.Tensor:
-    """The sum of a tensor over the processes, with the gradient of all of them."""
-    return _SumOfAll.apply(own)
+def differentiable_sum(local: torch.Tensor) -> torch.Tensor:
+    """The sum of a tensor over the processes, with gradients."""
+    return _SumOfAll.apply(local)

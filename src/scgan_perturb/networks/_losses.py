@@ -18,7 +18,7 @@ def gan_loss(perturbed: torch.Tensor) -> torch.Tensor:
 def adversarial_loss(
     logits: torch.Tensor, target: int | torch.Tensor, kappa: float
 ) -> torch.Tensor:
-    """How far the best other class leads the target, but not less than −κ (equation 2).
+    """Margin in logits of the best other class over the target, at least −κ (equation 2).
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ def adversarial_loss(
     target
         Position of the target class: one for all samples, or one for each.
     kappa
-        Margin beyond which a sample costs nothing more.
+        Margin of the target beyond which the loss no longer falls.
     """
     column = torch.as_tensor(target, device=logits.device).expand(len(logits))[:, None]
     others = logits.scatter(1, column, -torch.inf)
@@ -47,21 +47,21 @@ def target_loss(perturbed: torch.Tensor, drawn: torch.Tensor) -> torch.Tensor:
 def energy_loss(
     perturbed: torch.Tensor, real: torch.Tensor, everyone: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """The part of the E-distance that depends on the perturbed samples, without bias.
+    """The part of the E-distance that depends on the perturbed samples, unbiased.
 
-    2·E‖a − b‖ − E‖a − a'‖ for perturbed samples a and real ones b, for each group; a term of its
-    own, not in the paper.
+    2·E‖a − b‖ − E‖a − a'‖ for perturbed samples a and real samples b, for each group. The paper
+    does not have this term.
 
     Parameters
     ----------
     perturbed, real
         Groups × samples × genes, at least two perturbed samples a group.
     everyone
-        All perturbed samples, detached, where `perturbed` are some of them: the mean of such
-        losses, weighted by samples, is the loss of all. None where `perturbed` are all.
+        All perturbed samples, detached, if `perturbed` is a subset of them: the mean of the losses
+        of the subsets, weighted by samples, is the loss of all. None if `perturbed` holds all.
     """
     everyone = perturbed.detach() if everyone is None else everyone
-    # Distances are symmetric: the gradient of one side, twice, saves the product of the other.
+    # Distances are symmetric: twice the gradient of one side saves a matrix product.
     among = _distances(perturbed, everyone).sum(dim=(1, 2))
     among = (2 * among - among.detach()) / (perturbed.shape[1] * (everyone.shape[1] - 1))
     return 2 * _distances(perturbed, real).mean(dim=(1, 2)) - among

@@ -10,7 +10,7 @@ from torch import nn
 
 from .._messages import examples
 from ..data._blocks import is_finite
-from ..engine._shares import sum_of_all
+from ..engine._shares import differentiable_sum
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -24,10 +24,10 @@ ALIGNMENT = 64  # bytes, of the memory that torch allocates on a CPU
 
 
 class BatchNorm(nn.BatchNorm1d):
-    """Batch normalisation whose statistics, for evaluation, are means over batches.
+    """Batch normalisation whose evaluation statistics are means over batches.
 
-    The paper's moving average (0.99 kept at each step) lags behind weights that still move: it
-    is replaced by :func:`calibrate`.
+    The paper's moving average (decay 0.99) lags behind changing weights; :func:`calibrate`
+    replaces it.
     """
 
     running_mean: torch.Tensor
@@ -43,25 +43,22 @@ class BatchNorm(nn.BatchNorm1d):
         return self._shared(x) if self.is_shared and self.training else super().forward(x)
 
     def _shared(self, x: torch.Tensor) -> torch.Tensor:
-        """With the mean and variance of the samples of all processes, on any device.
-
-        torch's own layer for this needs a GPU.
-        """
+        """Normalise with mean and variance over all processes; torch's own layer needs a GPU."""
         exact = x.to(self.weight.dtype)
         sums = torch.cat([exact.sum(dim=0), exact.new_full((1,), len(x))])
-        total, n_samples = sum_of_all(sums).tensor_split([-1])
+        total, n_samples = differentiable_sum(sums).tensor_split([-1])
         mean = total / n_samples
         deviation = exact - mean
-        variance = sum_of_all(deviation.square().sum(dim=0)) / n_samples
-        self._follow(mean.detach(), variance.detach() * n_samples / (n_samples - 1))
+        variance = differentiable_sum(deviation.square().sum(dim=0)) / n_samples
+        self._update_statistics(mean.detach(), variance.detach() * n_samples / (n_samples - 1))
         scale = self.weight * (variance + self.eps).rsqrt()
         return torch.addcmul(self.bias, deviation, scale).to(x.dtype)
 
     @torch.no_grad()
-    def _follow(self, mean: torch.Tensor, variance: torch.Tensor) -> None:
+    def _update_statistics(self, mean: torch.Tensor, variance: torch.Tensor) -> None:
         self.num_batches_tracked += 1
-        for kept, new in ((self.running_mean, mean), (self.running_var, variance)):
-            kept.lerp_(new, 1 / self.num_batches_tracked)
+        for running, new in ((self.running_mean, mean), (self.running_var, variance)):
+            running.lerp_(new, 1 / self.num_batches_tracked)
 
 
 def _hidden(n_in: int, n_out: int, activation: nn.Module) -> list[nn.Module]:
@@ -125,8 +122,8 @@ def perturb(generator: nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, torch.
 def initialise(network: nn.Module, seed: int) -> None:
     """Give a network on the meta device memory and TensorFlow's initial weights.
 
-    Dense layers start Glorot-uniform with zero bias, embeddings at zero. Only a generator of our
-    own is drawn from: the user's global random state stays as it was.
+    Dense layers start Glorot-uniform with zero bias, embeddings at zero. The user's global random
+    state does not change.
     """
     network.to_empty(device="cpu")
     rng = torch.Generator().manual_seed(seed)
@@ -142,7 +139,7 @@ def initialise(network: nn.Module, seed: int) -> None:
 
 
 def share_statistics(network: nn.Module) -> None:
-    """Let batch normalisation see the samples of all processes."""
+    """Compute batch normalisation over the samples of all processes."""
     for module in network.modules():
         if isinstance(module, BatchNorm):
             module.is_shared = True
@@ -150,7 +147,7 @@ def share_statistics(network: nn.Module) -> None:
 
 @torch.no_grad()
 def calibrate(network: nn.Module, batches: Iterable[torch.Tensor]) -> None:
-    """Take the statistics of batch normalisation anew from these batches."""
+    """Recompute the statistics of batch normalisation from these batches."""
     for module in network.modules():
         if isinstance(module, BatchNorm):
             module.reset_running_stats()
@@ -177,12 +174,12 @@ def from_arrays(network: nn.Module, arrays: Mapping[str, np.ndarray]) -> nn.Modu
     if differing := sorted(set(names) ^ arrays.keys()):
         msg = f"Stored weights are missing or left over: {examples(differing)}."
         raise ValueError(msg)
-    # Before memory is asked for: a damaged model can describe a network of any size.
+    # Check before memory is allocated: a damaged model can describe a network of any size.
     for name, weight in network.state_dict().items():
         if name in names and (found := np.shape(arrays[name])) != tuple(weight.shape):
             msg = f"Stored weight {name!r} has shape {found}, not {tuple(weight.shape)}."
             raise ValueError(msg)
-        # A distance, which is a single number, can be infinite: nothing is too far then.
+        # A single number is a distance, which can be infinite.
         if name in names and weight.ndim and not is_finite(arrays[name]):
             msg = f"Stored weight {name!r} holds NaN or infinite values; it may be damaged."
             raise ValueError(msg)
@@ -197,15 +194,14 @@ def from_arrays(network: nn.Module, arrays: Mapping[str, np.ndarray]) -> nn.Modu
 
 
 def _tensor(array: np.ndarray, dtype: torch.dtype) -> torch.Tensor:
-    """An array as a tensor, which shares its memory where that is torch's own.
+    """An array as a tensor with aligned memory, without a copy if possible.
 
-    The last bits of a matrix product can depend on how memory is aligned: that of torch always is,
-    that of NumPy by chance.
+    The last bits of a matrix product can depend on the alignment, which NumPy does not guarantee.
     """
     tensor = torch.from_numpy(np.require(array, requirements=["C", "W"])).to(dtype)
     return tensor if tensor.data_ptr() % ALIGNMENT == 0 else tensor.clone()
 
 
 def _weight_names(network: nn.Module) -> list[str]:
-    # Batch-norm's count of batches has no use outside training.
+    # The number of batches of batch normalisation is used in training only.
     return [name for name in network.state_dict() if not name.endswith("num_batches_tracked")]

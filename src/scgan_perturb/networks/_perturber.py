@@ -1,4 +1,4 @@
-"""What a fitted generator does to scaled samples, whatever its recipe."""
+"""Apply a fitted generator to scaled samples, for each recipe."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ._networks import perturb
 if TYPE_CHECKING:
     from ._transport_generator import TransportGenerator
 
-DEVIATION_KEPT = (0.75, 0.5, 0.25)  # of samples that f does not call the target
+DEVIATION_KEPT = (0.75, 0.5, 0.25)  # of samples that f does not classify as the target
 
 
 class PaperPerturber(nn.Module):
@@ -29,7 +29,7 @@ class PaperPerturber(nn.Module):
 
 
 class TransportPerturber(nn.Module):
-    """The transport generator towards one of its targets, asking f for each sample's class."""
+    """The transport generator towards one of its targets, from the class that f predicts."""
 
     def __init__(self, generator: TransportGenerator, classifier: nn.Module, target: int) -> None:
         super().__init__()
@@ -37,8 +37,8 @@ class TransportPerturber(nn.Module):
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Scaled samples to perturbed ones, and the logits of f for these."""
-        place = torch.full((len(x),), self.target, device=x.device)
-        return transport(self.generator, self.classifier, x, place)
+        target_index = torch.full((len(x),), self.target, device=x.device)
+        return transport(self.generator, self.classifier, x, target_index)
 
 
 def transport(
@@ -46,9 +46,9 @@ def transport(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Perturb samples, each towards its own target.
 
-    A sample that f does not call the target afterwards, mostly since it mistook its class before,
-    keeps less of its deviation from the mean of the target: the most that convinces f, as it is
-    where nothing does.
+    f may not classify a perturbed sample as the target, mostly because it predicted a wrong source
+    class. The sample then keeps less of its deviation from the mean of the target: the largest
+    share in `DEVIATION_KEPT` that convinces f, or all of it if none does.
 
     Parameters
     ----------
@@ -68,14 +68,15 @@ def transport(
     perturbed = generator(x, classifier(x).softmax(dim=1), target)
     wanted = generator.targets[target].long()
     logits = classifier(perturbed)
-    left = torch.nonzero(logits.argmax(dim=1) != wanted).flatten()
-    gap = (generator.mean[wanted[left]] - perturbed[left]) * generator.gate[target[left]]
+    rest = torch.nonzero(logits.argmax(dim=1) != wanted).flatten()
+    gap = (generator.mean[wanted[rest]] - perturbed[rest]) * generator.gate[target[rest]]
     for kept in DEVIATION_KEPT:
-        if len(left) == 0:
+        if len(rest) == 0:
             break
-        nearer = perturbed[left] + (1 - kept) * gap
-        said = classifier(nearer)
-        convinced = said.argmax(dim=1) == wanted[left]
-        perturbed[left[convinced]], logits[left[convinced]] = nearer[convinced], said[convinced]
-        left, gap = left[~convinced], gap[~convinced]
+        nearer = perturbed[rest] + (1 - kept) * gap
+        new_logits = classifier(nearer)
+        is_target = new_logits.argmax(dim=1) == wanted[rest]
+        solved = rest[is_target]
+        perturbed[solved], logits[solved] = nearer[is_target], new_logits[is_target]
+        rest, gap = rest[~is_target], gap[~is_target]
     return perturbed, logits

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ..estimates._transport import Transport
 
-FADES = 0.25  # share of the familiar distance beyond it, in which familiarity falls to 0
+FADE = 0.25  # familiarity falls to 0 at (1 + FADE) times the familiar distance
 
 
 def _hidden(n_in: int, n_out: int) -> nn.Sequential:
@@ -37,11 +37,11 @@ class _Residual(nn.Module):
 
 
 class Correction(nn.Module):
-    """The paper's hourglass (section 2.2), told the target, with layer normalisation.
+    """The paper's hourglass (section 2.2), conditioned on the target, with layer normalisation.
 
-    Layer normalisation treats each sample by itself: batches can mix targets, and what is learned
-    holds for a single sample. The last layer starts at zero, so training starts at the transport;
-    it has a bias for each target, lest those that need none hold back the one that does.
+    Layer normalisation does not depend on the other samples, so batches can mix targets. The last
+    layer starts at zero, so training starts at the transport. It has a bias for each target, so
+    that one target can change without the others.
     """
 
     def __init__(self, n_genes: int, n_targets: int) -> None:
@@ -62,37 +62,38 @@ class Correction(nn.Module):
         self.target_out = nn.Embedding(n_targets, n_genes)
 
     def forward(self, x: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """Samples × genes, and the position of each sample's target, to samples × genes."""
+        """Samples × genes, and each sample's target index, to samples × genes."""
         hidden = self.encoder(self.input(x) + self.target_in(target))
         hidden = self.decoder(hidden + self.target_narrow(target))
-        return torch.addmm(row(self.target_out.weight, target), hidden, self.output.weight.T)
+        bias = select_row(self.target_out.weight, target)
+        return torch.addmm(bias, hidden, self.output.weight.T)
 
 
-def row(of_targets: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """For each sample the row of its target; one row for all where there is only one."""
-    return of_targets if len(of_targets) == 1 else of_targets[target]
+def select_row(rows: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """For each sample the row of its target; a single row is returned unchanged."""
+    return rows if len(rows) == 1 else rows[target]
 
 
-class Moved(NamedTuple):
-    """The way of samples to their target, before the correction.
+class Transported(NamedTuple):
+    """Samples transported to their target, before the correction.
 
     Parameters
     ----------
-    turned
-        M_t(u), deviations as samples of the target have them, samples × genes.
+    mapped
+        M_t(u), standardised deviations of the target, samples × genes.
     change
-        T(x) − x, with what unfamiliar samples keep, samples × genes.
+        T(x) − x; an unfamiliar sample keeps its own limited deviation. Samples × genes.
     familiarity
         φ, samples × 1.
     """
 
-    turned: torch.Tensor
+    mapped: torch.Tensor
     change: torch.Tensor
     familiarity: torch.Tensor
 
 
 class Clamp(torch.autograd.Function):
-    """Clamp to [0, 1] in place, and pass the gradient on as if nothing were clamped."""
+    """Clamp to [0, 1] in place; the gradient ignores the clamp."""
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
@@ -102,7 +103,7 @@ class Clamp(torch.autograd.Function):
 
     @staticmethod
     def backward(_: Any, gradient: torch.Tensor) -> torch.Tensor:
-        """The gradient as it is."""
+        """The gradient, unchanged."""
         return gradient
 
 
@@ -110,13 +111,13 @@ class TransportGenerator(nn.Module):
     """P = (1 − p_t)·g_t·(T(x) − x + φ·h(x, t)): the change of a sample of unknown class towards t.
 
     T is the Gaussian transport μ_t + σ_t·M_t(u), u = (x − μ_s)/σ_s, from the class s that the
-    classifier f gives the sample; M_t turns the factors of u, in which genes vary together, into
-    those of t. h is the trained correction. A sample that f calls the target
-    with probability p_t is left alone in that measure. φ is 1 for samples that lie as
-    near the factors as nearly all samples of known classes do, and falls to 0 a quarter beyond: an
-    unfamiliar sample is not of class s, so u tells what kind it is and not how it differs from its
-    kind. Its u is then limited to ±1, its factors stay, and h, which knows no such samples, does
-    not speak. g_t is 1, or 0 for genes that a sparse fit leaves alone.
+    classifier f predicts. M_t maps the factors of u, in which genes vary together, to factors of t.
+    h is the trained correction. p_t is the probability of the target by f: a sample that already
+    is of the target hardly changes. φ detects unfamiliar samples by their residual outside the
+    factors: it is 1 up to the residual of nearly all samples of known classes, and falls to 0 at
+    1.25 times that. An unfamiliar sample is not of class s, so u describes its class and not its
+    deviation from its class. Its u is then limited to ±1, its factors stay, and h is not added.
+    g_t is 1, or 0 for the genes that a sparse fit does not change.
 
     Parameters
     ----------
@@ -151,7 +152,7 @@ class TransportGenerator(nn.Module):
 
     @torch.no_grad()
     def set_up(self, transport: Transport, targets: torch.Tensor) -> None:
-        """Start at a transport to the targets, which are positions among the classes."""
+        """Start at a transport to the targets (positions among the classes)."""
         self.set_transport(transport)
         self.targets.copy_(targets)
         nn.init.zeros_(self.correction.output.weight)
@@ -159,7 +160,7 @@ class TransportGenerator(nn.Module):
 
     @torch.no_grad()
     def set_transport(self, transport: Transport) -> None:
-        """Take means, spreads and factors from another estimate; the correction stays."""
+        """Replace means, spreads and factors; keep the correction."""
         self.mean.copy_(transport.statistics.mean)
         self.spread.copy_(transport.statistics.spread)
         self.familiar.fill_(transport.familiar)
@@ -172,41 +173,40 @@ class TransportGenerator(nn.Module):
         x: torch.Tensor,
         probabilities: torch.Tensor,
         target: torch.Tensor,
-        moved: Moved | None = None,
+        transported: Transported | None = None,
     ) -> torch.Tensor:
         """x_adv = clip(x + P, 0, 1), samples × genes, with the gradient of x + P.
 
-        Were the gradient clipped too, a gene that is driven below 0 or above 1 could not come
-        back.
+        A clipped gradient would be zero for a gene below 0 or above 1, which then stayed there.
 
         Parameters
         ----------
         x
             Scaled samples.
         probabilities
-            What f says of them, samples × classes.
+            Class probabilities by f, samples × classes.
         target
-            For each sample the position of its target among the targets.
-        moved
-            What :meth:`moved` says of them with the classes of f, where that is known; its change is
-            used up.
+            For each sample its target index.
+        transported
+            Result of :meth:`transport` for the classes of f, if it is known. Its change is
+            overwritten in place.
         """
-        if moved is None:
-            # What the factors leave is a small difference, which bfloat16 would lose.
+        if transported is None:
+            # The residual is a small difference, which bfloat16 would lose.
             with torch.autocast(x.device.type, enabled=False):
-                moved = self.moved(x, probabilities.argmax(dim=1), target)
-        change, familiarity = moved[1:]
-        del moved  # M_t(u) takes as much memory as the samples
+                transported = self.transport(x, probabilities.argmax(dim=1), target)
+        change, familiarity = transported[1:]
+        del transported  # M_t(u) needs as much memory as the samples
         correction = self.correction(x, target).float()
         remaining = 1 - probabilities.gather(1, self.targets[target].long()[:, None])
-        # Step by step in the memory of T(x) − x: new memory for each costs more than the sums.
+        # In place: new memory for each step would take longer than the sums.
         perturbation = change.addcmul_(familiarity, correction).mul_(remaining)
-        perturbation.mul_(row(self.gate, target))
+        perturbation.mul_(select_row(self.gate, target))
         return cast("torch.Tensor", Clamp.apply(perturbation.add_(x)))
 
     @torch.no_grad()
-    def moved(self, x: torch.Tensor, source: torch.Tensor, target: torch.Tensor) -> Moved:
-        """The way of scaled samples from their classes to the target, without the correction.
+    def transport(self, x: torch.Tensor, source: torch.Tensor, target: torch.Tensor) -> Transported:
+        """Transport scaled samples from their classes to their targets, without the correction.
 
         Parameters
         ----------
@@ -215,30 +215,27 @@ class TransportGenerator(nn.Module):
         source
             Position of the class of each.
         target
-            For each sample the position of its target among the targets.
+            For each sample its target index.
         """
-        deviation = self._standardised(x, source)
-        factors, rest = split(deviation, self.axes)
-        excess = root_mean_square(rest) / self.familiar - 1
-        familiarity = (1 - excess / FADES).clamp(0, 1)[:, None]
-        mapped = torch.matmul(factors[:, None], row(self.maps, target))[:, 0]
-        turned = rest.mul_(row(self.rest, target)).addmm_(mapped, self.axes)
-        kept = deviation.clamp_(-1, 1).lerp_(turned, familiarity)
-        return Moved(turned, self.placed(kept, target).sub_(x), familiarity)
+        deviation = self._standardise(x, source)
+        factors, residual = split(deviation, self.axes)
+        excess = root_mean_square(residual) / self.familiar - 1
+        familiarity = (1 - excess / FADE).clamp(0, 1)[:, None]
+        factors = torch.matmul(factors[:, None], select_row(self.maps, target))[:, 0]
+        mapped = residual.mul_(select_row(self.rest, target)).addmm_(factors, self.axes)
+        deviation = deviation.clamp_(-1, 1).lerp_(mapped, familiarity)
+        return Transported(mapped, self.add_mean(deviation, target).sub_(x), familiarity)
 
-    def _standardised(self, x: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
-        """u, the deviations of samples from their classes, samples × genes."""
+    def _standardise(self, x: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
+        """u, the standardised deviations of samples from their classes, samples × genes."""
         deviation = torch.empty_like(x)
         for piece in pieces(x):
-            own = source[piece]
-            torch.sub(x[piece], self.mean[own], out=deviation[piece]).div_(self.spread[own])
+            label = source[piece]
+            torch.sub(x[piece], self.mean[label], out=deviation[piece]).div_(self.spread[label])
         return deviation
 
-    def placed(self, deviation: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """Where samples of the target are that deviate so from its mean, before clipping.
-
-        In the memory of the deviations, samples × genes.
-        """
-        of_target = self.targets.long()
-        mean, spread = (row(of[of_target], target) for of in (self.mean, self.spread))
+    def add_mean(self, deviation: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Scaled expression from standardised deviations of the target, in place, not clipped."""
+        classes = self.targets.long()
+        mean, spread = (select_row(x[classes], target) for x in (self.mean, self.spread))
         return deviation.mul_(spread).add_(mean)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
@@ -14,21 +15,70 @@ from ..data._expression import select_genes
 from ._arguments import leave_view
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import torch
     from anndata import AnnData
+    from lightning_fabric import Fabric
 
     from .._keys import TspgKeys
     from ..data._blocks import Matrix
-    from ..data._dask import DaskMatrix
     from ..models._fitted_classifier import FittedClassifier
     from ..models._module_classifier import ModuleClassifier
     from ..models._perturbation_model import PerturbationModel
 
 
-class Perturbed(NamedTuple):
-    """Perturbed expression of all samples and genes, and what f says of it.
+@dataclass(frozen=True)
+class Job:
+    """A model and the samples that it perturbs.
 
-    The expression may be an array in a file; or a Dask array, of which f has said nothing yet.
+    Parameters
+    ----------
+    model
+        The fitted model.
+    positions
+        Columns of the model's genes, in its order.
+    rows
+        Boolean mask of the samples to perturb.
+    fit
+        The fit, as it is stored.
+    columns
+        Further columns of `obs`, by name; None deletes one.
+    depends_on
+        Inputs of the result besides the model: an unfinished result of other inputs starts over.
+    accelerator
+        Device by name, for workers on other machines.
+    fabric
+        Device and processes; None for one process on the accelerator.
+    classifier
+        The classifier that predicts the classes; None for that of the model.
+    """
+
+    model: PerturbationModel
+    positions: np.ndarray
+    rows: np.ndarray
+    fit: Mapping[str, Any]
+    columns: Mapping[str, pd.Categorical | None]
+    depends_on: Sequence[str]
+    accelerator: str
+    fabric: Fabric | None = None
+    classifier: FittedClassifier | ModuleClassifier | None = None
+
+    @property
+    def device(self) -> str | torch.device:
+        """The device of this process."""
+        return self.accelerator if self.fabric is None else self.fabric.device
+
+    @property
+    def classes(self) -> np.ndarray:
+        """The classes that can be predicted."""
+        return (self.classifier or self.model.classifier).classes
+
+
+class Perturbed(NamedTuple):
+    """Perturbed expression of all samples and genes, with the predicted class and p(target).
+
+    The expression is an array in memory, an array in a file, or a Dask array without predictions.
     """
 
     expression: Any
@@ -42,28 +92,16 @@ def apply_model(
     positions: np.ndarray,
     rows: np.ndarray,
     accelerator: str | torch.device,
-    judge: FittedClassifier | ModuleClassifier | None = None,
+    classifier: FittedClassifier | ModuleClassifier | None = None,
 ) -> Perturbed:
-    """Perturb the samples in the mask `rows`; all else stays as it is in `matrix`.
+    """Perturb the samples in the mask `rows`; copy the other samples and genes of `matrix`.
 
-    Parameters
-    ----------
-    model
-        The fitted model.
-    matrix
-        All samples × all genes, input units.
-    positions
-        Columns of the model's genes, in its order.
-    rows
-        Boolean mask of the samples to perturb; f is not asked about the others.
-    accelerator
-        Device as Lightning Fabric names them.
-    judge
-        The classifier to ask; None for that of the model.
+    The arguments are those of a :class:`Job`; `matrix` holds all samples × all genes, in input
+    units.
     """
-    chosen = cast("Matrix", select_genes(matrix, positions))
-    index, every_gene = np.flatnonzero(rows), chosen is matrix
-    if every_gene and rows.all():
+    expression_of_model = cast("Matrix", select_genes(matrix, positions))
+    index, has_all_genes = np.flatnonzero(rows), expression_of_model is matrix
+    if has_all_genes and rows.all():
         expression = np.empty(matrix.shape, dtype=np.float32)
     else:
         expression = dense(matrix)
@@ -71,38 +109,28 @@ def apply_model(
     codes = np.full(len(rows), -1)
     probability = np.full(len(rows), np.nan, dtype=np.float32)
     for block in model.perturb_blocks(
-        chosen if rows.all() else chosen[rows], accelerator=accelerator
+        expression_of_model if rows.all() else expression_of_model[rows], accelerator=accelerator
     ):
-        own = index[block.rows]
-        said = block.probabilities
-        if judge is not None:
-            said = judge.predict_proba(block.expression, accelerator=accelerator)
-        codes[own] = said.argmax(axis=1)
-        probability[own] = said[:, model.target_class]
-        expression[own if every_gene else np.ix_(own, positions)] = block.expression
-    classes = (model.classifier if judge is None else judge).classes
+        block_index = index[block.rows]
+        probabilities = block.probabilities
+        if classifier is not None:
+            probabilities = classifier.predict_proba(block.expression, accelerator=accelerator)
+        codes[block_index] = probabilities.argmax(axis=1)
+        probability[block_index] = probabilities[:, model.target_class]
+        at = block_index if has_all_genes else np.ix_(block_index, positions)
+        expression[at] = block.expression
+    classes = (classifier or model.classifier).classes
     return Perturbed(expression, pd.Categorical.from_codes(codes, classes), probability)
 
 
-def apply_lazily(
-    model: PerturbationModel,
-    matrix: DaskMatrix,
-    positions: np.ndarray,
-    rows: np.ndarray,
-    accelerator: str | torch.device,
-) -> Perturbed:
-    """What :func:`apply_model` gives, as a Dask array that is computed when it is asked for."""
-    layer = matrix.map(_block, rows, model=model, positions=positions, accelerator=accelerator)
-    return Perturbed(layer, None, None)
-
-
-def _block(
+def perturb_dask_block(
     block: Matrix,
     rows: np.ndarray,
     model: PerturbationModel,
     positions: np.ndarray,
     accelerator: str | torch.device,
 ) -> np.ndarray:
+    """Perturb one block of a Dask array, on a Dask worker."""
     if not is_finite(block):
         msg = "The expression holds NaN or infinite values; fill or remove them first."
         raise ValueError(msg)
@@ -110,30 +138,28 @@ def _block(
 
 
 def write_perturbed(adata: AnnData, keys: TspgKeys, perturbed: Perturbed) -> None:
-    """Write the layer and what f says of it; delete results of an earlier layer."""
+    """Write the layer and the predictions; delete results of an earlier layer."""
     leave_view(adata)
     for part, name in derived_results(keys, adata.uns):
         getattr(adata, part).pop(name, None)
     adata.layers[keys.layer] = perturbed.expression
-    for name, said in (
-        (keys.predicted, perturbed.predicted),
-        (keys.probability, perturbed.probability),
-    ):
-        if said is not None:
-            adata.obs[name] = said
+    columns = {keys.predicted: perturbed.predicted, keys.probability: perturbed.probability}
+    write_columns(adata, columns)
+
+
+def write_columns(adata: AnnData, columns: Mapping[str, Any]) -> None:
+    """Write columns of `obs`, and delete those whose value is None."""
+    for name, values in columns.items():
+        if values is not None:
+            adata.obs[name] = values
         elif name in adata.obs:
             del adata.obs[name]
 
 
 def derived_results(keys: TspgKeys, uns: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Where results are that were derived from the layer: embeddings, ranked genes, enrichments.
+    """Attributes and keys of results derived from the layer: embeddings, rankings, enrichments.
 
-    Parameters
-    ----------
-    keys
-        Names of the fit.
-    uns
-        Entries of `uns`, which hold enrichments of any name.
+    Enrichments can have any name in `uns`.
     """
     found = [("uns", keys.rank_genes), ("uns", keys.enrichment)]
     for method in METHODS:

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 def check_names(
     key: str, groupby: object, *, written: Sequence[str], layer: str | None, output: str = ""
 ) -> None:
-    """Raise ValueError where what is to be written would overwrite what is read, or cannot be kept."""
+    """Raise ValueError if a result would overwrite an input, or a name cannot be stored."""
     if not isinstance(key, str) or not key or "/" in key:
-        msg = f"key_added must be a name without '/', which files cannot hold, not {key!r}."
+        msg = f"key_added must be a name without '/', which files cannot store, not {key!r}."
         raise ValueError(msg)
     if not isinstance(groupby, str):
         msg = f"groupby must be the name of a column of adata.obs, not {groupby!r}."
@@ -35,8 +35,8 @@ def check_names(
         raise ValueError(msg)
 
 
-def to_write_to(adata: AnnData, *, copy: bool) -> AnnData:
-    """The AnnData or a copy of it; ValueError for a copy of one that is on disk."""
+def copy_if_asked(adata: AnnData, *, copy: bool) -> AnnData:
+    """The AnnData or a copy of it; ValueError for a copy of a matrix on disk."""
     if copy and (adata.isbacked or as_disk_matrix(adata.X) is not None):
         msg = "copy=True would read a matrix on disk into memory. Leave it out, or copy the file."
         raise ValueError(msg)
@@ -44,7 +44,7 @@ def to_write_to(adata: AnnData, *, copy: bool) -> AnnData:
 
 
 def leave_view(adata: AnnData) -> None:
-    """Make a view an AnnData of its own, with a warning at the user's line."""
+    """Copy a view into an AnnData that can be written to, with a warning at the user's line."""
     if adata.is_view:
-        warn("adata is a view of another AnnData: it is made one of its own to be written to.")
+        warn("adata is a view of another AnnData. It was copied, so that results can be written.")
         adata.obs = adata.obs.copy()

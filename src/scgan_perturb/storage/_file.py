@@ -1,4 +1,4 @@
-"""Writing to the file that the expression lies in."""
+"""Write results to the file that holds the expression."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 
     from ..data._expression import Expression
 
-    Group: TypeAlias = Any  # of h5py or zarr, for what both can do
+    Group: TypeAlias = Any  # h5py.Group or zarr.Group
 
-COLUMNS = "column-order"  # what anndata reads of a table
+COLUMNS = "column-order"  # the columns of a table that anndata reads
 REMEDY = (
     "Open it for writing: ad.read_h5ad(path, backed='r+'), or zarr.open_group(path, mode='r+') for "
-    "anndata.io.sparse_dataset; or perturb some of the samples, adata[rows].to_memory()."
+    "anndata.io.sparse_dataset; or perturb a subset in memory, adata[rows].to_memory()."
 )
 
 
 def writable_file(matrix: Expression) -> Group | None:
-    """The AnnData in the file of a matrix on disk; None if it may not be written to."""
+    """The AnnData in the file of a matrix on disk; None if the file is read-only."""
     if not isinstance(matrix, DiskMatrix):
         return None
     element = matrix.element
@@ -54,23 +54,23 @@ def check_writers(matrix: Expression, fabric: Fabric) -> None:
     if fabric.world_size > 1 and isinstance(writable_file(matrix), h5py.Group):
         msg = (
             f"{fabric.world_size} processes cannot write to one h5ad file. Open it for reading, "
-            "ad.read_h5ad(path, backed='r'), or the same samples as zarr, which all may write to."
+            "ad.read_h5ad(path, backed='r'), or convert it to zarr, which supports several writers."
         )
         raise ValueError(msg)
 
 
 def results_file(matrix: DiskMatrix) -> Group:
-    """The AnnData in the file of a matrix on disk; ValueError if it may not be written to."""
+    """The AnnData in the file of a matrix on disk; ValueError if the file is read-only."""
     if not is_first():
         msg = (
-            "The result goes to the file that the samples are in, to which one of the processes "
-            "writes: from lightning_fabric.utilities.rank_zero import rank_zero_only; "
+            "The result is written to the file of the samples, by one process only. Call it on rank "
+            "0: from lightning_fabric.utilities.rank_zero import rank_zero_only; "
             "rank_zero_only(sp.tl.perturb)(adata, ...)."
         )
         raise ValueError(msg)
     file = writable_file(matrix)
     if file is None:
-        msg = f"The result goes to the file that the samples are in, which is read only. {REMEDY}"
+        msg = f"The result is written to the file of the samples, which is read-only. {REMEDY}"
         raise ValueError(msg)
     return file
 
@@ -78,10 +78,7 @@ def results_file(matrix: DiskMatrix) -> Group:
 def store_results(
     adata: AnnData, matrix: Expression, *, obs: Sequence[str] = (), uns: Sequence[str] = ()
 ) -> None:
-    """Write columns and entries of an AnnData to the file that the matrix is in, if it may be.
-
-    Of several processes the first one writes.
-    """
+    """Write columns and entries of an AnnData to the file of the matrix, on rank 0, if possible."""
     file = writable_file(matrix)
     if file is None or not is_first():
         return
@@ -93,7 +90,7 @@ def store_results(
 
 
 def store_columns(file: Group, columns: Mapping[str, Any], chunk: int | None = None) -> None:
-    """Write columns of `obs`; one that is half written is not among those that are read.
+    """Write columns of `obs`; list them in the table only once they are complete.
 
     Parameters
     ----------
@@ -102,7 +99,7 @@ def store_columns(file: Group, columns: Mapping[str, Any], chunk: int | None = N
     columns
         Values by name.
     chunk
-        Samples that a zarr store keeps together; None for as many as it likes.
+        Samples in a chunk of a zarr store; None for zarr's default.
     """
     obs = file["obs"]
     others = [name for name in obs.attrs[COLUMNS] if name not in columns]
@@ -113,14 +110,14 @@ def store_columns(file: Group, columns: Mapping[str, Any], chunk: int | None = N
 
 
 def _write(group: Group, name: str, value: object, chunk: int | None = None) -> None:
-    how = {} if chunk is None else {"dataset_kwargs": {"chunks": (chunk,)}}
+    options = {} if chunk is None else {"dataset_kwargs": {"chunks": (chunk,)}}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # anndata warns of how it will write zarr in future
-        ad.io.write_elem(group, name, value, **how)
+        warnings.simplefilter("ignore")  # anndata warns that its zarr format will change
+        ad.io.write_elem(group, name, value, **options)
 
 
 def drop_column(file: Group, name: str) -> None:
-    """Drop a column of `obs`, if it is there."""
+    """Delete a column of `obs`, if it exists."""
     obs = file["obs"]
     if name in obs:
         obs.attrs[COLUMNS] = [other for other in obs.attrs[COLUMNS] if other != name]
@@ -128,7 +125,7 @@ def drop_column(file: Group, name: str) -> None:
 
 
 def store_fit(file: Group, key: str, fit: Mapping[str, Any]) -> None:
-    """Write an entry of `uns`; parts that are there already are left alone."""
+    """Write an entry of `uns`; parts that are already stored are not written again."""
     uns = file.require_group("uns")
     stored = ad.io.read_elem(uns[key]) if key in uns else None
     if not isinstance(stored, dict):
@@ -150,20 +147,20 @@ def _same(stored: object, value: object) -> bool:
 
 
 def commit(file: Group) -> None:
-    """Make what was written known to those that read the file."""
+    """Flush the file, and update the consolidated metadata that zarr readers use."""
     flush(file)
     if isinstance(file, zarr.Group) and _is_consolidated(file):
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # zarr warns that its format 3 does not know of this
+            warnings.simplefilter("ignore")  # zarr warns that this is not part of its format 3
             zarr.consolidate_metadata(file.store, path=file.path)
 
 
 def _is_consolidated(file: zarr.Group) -> bool:
-    whole = zarr.open_group(file.store, path=file.path, mode="r")
-    return whole.metadata.consolidated_metadata is not None
+    group = zarr.open_group(file.store, path=file.path, mode="r")
+    return group.metadata.consolidated_metadata is not None
 
 
 def flush(file: Group) -> None:
-    """Hand what was written to the system, which keeps it if the process is killed."""
+    """Hand written data to the operating system, so that it survives a killed process."""
     if isinstance(file, h5py.Group):
         file.file.flush()

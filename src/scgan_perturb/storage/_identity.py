@@ -1,9 +1,8 @@
-"""What a fit belongs to: stored with the fit, and checked by everything that reads it.
+"""The identity of a fit: stored with the fit, and checked by every reader of it.
 
-The check is cheap for data of any size. It compares the values of a few samples, found by name, so
-that a subset of the samples and another order of the genes raise no alarm; labels and split as a
-whole where all samples are the same. A fit that version 0.1.0 stored has no identity and is not
-checked.
+The check is cheap for data of any size. It compares the values of a few samples, found by name; so
+a subset of the samples or another order of the genes is accepted. Labels and split are compared as
+a whole if the samples are the same. Fits of version 0.1.0 have no identity and are not checked.
 """
 
 from __future__ import annotations
@@ -29,10 +28,7 @@ if TYPE_CHECKING:
     from ..data._training_data import TrainingData
     from ..models._perturbation_model import PerturbationModel
 
-FIRST, SPREAD = (
-    8,
-    24,
-)  # samples whose values are kept: the first ones, and others at equal distances
+N_FIRST, N_SPREAD = 8, 24  # samples to compare: the first ones, and others at equal distances
 
 
 def fit_identity(adata: AnnData, data: TrainingData, groupby: str) -> dict[str, Any]:
@@ -41,7 +37,7 @@ def fit_identity(adata: AnnData, data: TrainingData, groupby: str) -> dict[str, 
     labels = read_labels(adata, groupby).astype(str).to_numpy(dtype=object)
     return identity | {
         "sample_names": digest(*adata.obs_names.astype(str)),
-        "sample_labels": labels[_kept_rows(adata.n_obs, data.expression)],
+        "sample_labels": labels[_compared_rows(adata.n_obs, data.expression)],
         "labels": digest(*labels),
         "split": digest(data.is_train),
         "n_train": np.bincount(data.labels[data.is_train], minlength=len(data.classes)),
@@ -49,16 +45,8 @@ def fit_identity(adata: AnnData, data: TrainingData, groupby: str) -> dict[str, 
 
 
 def layer_identity(adata: AnnData, expression: Expression) -> dict[str, Any]:
-    """The identity of the expression that a layer was computed from: the values of some samples.
-
-    Parameters
-    ----------
-    adata
-        The names of the samples.
-    expression
-        All samples × the model's genes.
-    """
-    rows = _kept_rows(adata.n_obs, expression)
+    """Hashes of some samples of the expression (all samples × the model's genes) of a layer."""
+    rows = _compared_rows(adata.n_obs, expression)
     return {
         "samples": adata.obs_names[rows].astype(str).to_numpy(dtype=object),
         "expression": _row_digests(expression, rows),
@@ -73,16 +61,12 @@ def check_fit_belongs(
     labels: bool = False,
     training: bool = False,
 ) -> None:
-    """Check that a fit was made for this expression; and, where asked for, labels and split.
+    """Check that a fit belongs to the expression, and optionally to labels and split.
 
     Parameters
     ----------
-    adata
-        AnnData with the fit.
-    model
-        The fit.
-    key
-        Name of the fit.
+    adata, model, key
+        AnnData with the fit, the fit and its name.
     labels
         Whether the reader uses the labels.
     training
@@ -113,22 +97,22 @@ def check_fit_belongs(
 def _stored_identity(
     adata: AnnData, model: PerturbationModel, key: str
 ) -> Mapping[str, Any] | None:
-    """The identity of a fit, None where it has none; ValueError if it is damaged."""
+    """The identity of a fit, or None; ValueError if it is damaged."""
     stored = adata.uns[key].get(IDENTITY)
     if stored is None:
         return None
     try:
-        of_samples = ["samples", "expression", *(["sample_labels"] if "labels" in stored else [])]
-        shapes = {np.shape(stored[name]) for name in of_samples}
-        is_whole = len(shapes) == 1 and len(shapes.pop()) == 1
+        per_sample = ["samples", "expression", *(["sample_labels"] if "labels" in stored else [])]
+        shapes = {np.shape(stored[name]) for name in per_sample}
+        is_valid = len(shapes) == 1 and len(shapes.pop()) == 1
         if "labels" in stored:
-            is_whole &= np.shape(stored["n_train"]) == np.shape(model.classifier.classes)
-            is_whole &= all(isinstance(stored[name], str) for name in ("labels", "split"))
-            is_whole &= isinstance(stored["sample_names"], str)
-            is_whole &= np.asarray(stored["n_train"]).dtype.kind in "iu"
+            hashes = ("labels", "split", "sample_names")
+            is_valid &= all(isinstance(stored[name], str) for name in hashes)
+            is_valid &= np.shape(stored["n_train"]) == np.shape(model.classifier.classes)
+            is_valid &= np.asarray(stored["n_train"]).dtype.kind in "iu"
     except (LookupError, TypeError, ValueError):
-        is_whole = False
-    if not is_whole:
+        is_valid = False
+    if not is_valid:
         msg = f"adata.uns[{key!r}][{IDENTITY!r}] is damaged. Call sp.tl.fit_tspg again."
         raise ValueError(msg)
     return stored
@@ -139,17 +123,18 @@ def _check_expression(
 ) -> None:
     layer = model.params.get("layer")
     matrix = find_expression(adata, layer)
-    kept, rows = _rows_here(adata, identity, matrix)
+    stored, rows = _find_compared(adata, identity, matrix)
     if len(rows) == 0:
         return
-    found = _row_digests(matrix, rows, match_genes(adata, model.genes))
-    changed = found != np.asarray(identity["expression"])[kept]
+    digests = _row_digests(matrix, rows, match_genes(adata, model.genes))
+    changed = digests != np.asarray(identity["expression"])[stored]
     if changed.any():
         where = "adata.X" if layer is None else f"adata.layers[{layer!r}]"
+        sample = adata.obs_names[rows[int(np.argmax(changed))]]
         msg = (
-            f"{where} has changed since fit {key!r}: the values of sample "
-            f"{adata.obs_names[rows[int(np.argmax(changed))]]!r} differ. Restore {where} (keep a scaled "
-            f"or otherwise changed copy in another layer), or call sp.tl.fit_tspg again; "
+            f"{where} has changed since fit {key!r}: the values of sample {sample!r} differ. "
+            f"Restore {where} (keep a scaled or otherwise changed copy in another layer), or call "
+            f"sp.tl.fit_tspg again; "
             f"sp.tl.perturb(adata, reference=adata) perturbs the new values with the old fit."
         )
         raise ValueError(msg)
@@ -167,19 +152,16 @@ def _check_labels(
     now = read_labels(adata, groupby).astype(str).to_numpy(dtype=object)
     if same_samples and digest(*now) == identity["labels"]:
         return
-    kept, rows = _rows_here(adata, identity)
-    before = np.asarray(identity["sample_labels"], dtype=object)[kept]
+    stored, rows = _find_compared(adata, identity)
+    before = np.asarray(identity["sample_labels"], dtype=object)[stored]
     changed = np.flatnonzero(now[rows] != before)
     if not same_samples and len(changed) == 0:
         return
-    example = (
-        ""
-        if len(changed) == 0
-        else (
-            f" (sample {adata.obs_names[rows[changed[0]]]!r} was {before[changed[0]]!r}, "
-            f"is {now[rows[changed[0]]]!r})"
-        )
-    )
+    example = ""
+    if len(changed):
+        i = changed[0]
+        sample = adata.obs_names[rows[i]]
+        example = f" (sample {sample!r} was {before[i]!r}, is {now[rows[i]]!r})"
     msg = (
         f"The labels in adata.obs[{groupby!r}] have changed since fit {key!r}{example}. Restore the "
         "labels, or call sp.tl.fit_tspg again."
@@ -197,7 +179,7 @@ def _check_training(
 ) -> None:
     column = tspg_keys(key).split
     if column not in adata.obs:
-        return  # each reader says what it needs the split for
+        return  # each reader raises an error of its own
     is_train = (adata.obs[column] == TRAIN).to_numpy(dtype=bool)
     if same_samples:
         if digest(is_train) != identity["split"]:
@@ -215,33 +197,33 @@ def _check_training(
         few = model.classifier.classes[missing > 0]
         warn(
             f"{missing.clip(0).sum():,} of the {n_train:,} training samples of fit {key!r} are not in "
-            f"adata (classes {examples(few)}): what learns from training samples learns from fewer. "
+            f"adata (classes {examples(few)}): baselines and estimates learn from fewer samples. "
             "Use the AnnData with all samples of the fit."
         )
 
 
-def _kept_rows(n_samples: int, expression: Expression | None = None) -> np.ndarray:
-    """Positions of the samples whose values are kept; of a Dask array only the first ones."""
-    first = np.arange(min(FIRST, n_samples))
+def _compared_rows(n_samples: int, expression: Expression | None = None) -> np.ndarray:
+    """Positions of the samples to compare; of a Dask array only the first ones."""
+    first = np.arange(min(N_FIRST, n_samples))
     if isinstance(expression, DaskMatrix):
         return first
-    spread = np.linspace(0, n_samples - 1, SPREAD).astype(int)
+    spread = np.linspace(0, n_samples - 1, N_SPREAD).astype(int)
     return np.concatenate([first, np.setdiff1d(spread, first)])
 
 
-def _rows_here(
+def _find_compared(
     adata: AnnData, identity: Mapping[str, Any], matrix: Expression | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Which of the kept samples are in `adata`, and where."""
+    """Positions of the compared samples that `adata` holds: in the identity, and in `adata`."""
     names = adata.obs_names.astype(str)
-    kept = np.asarray(identity["samples"], dtype=object)
+    compared = np.asarray(identity["samples"], dtype=object)
     if isinstance(matrix, DaskMatrix):
-        kept = kept[:FIRST]
-    if not names.is_unique:  # then only samples at their old place are sure to be the same
-        rows = _kept_rows(adata.n_obs)[: len(kept)]
-        is_here = names[rows] == kept[: len(rows)]
-        return np.flatnonzero(is_here), rows[is_here]
-    rows = names.get_indexer(kept)
+        compared = compared[:N_FIRST]
+    if not names.is_unique:  # a repeated name identifies a sample only at its old position
+        rows = _compared_rows(adata.n_obs)[: len(compared)]
+        is_same = names[rows] == compared[: len(rows)]
+        return np.flatnonzero(is_same), rows[is_same]
+    rows = names.get_indexer(compared)
     return np.flatnonzero(rows >= 0), rows[rows >= 0]
 
 

@@ -1,4 +1,4 @@
-"""Perturb samples on disk: the result goes to their file, a part at a time, and can be resumed."""
+"""Perturb samples on disk, into their own file, a part at a time; a stopped run can be resumed."""
 
 from __future__ import annotations
 
@@ -20,95 +20,64 @@ from ._apply import Perturbed, apply_model, derived_results
 from ._file import commit, flush, store_columns, store_fit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
-    import torch
     from lightning_fabric import Fabric
 
     from .._keys import TspgKeys
     from ..data._on_disk import DiskMatrix
-    from ..models._fitted_classifier import FittedClassifier
-    from ..models._module_classifier import ModuleClassifier
     from ..models._perturbation_model import PerturbationModel
+    from ._apply import Job
     from ._file import Group
 
-STRIDE = 8  # blocks of the model that are written at once
-MARK = "scgan_perturb"  # on the layer: what is written there
-ARRAY = {"encoding-type": "array", "encoding-version": "0.2.0"}  # as anndata marks one
+STRIDE = 8  # blocks of the model in one write
+IDENTITY_ATTRIBUTE = "scgan_perturb"  # of the layer: the identity of the result
+ARRAY_ENCODING = {"encoding-type": "array", "encoding-version": "0.2.0"}  # of anndata
 
 
 def perturb_on_disk(
-    model: PerturbationModel,
-    matrix: DiskMatrix,
-    positions: np.ndarray,
-    rows: np.ndarray,
-    accelerator: str | torch.device,
-    judge: FittedClassifier | ModuleClassifier | None = None,
-    *,
-    file: Group,
-    keys: TspgKeys,
-    fit: Mapping[str, Any],
-    identity: str,
-    fabric: Fabric,
+    job: Job, matrix: DiskMatrix, *, file: Group, keys: TspgKeys, fabric: Fabric
 ) -> Perturbed:
-    """Perturb samples and write them to the file, some at a time; what is there already stays.
+    """Perturb samples and write them to the file, a part at a time; keep the finished parts.
 
-    While it runs, samples that it has not reached are NaN in the layer, and their class is missing
-    in `obs`: so the file tells by itself how far it came. Of several processes each perturbs and
-    writes some of the parts, which are chunks of a zarr store.
-
-    Parameters
-    ----------
-    model, matrix, positions, rows, accelerator, judge
-        See :func:`apply_model`.
-    file
-        The AnnData in the file.
-    keys
-        Names of the results.
-    fit
-        The fit, to be stored.
-    identity
-        What the result depends on: an unfinished one of another identity is begun anew.
-    fabric
-        The processes.
+    Samples not yet perturbed have NaN as probability and no predicted class, so the file itself
+    records the progress. Several processes share the parts, which are chunks of a zarr store.
     """
-    classes = (model.classifier if judge is None else judge).classes
-    stride = STRIDE * block_rows(len(positions))
+    model, rows = job.model, job.rows
+    stride = STRIDE * block_rows(len(job.positions))
     results = _Results(file, keys, matrix.shape, stride)
+    identity = _result_identity(model, *job.depends_on)
     if fabric.is_global_zero and not results.is_of(identity):
-        store_fit(file, keys.uns, fit)
+        store_fit(file, keys.uns, job.fit)
         _delete_derived(file, keys)
-        results.begin(classes, identity)
+        results.create(job.classes, identity)
     fabric.barrier()
-    left = rows & results.is_missing()
-    fabric.barrier()  # nobody writes before all have looked
+    remaining = rows & results.is_missing()
+    fabric.barrier()  # every process reads the progress before one writes
     parts = list(blocks(matrix.shape[0], stride))[fabric.global_rank :: fabric.world_size]
-    if left.sum() < rows.sum():
-        logger.info("Going on: %s of %s samples are left.", f"{left.sum():,}", f"{rows.sum():,}")
+    if remaining.sum() < rows.sum():
+        logger.info("Resuming: %s of %s samples remain.", f"{remaining.sum():,}", f"{rows.sum():,}")
     with (
-        results.saying_how_far(rows),
+        results.progress_logged_on_stop(rows),
         tqdm(
-            total=sum(int(left[part].sum()) for part in parts),
+            total=sum(int(remaining[part].sum()) for part in parts),
             desc="perturb",
             unit="sample",
             disable=not (settings.progress_bar and fabric.is_global_zero),
         ) as bar,
     ):
         for part in parts:
-            if left[part].any() or not rows[part].any():
-                block = matrix[part]
-                results.write(
-                    part, apply_model(model, block, positions, rows[part], accelerator, judge)
+            if remaining[part].any() or not rows[part].any():
+                perturbed = apply_model(
+                    model, matrix[part], job.positions, rows[part], job.device, job.classifier
                 )
-                bar.update(int(left[part].sum()))
+                results.write(part, perturbed)
+                bar.update(int(remaining[part].sum()))
     fabric.barrier()
     if fabric.is_global_zero:
         commit(file)
-    return Perturbed(
-        results.layer,
-        pd.Categorical.from_codes(results.codes[:], classes),
-        results.probability[:],
-    )
+    predicted = pd.Categorical.from_codes(results.codes[:], job.classes)
+    return Perturbed(results.layer, predicted, results.probability[:])
 
 
 class _Results:
@@ -130,56 +99,53 @@ class _Results:
         return self.file["obs"][self.keys.probability]
 
     def is_of(self, identity: str) -> bool:
-        """Whether what is there is the same result, whole or not."""
-        where = {"layers": self.keys.layer, "obs": self.keys.predicted}
-        there = all(part in self.file and name in self.file[part] for part, name in where.items())
-        return there and self.layer.attrs.get(MARK) == identity
+        """Whether the file holds this result, finished or not."""
+        required = {"layers": self.keys.layer, "obs": self.keys.predicted}
+        exists = all(group in self.file and k in self.file[group] for group, k in required.items())
+        return exists and self.layer.attrs.get(IDENTITY_ATTRIBUTE) == identity
 
     def is_missing(self) -> np.ndarray:
-        """Which samples are not there yet, as a boolean array."""
+        """Boolean mask of the samples that are not perturbed yet."""
         return np.isnan(self.probability[:])
 
-    def begin(self, classes: np.ndarray, identity: str) -> None:
-        """Make the layer and the columns, all of them missing."""
+    def create(self, classes: np.ndarray, identity: str) -> None:
+        """Create the layer and the columns, all values missing."""
         layers = self.file.require_group("layers")
         if self.keys.layer in layers:
-            self.layer.attrs[MARK] = ""
+            self.layer.attrs[IDENTITY_ATTRIBUTE] = ""
         n_samples = self.shape[0]
-        nothing = pd.Categorical.from_codes(np.full(n_samples, -1), classes)
-        store_columns(
-            self.file,
-            {
-                self.keys.predicted: nothing,
-                self.keys.probability: np.full(n_samples, np.nan, dtype=np.float32),
-            },
-            chunk=min(self.stride, n_samples),
-        )
+        chunk = min(self.stride, n_samples)
+        columns = {
+            self.keys.predicted: pd.Categorical.from_codes(np.full(n_samples, -1), classes),
+            self.keys.probability: np.full(n_samples, np.nan, dtype=np.float32),
+        }
+        store_columns(self.file, columns, chunk=chunk)
         if isinstance(layers, h5py.Group):
-            self._make_h5(layers)
+            self._create_h5(layers)
         else:
             layers.create_array(
                 self.keys.layer,
                 shape=self.shape,
                 dtype=np.float32,
-                chunks=(min(self.stride, n_samples), self.shape[1]),
+                chunks=(chunk, self.shape[1]),
                 fill_value=np.nan,
                 overwrite=True,
             )
-        self.layer.attrs.update({**ARRAY, MARK: identity})
+        self.layer.attrs.update({**ARRAY_ENCODING, IDENTITY_ATTRIBUTE: identity})
         commit(self.file)
 
-    def _make_h5(self, layers: h5py.Group) -> None:
-        """Allocate the layer at once: what is written later then changes nothing but its values.
+    def _create_h5(self, layers: h5py.Group) -> None:
+        """Allocate the whole layer, so that later writes change values only.
 
-        The file is valid at any instant because of that, even if the process is killed. Room that
-        was given to an earlier result is used again, for HDF5 does not give it back.
+        The file stays valid if the process is killed. HDF5 does not free the space of an earlier
+        result of the same shape, so that space is used again.
         """
         name = self.keys.layer
-        there = layers.get(name)
-        if not isinstance(there, h5py.Dataset) or (
-            (there.shape, there.dtype, there.chunks) != (self.shape, np.float32, None)
+        old = layers.get(name)
+        if not isinstance(old, h5py.Dataset) or (
+            (old.shape, old.dtype, old.chunks) != (self.shape, np.float32, None)
         ):
-            if there is not None:
+            if old is not None:
                 del layers[name]
             create = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
             create.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
@@ -188,23 +154,24 @@ class _Results:
         for part in blocks(self.shape[0], self.stride):
             layers[name][part] = np.float32(np.nan)
 
-    def write(self, part: slice, done: Perturbed) -> None:
-        """Write some samples; the probability, which tells that they are there, comes last."""
-        self.layer[part] = done.expression
-        self.codes[part] = cast("pd.Categorical", done.predicted).codes
+    def write(self, part: slice, perturbed: Perturbed) -> None:
+        """Write a part. The probability comes last: it marks the samples as finished."""
+        self.layer[part] = perturbed.expression
+        self.codes[part] = cast("pd.Categorical", perturbed.predicted).codes
         flush(self.file)
-        self.probability[part] = done.probability
+        self.probability[part] = perturbed.probability
         flush(self.file)
 
     @contextmanager
-    def saying_how_far(self, rows: np.ndarray) -> Iterator[None]:
-        """Where the user stops it, say what is there."""
+    def progress_logged_on_stop(self, rows: np.ndarray) -> Iterator[None]:
+        """Log how many samples are finished if the user stops the run."""
         try:
             yield
         except KeyboardInterrupt:
             n_done = int((rows & ~self.is_missing()).sum())
             logger.info(
-                "Stopped: %s of %s samples are in layers/%s of the file. sp.tl.perturb goes on there.",
+                "Stopped: %s of %s samples are in layers/%s of the file. "
+                "Call sp.tl.perturb again to resume.",
                 f"{n_done:,}",
                 f"{rows.sum():,}",
                 self.keys.layer,
@@ -213,15 +180,15 @@ class _Results:
 
 
 def _delete_derived(file: Group, keys: TspgKeys) -> None:
-    """Delete what was derived from an earlier layer."""
+    """Delete results derived from an earlier layer."""
     uns = ad.io.read_elem(file["uns"]) if "uns" in file else {}
     for part, name in derived_results(keys, uns):
         if part in file and name in file[part]:
             del file[part][name]
 
 
-def result_identity(model: PerturbationModel, *parts: str) -> str:
-    """A hash of what a result depends on."""
+def _result_identity(model: PerturbationModel, *parts: str) -> str:
+    """A hash of the model and the other inputs of a result."""
     digest = hashlib.blake2b(digest_size=16)
     weights = {**model.weights, **{f"f.{n}": w for n, w in model.classifier.weights.items()}}
     for text in (model.target, *map(str, model.genes), *parts):
@@ -229,6 +196,6 @@ def result_identity(model: PerturbationModel, *parts: str) -> str:
     for name in sorted(weights):
         digest.update(name.encode())
         digest.update(np.ascontiguousarray(weights[name]).data)
-    for ends in (model.scaler.minimum, model.scaler.maximum):
-        digest.update(np.ascontiguousarray(ends).data)
+    for limits in (model.scaler.minimum, model.scaler.maximum):
+        digest.update(np.ascontiguousarray(limits).data)
     return digest.hexdigest()

@@ -16,9 +16,9 @@ from ..data._dask import DaskMatrix
 from ..data._expression import find_expression
 from ..data._training_data import labels_digest, read_training_data
 from ..engine._device import resolve_fabric
-from ..engine._shares import gathered_objects, part
+from ..engine._shares import gather_objects, part
 from ..models._fitted_classifier import FittedClassifier, classifier_to_parts
-from ..storage._arguments import check_names, leave_view, to_write_to
+from ..storage._arguments import check_names, copy_if_asked, leave_view
 from ..storage._file import check_writers, store_results
 from ..training._fit_classifier import fit_classifier_on
 
@@ -136,7 +136,7 @@ def fit_classifier(
     )
     fabric = resolve_fabric(fabric)
     params["seed"] = fabric.broadcast(params["seed"])
-    adata = to_write_to(adata, copy=copy)
+    adata = copy_if_asked(adata, copy=copy)
     check_writers(find_expression(adata, layer), fabric)
     data = read_training_data(
         adata,
@@ -178,7 +178,7 @@ def write_classifier(
     else:
         mine = part(fabric, len(data.labels))
         own = classifier.predict(data.expression, rows=mine, accelerator=fabric.device)
-        predicted = np.concatenate(gathered_objects(fabric, own))
+        predicted = np.concatenate(gather_objects(fabric, own))
     leave_view(adata)
     adata.uns[keys.uns] = {
         **classifier_to_parts(classifier),

@@ -14,7 +14,7 @@ from ..evaluation._reader import read_samples
 from ..evaluation._table import evaluation_table
 from ..evaluation._verdict import distances, findings, judged_method, pooled
 from ..get._model import checked_model
-from ..storage._arguments import leave_view, to_write_to
+from ..storage._arguments import copy_if_asked, leave_view
 from ..storage._file import store_results
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def evaluate(
     """
     check_count("n_bootstrap", n_bootstrap, least=0)
     check_count("max_samples", max_samples, least=2)
-    adata = to_write_to(adata, copy=copy)
+    adata = copy_if_asked(adata, copy=copy)
     seed = resolve_seed(rng)
     draws = spawn_seeds(seed).evaluate
     columns = {"contexts": read_column(adata, "by", by)}

@@ -19,9 +19,10 @@ from ..data._expression import (
 )
 from ..data._on_disk import DiskMatrix
 from ..get import model as get_model
-from ..storage._arguments import to_write_to
+from ..storage._apply import Job
+from ..storage._arguments import copy_if_asked
 from ..storage._identity import check_fit_belongs, layer_identity
-from ..storage._output import Job, output_for
+from ..storage._output import output_for
 from ._classifier import share
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def perturb(
         check_fit_belongs(adata, model, key)
     if target is not None:
         model = model.towards(target)
-    adata = to_write_to(adata, copy=copy)
+    adata = copy_if_asked(adata, copy=copy)
     layer = model.params.get("layer", "X") if layer is None else layer
     keys = tspg_keys(key)
     if layer == keys.layer:

@@ -17,10 +17,11 @@ from ..engine._device import accelerator_of, resolve_fabric
 from ..models._module_classifier import check_module, module_classifier
 from ..models._perturbation_model import PerturbationModel, model_to_parts
 from ..networks._networks import to_arrays
-from ..storage._arguments import check_names, to_write_to
+from ..storage._apply import Job
+from ..storage._arguments import check_names, copy_if_asked
 from ..storage._file import check_writers
 from ..storage._identity import fit_identity
-from ..storage._output import Job, output_for
+from ..storage._output import output_for
 from ..training._fit import Fit, check_targets, train_recipe
 from ..training._fit_classifier import history_frame
 from ..training._roles import assign_roles
@@ -179,7 +180,7 @@ def fit_tspg(
     launched = resolve_fabric(fabric)
     accelerator, fabric = accelerator_of(fabric), launched
     params["seed"] = fabric.broadcast(params["seed"])
-    adata = to_write_to(adata, copy=copy)
+    adata = copy_if_asked(adata, copy=copy)
     check_writers(find_expression(adata, layer), fabric)
     data = read_training_data(
         adata,
@@ -194,8 +195,8 @@ def fit_tspg(
     check_targets(recipe.name, len(roles.targets))
     params |= label_params(data, roles, source)
     frozen, new_history = classifier_for(adata, classifier, data, params, fabric, checkpoint)
-    judge = None if own is None else module_classifier(own, frozen)
-    fit = Fit(data, roles, frozen, judge or frozen, recipe, params, fabric, checkpoint)
+    to_convince = None if own is None else module_classifier(own, frozen)
+    fit = Fit(data, roles, frozen, to_convince or frozen, recipe, params, fabric, checkpoint)
     model, history = fit_generator(fit)
     identity = fit_identity(adata, data, groupby)
     fitted = {**model_to_parts(model), "history": history, IDENTITY: identity}
@@ -208,7 +209,7 @@ def fit_tspg(
         depends_on=(str(layer), data.summary.digest, str(source)),
         fabric=fabric,
         accelerator=accelerator,
-        classifier=judge,
+        classifier=to_convince,
     )
     perturbed = output_for(adata, find_expression(adata, layer), keys).write(job)
     if new_history is not None:

@@ -9,17 +9,17 @@ import torch
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-WARM_UP = 3  # steps; libraries and optimisers set themselves up in the first ones
+WARM_UP = 3  # steps, in which libraries and optimisers initialise themselves
 
 
 class Captured:
-    """A function of tensors that is run as it is a few times, then captured, then replayed.
+    """A function of tensors: called a few times, then captured, then replayed.
 
     Parameters
     ----------
     function
-        Takes and returns tensors on one CUDA device, always of the same shapes, draws no random
-        numbers and never waits for the device. What it returns is overwritten by the next call.
+        Takes and returns tensors of fixed shapes on one CUDA device, draws no random numbers and
+        never waits for the device. The next call overwrites the returned tensor.
     """
 
     def __init__(self, function: Callable[..., torch.Tensor]) -> None:
@@ -33,13 +33,13 @@ class Captured:
             return self._warm_up(inputs)
         if self._graph is None:
             self._graph = self._capture(inputs)
-        for held, given in zip(self._inputs, inputs, strict=True):
-            held.copy_(given)
+        for buffer, tensor in zip(self._inputs, inputs, strict=True):
+            buffer.copy_(tensor)
         self._graph.replay()
         return self._output
 
     def _warm_up(self, inputs: tuple[torch.Tensor, ...]) -> torch.Tensor:
-        # On the stream that captures later: memory stays with the stream it was first used on.
+        # On the stream of the capture: memory stays with the stream that used it first.
         self._stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self._stream):
             output = self._function(*inputs)
@@ -47,7 +47,7 @@ class Captured:
         return output
 
     def _capture(self, inputs: tuple[torch.Tensor, ...]) -> torch.cuda.CUDAGraph:
-        self._inputs = tuple(given.clone() for given in inputs)
+        self._inputs = tuple(tensor.clone() for tensor in inputs)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, stream=self._stream):
             self._output = self._function(*self._inputs)

@@ -1,4 +1,4 @@
-"""A training run on disk: written whole or not at all, gone on with only by the same run."""
+"""Checkpoints of a training run: written atomically, resumed only by the same run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from .._messages import logger
 from .._settings import settings
-from ..engine._shares import gathered
+from ..engine._shares import gather
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -30,13 +30,13 @@ FORMAT = "1"
 
 
 class Trainer(Protocol):
-    """What can be written and read back."""
+    """A trainer whose state can be saved and restored."""
 
     def state(self) -> State:
-        """All that changes while it trains, by name."""
+        """All tensors that change in training, by name."""
 
     def load(self, state: State) -> None:
-        """Go on from such a state."""
+        """Restore a state."""
 
 
 @dataclass
@@ -46,12 +46,11 @@ class Checkpoint:
     Parameters
     ----------
     path
-        The file; its folder is made.
+        The file; its folder is created.
     identity
-        What the run is of, and how it is run: text by name. A file that differs in any of it is
-        refused by that name.
+        Data and settings of the run: text by name. A file with another value is refused.
     fabric
-        The processes of the run: all of them read the file, and the first writes it.
+        The processes of the run: all read the file, rank 0 writes it.
     """
 
     path: Path
@@ -61,7 +60,7 @@ class Checkpoint:
     _n_epochs: int = field(default=0, init=False)
 
     def resume(self, trainer: Trainer) -> list[Record]:
-        """Put the trainer into the state of the file, if there is one; returns the history.
+        """Restore the trainer from the file, if it exists; return the history.
 
         Raises
         ------
@@ -71,70 +70,70 @@ class Checkpoint:
         self._written = time.monotonic()
         history = self._read(trainer) if self.path.is_file() else []
         self._n_epochs = len(history)
-        self._compare()
+        self._check_processes_agree()
         if history:
-            logger.info("Going on after epoch %d, from %s.", self._n_epochs, self.path)
+            logger.info("Resuming after epoch %d, from %s.", self._n_epochs, self.path)
         return history
 
     def _read(self, trainer: Trainer) -> list[Record]:
         try:
             with safe_open(self.path, framework="pt") as file:
-                about = json.loads((file.metadata() or {})["run"])
-                self._check(about["identity"])
+                run = json.loads((file.metadata() or {})["run"])
+                self._check_identity(run["identity"])
                 trainer.load({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
         except (SafetensorError, json.JSONDecodeError, KeyError, RuntimeError, OSError) as error:
-            msg = f"The checkpoint {self.path} is damaged ({error}). Delete it to start anew."
+            msg = f"The checkpoint {self.path} is damaged ({error}). Delete it to start over."
             raise ValueError(msg) from error
-        return about["history"]
+        return run["history"]
 
-    def _compare(self) -> None:
-        own = torch.tensor([self._n_epochs], device=self.fabric.device)
-        found = gathered(self.fabric, own, self.fabric.world_size)
-        if found.min() != found.max():
+    def _check_processes_agree(self) -> None:
+        n_epochs = torch.tensor([self._n_epochs], device=self.fabric.device)
+        n_epochs = gather(self.fabric, n_epochs, self.fabric.world_size)
+        if n_epochs.min() != n_epochs.max():
             msg = (
-                f"Processes found {self.path} after different epochs: {found.tolist()}. The folder "
-                "must be one that all machines share."
+                f"Processes read {self.path} after different epochs: {n_epochs.tolist()}. Use a "
+                "folder that all machines share."
             )
             raise ValueError(msg)
 
-    def _check(self, found: Mapping[str, str]) -> None:
-        wanted = {"format": FORMAT, **self.identity}
-        differing = [
-            f"{name} (was {found.get(name, 'not there')}, is {wanted.get(name, 'not there')})"
-            for name in sorted(wanted.keys() | found.keys())
-            if wanted.get(name) != found.get(name)
+    def _check_identity(self, stored: Mapping[str, str]) -> None:
+        identity = {"format": FORMAT, **self.identity}
+        differences = [
+            f"{name} (was {stored.get(name, 'not set')}, is {identity.get(name, 'not set')})"
+            for name in sorted(identity.keys() | stored.keys())
+            if identity.get(name) != stored.get(name)
         ]
-        if differing:
+        if differences:
             msg = (
-                f"The checkpoint {self.path} is of another run; what differs: "
-                f"{'; '.join(differing)}. Name another folder, or delete it to start anew."
+                f"The checkpoint {self.path} belongs to another run. Differences: "
+                f"{'; '.join(differences)}. Name another folder, or delete it to start over."
             )
             raise ValueError(msg)
 
     def save(self, trainer: Trainer, history: list[Record], *, is_last: bool) -> None:
-        """Write the state, if it is the last or the file is old."""
+        """Write the state after the last epoch, or if `settings.checkpoint_interval` has passed."""
         if not self.fabric.is_global_zero:
             return
         if not is_last and time.monotonic() - self._written < settings.checkpoint_interval:
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        about = {"identity": {"format": FORMAT, **self.identity}, "history": history}
+        run = {"identity": {"format": FORMAT, **self.identity}, "history": history}
         tensors = {name: tensor.detach().contiguous() for name, tensor in trainer.state().items()}
-        beside = self.path.with_suffix(".part")
-        save_file(tensors, beside, {"run": json.dumps(about)})
-        with beside.open("rb") as file:
+        part = self.path.with_suffix(".part")
+        save_file(tensors, part, {"run": json.dumps(run)})
+        with part.open("rb") as file:
             os.fsync(file.fileno())
-        # A kill at any instant leaves the file before or the file after.
-        beside.replace(self.path)
+        # A kill at any instant leaves either the old file or the new one.
+        part.replace(self.path)
         self._written, self._n_epochs = time.monotonic(), len(history)
 
-    def say_where(self) -> None:
-        """Tell the user what a stop left."""
+    def log_where_to_resume(self) -> None:
+        """Log where training can resume after a stop."""
         if self._n_epochs:
-            text = "Stopped. The same call goes on after epoch %d, from %s."
+            text = "Stopped. The same call resumes after epoch %d, from %s."
             logger.info(text, self._n_epochs, self.path)
         else:
-            logger.info("Stopped before the first state was written to %s.", self.path)
+            logger.info("Stopped before the first checkpoint was written to %s.", self.path)
 
 
 def module_state(name: str, module: nn.Module) -> State:
@@ -143,7 +142,7 @@ def module_state(name: str, module: nn.Module) -> State:
 
 
 def load_module(name: str, module: nn.Module, state: State) -> None:
-    """Give a network what :func:`module_state` said, in place."""
+    """Restore the state of a network, in place."""
     module.load_state_dict(dict(_parts(name, state)))
 
 
@@ -152,19 +151,19 @@ def optimizer_state(name: str, optimizer: torch.optim.Optimizer) -> State:
     (group,) = optimizer.param_groups
     rate = torch.as_tensor(group["lr"], dtype=torch.float64)
     return {f"{name}.lr": rate} | {
-        f"{name}.{place}.{part}": tensor
-        for place, weight in enumerate(group["params"])
+        f"{name}.{position}.{part}": tensor
+        for position, weight in enumerate(group["params"])
         for part, tensor in optimizer.state[weight].items()
     }
 
 
 def load_optimizer(name: str, optimizer: torch.optim.Optimizer, state: State) -> None:
-    """Give an optimiser what :func:`optimizer_state` said, in place."""
+    """Restore the state of an optimiser, in place."""
     (group,) = optimizer.param_groups
     for key, tensor in _parts(name, state):
         if key != "lr":
-            place, part = key.split(".")
-            weight = group["params"][int(place)]
+            position, part = key.split(".")
+            weight = group["params"][int(position)]
             optimizer.state[weight][part] = tensor.to(weight.device)
         elif torch.is_tensor(group["lr"]):
             group["lr"].copy_(tensor)

@@ -1,4 +1,4 @@
-"""What the two training loops share: shuffled batches, progress, history, a stop at NaN."""
+"""Shared parts of the training loops: shuffled batches, progress, history, an error at NaN."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from ._checkpoint import Checkpoint, Record, Trainer
 
 LOSS_PREFIX = "loss_"
-HELD_ROWS = 2**14  # in memory at a time, of a matrix on disk
-RUN_ROWS = 128  # long enough to be read at once, short enough to mix sorted classes
-LANES = 8  # so many processes read nothing that another one reads
+HELD_ROWS = 2**14  # rows of a matrix on disk that memory holds at a time
+RUN_ROWS = 128  # long enough for a fast read, short enough to mix sorted classes
+LANES = 8  # up to so many processes read disjoint rows
 
 
 def shuffled_batches(
@@ -26,16 +26,16 @@ def shuffled_batches(
     rng: torch.Generator,
     hold: Callable[[torch.Tensor], None] | None = None,
 ) -> Iterator[torch.Tensor]:
-    """Random batches of one size, the largest that is at most `batch_size` and leaves few rows.
+    """Random batches of equal size, at most `batch_size`.
 
-    A short last batch would upset batch normalisation and the compiled shape; fewer rows than
-    there are batches are left out of an epoch, others in the next.
+    A short last batch would upset batch normalisation and the compiled shape. An epoch therefore
+    leaves out a few rows, fewer than the number of batches, and other rows in the next epoch.
 
-    More than `HELD_ROWS` rows are shuffled in two steps, wherever they are: runs of `RUN_ROWS` rows
-    are put in random order, and the rows of as many runs as may be held are mixed. From a disk they
-    can then be read in long parts, and the batches are the same. The runs are dealt out to
-    `LANES`, each mixed by itself, and a batch has as many rows of each: a process that computes on
-    a share of every batch has only some of the runs to read.
+    More than `HELD_ROWS` rows are shuffled in two steps, in memory as on disk: runs of `RUN_ROWS`
+    rows are put in random order, then the rows of the runs that fit into memory are mixed. So a
+    disk is read in long parts, and the batches are the same as in memory. Each of `LANES` lanes
+    mixes its own runs and gives every batch the same number of rows, so a process that computes on
+    a share of every batch reads only some of the runs.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def shuffled_batches(
     rng
         Generator of the order.
     hold
-        Called with the next batches, batches × rows, before these.
+        Called with the next batches, batches × rows, before they are yielded.
     """
     # Batch normalisation needs two rows.
     n_batches = max(1, min(math.ceil(n_rows / batch_size), n_rows // 2))
@@ -63,7 +63,7 @@ def shuffled_batches(
 
 
 def _mixed(rows: torch.Tensor, size: int, rng: torch.Generator) -> torch.Tensor:
-    """Batches × `size` of these rows, those of a lane in places next to each other."""
+    """Batches × `size` of these rows; the rows of a lane are adjacent in a batch."""
     n_batches = len(rows) // size
     ends = [size * lane // LANES for lane in range(LANES + 1)]  # as processes share a batch
     lanes = rows.split([n_batches * (stop - start) for start, stop in pairwise(ends)])
@@ -85,9 +85,7 @@ def run_epochs(
     description: str,
     progress_bar: bool,
 ) -> list[Record]:
-    """Run epochs and collect their records, showing the losses.
-
-    With a checkpoint, go on where it left the trainer.
+    """Run epochs, show the losses and return the records; resume from a checkpoint.
 
     Raises
     ------
@@ -110,7 +108,7 @@ def run_epochs(
                 record = run_epoch()
             except KeyboardInterrupt:
                 if checkpoint is not None:
-                    checkpoint.say_where()
+                    checkpoint.log_where_to_resume()
                 raise
             check_losses(record, f"in epoch {len(history) + 1}")
             history.append(record)
@@ -125,21 +123,21 @@ def run_epochs(
 
 
 def keep_freed_memory() -> None:
-    """Let glibc keep blocks up to 20 MiB that are freed; elsewhere it changes nothing.
+    """Let glibc keep freed blocks of up to 20 MiB; other allocators are not affected.
 
-    It gives them back to the system until it has seen one of that size freed: gradients and
-    activations, made anew in each step, would then be faulted in page by page, a tenth of a step.
-    Of larger blocks a few would hold more memory than the time is worth.
+    glibc returns a block to the system unless it has seen a block of that size freed before.
+    Gradients and activations would then cause page faults in each step, a tenth of its time.
+    Larger blocks would cost more memory than the time is worth.
     """
     torch.empty(20 * 2**20, dtype=torch.uint8)
 
 
 def check_losses(record: Record, when: str) -> None:
     """Raise FloatingPointError if a loss is NaN or infinite."""
-    broken = [n for n, v in record.items() if n.startswith("loss") and not math.isfinite(v)]
-    if broken:
+    names = [n for n, v in record.items() if n.startswith("loss") and not math.isfinite(v)]
+    if names:
         msg = (
-            f"{', '.join(broken)} became NaN or infinite {when}; nothing was written. "
+            f"{', '.join(names)} became NaN or infinite {when}; nothing was written. "
             "Look for extreme values (log-normalise the data) and for very large loss weights."
         )
         raise FloatingPointError(msg)

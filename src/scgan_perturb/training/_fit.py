@@ -1,4 +1,4 @@
-"""The recipes: what each may be told, and how it trains a generator."""
+"""Train the generator of a recipe."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .._settings import settings
 from ..data._dask import DaskMatrix
 from ..data._rows import ScaledRows
 from ..data._split import stratified_sample
-from ..engine._shares import added, part
+from ..engine._shares import part, sum_of_all
 from ..estimates._class_statistics import Moments, class_moments, statistics_of
 from ..estimates._samples import Samples
 from ..estimates._target import TargetDistribution
@@ -44,17 +44,17 @@ if TYPE_CHECKING:
     from ._checkpoint import Checkpoint, Record
     from ._roles import Roles
 
-MEASURED = 512  # held-out samples whose success is reported after each epoch, at most
-VALIDATION_SHARE = 0.1  # of the training samples, to choose the epoch by
+MAX_MEASURED = 512  # held-out samples in the success after each epoch, at most
+VALIDATION_SHARE = 0.1  # of the training samples, which choose the best epoch
 
 
 class Fit(NamedTuple):
-    """All that a recipe trains on: the judge is the classifier to convince, mostly the same."""
+    """Inputs of a recipe. The classifier to convince is f itself, or a module of the user."""
 
     data: TrainingData
     roles: Roles
     classifier: FittedClassifier
-    judge: FittedClassifier | ModuleClassifier
+    classifier_to_convince: FittedClassifier | ModuleClassifier
     recipe: Transport | Paper
     params: dict[str, Any]
     fabric: Fabric
@@ -62,7 +62,7 @@ class Fit(NamedTuple):
 
     @property
     def checkpoint(self) -> Checkpoint | None:
-        """Where the state of training is kept."""
+        """Checkpoint of the generator; None without a folder."""
         if self.folder is None:
             return None
         return open_checkpoint(
@@ -72,48 +72,48 @@ class Fit(NamedTuple):
             self.params,
             self.fabric,
             classifier=weights_digest(self.classifier.weights),
-            judge=weights_digest(to_arrays(self.judge.network())),
+            judge=weights_digest(to_arrays(self.classifier_to_convince.network())),
         )
 
     @property
     def sample(self) -> np.ndarray:
         """Positions of the training samples that the networks train on.
 
-        The same wherever the matrix is: a fit draws hardly more samples than are held. What one
-        pass can estimate is estimated from all.
+        The same for every kind of storage. Means and spreads are estimated from all training
+        samples, in one pass.
         """
-        everyone = np.flatnonzero(self.data.is_train)
+        train = np.flatnonzero(self.data.is_train)
         seed = spawn_seeds(self.params["seed"]).tspg
-        return everyone[stratified_sample(self.data.labels[everyone], HELD_ROWS, seed=seed)]
+        return train[stratified_sample(self.data.labels[train], HELD_ROWS, seed=seed)]
 
-    def scaled(self, rows: np.ndarray) -> ScaledRows:
-        """Samples as a network reads them."""
+    def scaled_rows(self, rows: np.ndarray) -> ScaledRows:
+        """Samples as input of a network."""
         return ScaledRows(self.data.expression, rows, self.data.scaler, self.fabric.device)
 
-    def held(self, rows: np.ndarray) -> ScaledRows:
-        """The same, in memory, wherever the matrix is."""
-        scaled = self.scaled(rows)
+    def rows_in_memory(self, rows: np.ndarray) -> ScaledRows:
+        """Samples as input of a network, read into memory."""
+        scaled = self.scaled_rows(rows)
         scaled.hold(torch.arange(len(rows)))
         return scaled
 
     def statistics(self) -> ClassStatistics:
-        """Mean and spread of each class, of all training samples in one pass."""
+        """Mean and spread of each class, from all training samples in one pass."""
         data, device = self.data, self.fabric.device
         rows, n_classes = np.flatnonzero(data.is_train), len(data.classes)
         if isinstance(data.expression, DaskMatrix):
             moments = data.expression.reduce(
                 _block_moments,
-                _added,
+                _sum_moments,
                 data.labels,
                 data.is_train,
                 scaler=data.scaler,
                 n_classes=n_classes,
             )
             return statistics_of(Moments(*(sums.to(device) for sums in moments)))
-        own = rows[part(self.fabric, len(rows))]
-        labels = torch.from_numpy(data.labels[own]).to(device)
-        moments = class_moments(self.scaled(own), labels, n_classes)
-        return statistics_of(Moments(*(added(self.fabric, of_share) for of_share in moments)))
+        local_rows = rows[part(self.fabric, len(rows))]
+        labels = torch.from_numpy(data.labels[local_rows]).to(device)
+        moments = class_moments(self.scaled_rows(local_rows), labels, n_classes)
+        return statistics_of(Moments(*(sum_of_all(self.fabric, local) for local in moments)))
 
     @property
     def progress_bar(self) -> bool:
@@ -135,32 +135,32 @@ def _block_moments(
     return class_moments(scaled, torch.from_numpy(labels[rows]), n_classes)
 
 
-def _added(parts: Sequence[Moments]) -> Moments:
-    return Moments(*(torch.stack(same).sum(dim=0) for same in zip(*parts, strict=True)))
+def _sum_moments(parts: Sequence[Moments]) -> Moments:
+    return Moments(*(torch.stack(terms).sum(dim=0) for terms in zip(*parts, strict=True)))
 
 
 def _train_paper(fit: Fit, recipe: Paper) -> tuple[nn.Module, list[Record]]:
     """Recipe "paper": generator against discriminator (paper, section 2.2)."""
     data, roles, params, sample = fit.data, fit.roles, fit.params, fit.sample
     target = int(roles.targets[0])
-    target_samples = fit.held(sample[data.labels[sample] == target])
+    target_samples = fit.rows_in_memory(sample[data.labels[sample] == target])
     trainer = TspgTrainer(
         TargetDistribution(target_samples.all(), recipe.shrinkage),
-        fit.fabric.to_device(fit.judge.network()),
+        fit.fabric.to_device(fit.classifier_to_convince.network()),
         target,
         n_genes=target_samples.n_genes,
         options=recipe,
         seed=spawn_seeds(params["seed"]).tspg,
         fabric=fit.fabric,
     )
-    rows = fit.held(np.intersect1d(sample, roles.train))
+    rows = real = fit.rows_in_memory(np.intersect1d(sample, roles.train))
+    if len(roles.real) != len(roles.train):
+        real = fit.rows_in_memory(np.intersect1d(sample, roles.real))
     return train_tspg(
         trainer,
         rows,
-        rows
-        if len(roles.real) == len(roles.train)
-        else fit.held(np.intersect1d(sample, roles.real)),
-        fit.scaled(roles.held_out),
+        real,
+        fit.scaled_rows(roles.held_out),
         checkpoint=fit.checkpoint,
         description=fit.description,
         progress_bar=fit.progress_bar,
@@ -176,13 +176,13 @@ def _train_transport(fit: Fit, recipe: Transport) -> tuple[nn.Module, list[Recor
         return Samples(rows, torch.from_numpy(data.labels[positions]).to(device))
 
     sample, n_train = fit.sample, int(data.is_train.sum())
-    train = samples(fit.held(sample), sample)
+    train = samples(fit.rows_in_memory(sample), sample)
     targets = torch.from_numpy(roles.targets)
-    classifier = judge = fit.fabric.to_device(fit.classifier.network())
-    if fit.judge is not fit.classifier:
-        judge = fit.fabric.to_device(fit.judge.network())
+    classifier = classifier_to_convince = fit.fabric.to_device(fit.classifier.network())
+    if fit.classifier_to_convince is not fit.classifier:
+        classifier_to_convince = fit.fabric.to_device(fit.classifier_to_convince.network())
     is_source = torch.from_numpy(np.isin(sample, roles.train)).to(device)
-    chooses = torch.from_numpy(_validation(data.labels[sample], seed)).to(device)
+    is_validation = torch.from_numpy(_choose_validation(data.labels[sample], seed)).to(device)
 
     def transport_of(samples: Samples, statistics: ClassStatistics | None = None) -> Estimates:
         return estimate_transport(
@@ -190,50 +190,50 @@ def _train_transport(fit: Fit, recipe: Transport) -> tuple[nn.Module, list[Recor
         )
 
     trainer = TransportTrainer(
-        # Samples that choose the epoch had a part in nothing that it is measured on.
-        transport_of(train.at(torch.nonzero(~chooses).flatten())),
+        # Validation samples are not part of the estimates.
+        transport_of(train.at(torch.nonzero(~is_validation).flatten())),
         classifier,
-        judge,
+        classifier_to_convince,
         train,
         targets,
         options=recipe,
         seed=seed,
         fabric=fit.fabric,
     )
-    measured = roles.held_out[:: max(1, -(-len(roles.held_out) // MEASURED))]
+    measured = roles.held_out[:: max(1, -(-len(roles.held_out) // MAX_MEASURED))]
     network, history = train_transport(
         trainer,
-        make_pools(train.labels, targets.to(device), is_source, ~chooses),
-        make_pools(train.labels, targets.to(device), is_source, chooses),
-        samples(fit.held(measured), measured),
+        make_pools(train.labels, targets.to(device), is_source, ~is_validation),
+        make_pools(train.labels, targets.to(device), is_source, is_validation),
+        samples(fit.rows_in_memory(measured), measured),
         checkpoint=fit.checkpoint,
         description=fit.description,
         progress_bar=fit.progress_bar,
     )
-    del trainer  # its optimiser and averages take more memory than the estimate
+    del trainer  # its optimiser and averages need more memory than the estimates
     network.set_transport(transport_of(train, None if len(sample) == n_train else fit.statistics()))
     return network, history
 
 
-def _validation(labels: np.ndarray, seed: int) -> np.ndarray:
-    """A random share of each class, rounded down, as a boolean array."""
+def _choose_validation(labels: np.ndarray, seed: int) -> np.ndarray:
+    """Boolean mask of a random share of each class, rounded down."""
     rng = np.random.default_rng(seed)
-    chosen = np.zeros(len(labels), dtype=bool)
+    is_validation = np.zeros(len(labels), dtype=bool)
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
-        chosen[rng.permutation(members)[: int(VALIDATION_SHARE * len(members))]] = True
-    return chosen
+        is_validation[rng.permutation(members)[: int(VALIDATION_SHARE * len(members))]] = True
+    return is_validation
 
 
 def train_recipe(fit: Fit) -> tuple[nn.Module, list[Record]]:
-    """Train the generator; returns it with its history."""
+    """Train the generator; return it with its history."""
     if isinstance(fit.recipe, Paper):
         return _train_paper(fit, fit.recipe)
     return _train_transport(fit, fit.recipe)
 
 
 def check_targets(recipe: str, n_targets: int) -> None:
-    """Raise ValueError if the recipe cannot serve so many targets."""
+    """Raise ValueError if the recipe does not support so many targets."""
     if recipe == PAPER and n_targets > 1:
         msg = f"recipe={PAPER!r} has one target, not {n_targets}. Use recipe={TRANSPORT!r}."
         raise ValueError(msg)

@@ -1,4 +1,4 @@
-"""Training of the classifier on what was read from an AnnData."""
+"""Train the classifier on the data of a fit."""
 
 from __future__ import annotations
 
@@ -27,10 +27,9 @@ if TYPE_CHECKING:
 def fit_classifier_on(
     data: TrainingData, params: dict[str, Any], fabric: Fabric, folder: str | Path | None
 ) -> tuple[FittedClassifier, pd.DataFrame]:
-    """Train f on what was read; returns it with its history, a row an epoch."""
-    rows, held_out = (
-        np.flatnonzero(chosen) for chosen in (data.is_train, ~data.is_train & (data.labels >= 0))
-    )
+    """Train f; return it with its history, a row an epoch."""
+    rows = np.flatnonzero(data.is_train)
+    held_out = np.flatnonzero(~data.is_train & (data.labels >= 0))
     labels = torch.from_numpy(data.labels.astype(np.int64))
     train = ScaledRows(data.expression, rows, data.scaler, fabric.device)
     trainer = ClassifierTrainer(
@@ -57,5 +56,5 @@ def fit_classifier_on(
 
 
 def history_frame(history: list[dict[str, float]]) -> pd.DataFrame:
-    """A row an epoch, counted from 1."""
+    """One row for each epoch, counted from 1."""
     return pd.DataFrame(history, index=pd.RangeIndex(1, len(history) + 1, name="epoch"))

@@ -8,7 +8,7 @@ import torch
 
 
 class Pool:
-    """Positions among the samples, a set for each target, drawn from without a look at the sizes.
+    """Positions of samples, one set for each target; drawing does not wait for the device.
 
     Parameters
     ----------
@@ -22,16 +22,16 @@ class Pool:
         self._size = torch.tensor([len(part) for part in members], device=device)
         self._start = self._size.cumsum(0) - self._size
 
-    def draw(self, places: torch.Tensor, n_samples: int, rng: torch.Generator) -> torch.Tensor:
-        """Positions, places × n_samples, drawn with replacement; places among the targets."""
-        size = self._size[places, None]
-        u = torch.rand(len(places), n_samples, generator=rng, device=places.device)
-        return self._members[self._start[places, None] + (u * size).long()]
+    def draw(self, targets: torch.Tensor, n_samples: int, rng: torch.Generator) -> torch.Tensor:
+        """Positions, targets × n_samples, drawn with replacement for these target indices."""
+        size = self._size[targets, None]
+        u = torch.rand(len(targets), n_samples, generator=rng, device=targets.device)
+        return self._members[self._start[targets, None] + (u * size).long()]
 
 
 @dataclass(frozen=True)
 class Pools:
-    """Which samples a step draws from.
+    """Samples that a step draws from.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class Pools:
 def make_pools(
     labels: torch.Tensor, targets: torch.Tensor, is_source: torch.Tensor, among: torch.Tensor
 ) -> Pools:
-    """The pools of the samples `among`; a target without samples there keeps all of its samples.
+    """The pools of the samples `among`; a target without samples there uses all of its samples.
 
     Parameters
     ----------

@@ -1,13 +1,13 @@
-"""What a training run is of, so that no other one goes on with its checkpoint."""
+"""The identity of a training run: only the same run resumes its checkpoint."""
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._digests import digest
 from ._checkpoint import Checkpoint
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def open_checkpoint(
     fabric: Fabric,
     **others: str,
 ) -> Checkpoint | None:
-    """The checkpoint of one network in a folder; None where no folder is asked for.
+    """The checkpoint of one network in a folder; None without a folder.
 
     Parameters
     ----------
@@ -36,12 +36,12 @@ def open_checkpoint(
     name
         Name of the network.
     data, params
-        What it is trained on, and the settings of the fit.
+        Training data and settings of the fit.
     fabric
-        Processes and precision. How many processes there are does not matter: what they draw is
-        the same.
+        Processes and precision. The number of processes does not matter: they draw the same
+        batches.
     **others
-        What else decides the result.
+        Further inputs of the result.
 
     Raises
     ------
@@ -51,14 +51,16 @@ def open_checkpoint(
     if folder is None:
         return None
     if Path(folder).exists() and not Path(folder).is_dir():
-        msg = f"checkpoint={str(folder)!r} is a file; name a folder, which is made if need be."
+        msg = (
+            f"checkpoint={str(folder)!r} is a file; name a folder. It is created if it is missing."
+        )
         raise ValueError(msg)
     identity = {
         "expression": data.summary.digest,
-        "genes": _digest(*map(str, data.genes)),
+        "genes": digest(*map(str, data.genes), size=8),
         "classes": _text(data.classes),
-        "labels": _digest(data.labels.tobytes()),
-        "split": _digest(data.is_train.tobytes()),
+        "labels": digest(data.labels, size=8),
+        "split": digest(data.is_train, size=8),
         **{name: _text(value) for name, value in params.items()},
         "precision": str(fabric.strategy.precision.precision),
         **others,
@@ -68,15 +70,7 @@ def open_checkpoint(
 
 def weights_digest(weights: Weights) -> str:
     """A hash of a network's weights."""
-    return _digest(*(part for name in sorted(weights) for part in (name, weights[name].tobytes())))
-
-
-def _digest(*parts: str | bytes) -> str:
-    digest = hashlib.blake2b(digest_size=8)
-    for part in parts:
-        digest.update(part.encode() if isinstance(part, str) else part)
-        digest.update(b"\0")
-    return digest.hexdigest()
+    return digest(*(part for name in sorted(weights) for part in (name, weights[name])), size=8)
 
 
 def _text(value: object) -> str:

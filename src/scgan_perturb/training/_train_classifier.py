@@ -1,4 +1,4 @@
-"""Training of the target model f."""
+"""Train the classifier f."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class ClassifierTrainer:
         self.model, self.optimizer = fabric.setup(self.network, self._adam)
 
     def step(self, x: torch.Tensor, labels: torch.Tensor, weight: float = 1.0) -> torch.Tensor:
-        """Update f on one batch, or on a share of that weight; returns the loss."""
+        """Update f on one batch, or on a share of it with this weight; return the loss."""
         loss = weight * cross_entropy(self.model(x), labels)
         self.optimizer.zero_grad()
         self.fabric.backward(loss)
@@ -55,7 +55,7 @@ class ClassifierTrainer:
         return loss.detach()
 
     def state(self) -> State:
-        """All that changes while it trains."""
+        """All tensors that change in training."""
         return {
             **module_state("network", self.network),
             **optimizer_state("optimizer", self._adam),
@@ -63,7 +63,7 @@ class ClassifierTrainer:
         }
 
     def load(self, state: State) -> None:
-        """Go on from such a state."""
+        """Restore a state."""
         load_module("network", self.network, state)
         load_optimizer("optimizer", self._adam, state)
         self.rng.set_state(state["rng"])
@@ -89,11 +89,11 @@ def train_classifier(
     rows, labels
         Training samples and the positions of their classes.
     held_out
-        Samples that do not train, and their classes, measured after each epoch.
+        Held-out samples and their classes, measured after each epoch.
     max_epochs, batch_size
         Length of training, samples a step at most.
     checkpoint
-        Where to keep the state, and to go on from; None for nowhere.
+        Checkpoint to write and to resume from, if any.
     progress_bar
         Whether to show progress.
 
@@ -110,9 +110,9 @@ def train_classifier(
     def run_epoch() -> Record:
         total, n_steps = torch.zeros((), device=fabric.device), 0
         for index in shuffled_batches(len(rows), batch_size, trainer.rng, hold):
-            mine = share(fabric, len(index))
-            own = index[mine.rows]
-            total += trainer.step(rows[own], labels[own], mine.weight)
+            local = share(fabric, len(index))
+            local_index = index[local.rows]
+            total += trainer.step(rows[local_index], labels[local_index], local.weight)
             n_steps += 1
         return {
             "loss": mean_of_all(fabric, total).item() / n_steps,
@@ -135,12 +135,12 @@ def _accuracy(
     trainer: ClassifierTrainer, rows: ScaledRows, labels: torch.Tensor, batch_size: int
 ) -> float:
     """Share of the rows whose class is predicted; NaN without rows."""
-    own = torch.arange(len(rows))[part(trainer.fabric, len(rows))]
+    local_index = torch.arange(len(rows))[part(trainer.fabric, len(rows))]
 
     def hits() -> Iterator[torch.Tensor]:
-        for held in own.split(HELD_ROWS):
-            rows.hold(held)
-            for index in held.split(batch_size):
+        for index_in_memory in local_index.split(HELD_ROWS):
+            rows.hold(index_in_memory)
+            for index in index_in_memory.split(batch_size):
                 if len(index):
                     yield trainer.network(rows[index]).argmax(dim=1).cpu() == labels[index]
 

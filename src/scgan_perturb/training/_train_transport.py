@@ -1,4 +1,4 @@
-"""Training of the correction to Gaussian transport, for one target or many."""
+"""Train the correction to Gaussian transport, for one target or many."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ def train_transport(
     description: str,
     progress_bar: bool,
 ) -> tuple[TransportGenerator, list[Record]]:
-    """Train the correction, and keep the weights that are most real and convincing.
+    """Train the correction; keep the weights of the epoch with the lowest validation loss.
 
     Parameters
     ----------
     trainer
         Network and step.
     train, validation
-        Training samples that give gradients, and those that choose the epoch.
+        Training samples for gradients, and for the choice of the epoch.
     held_out
-        Samples that do not train, measured after each epoch.
+        Held-out samples, measured after each epoch.
     checkpoint
-        Where to keep the state, and to go on from; None for nowhere.
+        Checkpoint to write and to resume from, if any.
     description
         Text before the progress bar.
     progress_bar
@@ -62,11 +62,11 @@ def train_transport(
     def validate() -> float:
         losses = [trainer.losses(*batch, trainer.averaged) for batch in batches]
         _, adv, _, energy = mean_of_all(trainer.fabric, torch.stack(losses).mean(dim=0))
-        # Without L_td, which is least where nothing is trained.
+        # Without L_td, which is lowest before training.
         return (options.weight_adv * adv + options.weight_energy * energy).item()
 
     untrained = validate()
-    # No later loss is below NaN: the untrained generator would be returned without a word.
+    # No later loss is below NaN: the untrained generator would be returned without an error.
     check_losses({"loss_validation": untrained}, "before the first epoch")
     trainer.keep_if_best(untrained)
 
@@ -83,7 +83,7 @@ def train_transport(
             "held_out_success": trainer.success(held_out),
         }
 
-    # No early stop: the validation loss falls last, when the learning rate does.
+    # No early stop: the validation loss falls late, with the learning rate.
     history = run_epochs(
         run_epoch,
         n_epochs,

@@ -1,4 +1,4 @@
-"""Training of the generator against the discriminator and the frozen classifier."""
+"""Train the generator against the discriminator and the frozen classifier."""
 
 from __future__ import annotations
 
@@ -104,32 +104,32 @@ class TspgTrainer:
         return self.fabric.setup(network, optimizer)
 
     def state(self) -> State:
-        """All that changes while it trains."""
+        """All tensors that change in training."""
         state = {"rng": self.rng.get_state()}
         for name, (network, optimizer) in self._learners.items():
             state |= module_state(name, network) | optimizer_state(f"{name}_adam", optimizer)
         return state
 
     def load(self, state: State) -> None:
-        """Go on from such a state."""
+        """Restore a state."""
         self.rng.set_state(state["rng"])
         for name, (network, optimizer) in self._learners.items():
             load_module(name, network, state)
             load_optimizer(f"{name}_adam", optimizer, state)
 
-    def step(self, x: torch.Tensor, real: torch.Tensor, mine: Share | None = None) -> torch.Tensor:
-        """Update D, then G, on one batch; returns the losses in the order of LOSS_NAMES.
+    def step(self, x: torch.Tensor, real: torch.Tensor, local: Share | None = None) -> torch.Tensor:
+        """Update D, then G, on one batch; return the losses in the order of LOSS_NAMES.
 
         Parameters
         ----------
         x, real
-            Samples to perturb and real ones, samples × genes.
-        mine
-            Which samples of a batch they are; None for all.
+            Samples to perturb and real samples, samples × genes.
+        local
+            The share of a batch that they are; None for the whole batch.
         """
-        mine = mine or Share(slice(None), len(x), 1.0)
+        local = local or Share(slice(None), len(x), 1.0)
         perturbation, perturbed = perturb(self.generator, x)
-        loss_d = mine.weight * discriminator_loss(
+        loss_d = local.weight * discriminator_loss(
             self.discriminator(real), self.discriminator(perturbed.detach())
         )
         self.discriminator_optimizer.zero_grad()
@@ -138,7 +138,7 @@ class TspgTrainer:
 
         with self.fabric.autocast():
             logits = self.classifier(perturbed)
-        drawn = self.target.sample(mine.n_samples, self.rng, mine.rows)
+        drawn = self.target.sample(local.n_samples, self.rng, local.rows)
         terms = (
             gan_loss(self.discriminator(perturbed)),
             adversarial_loss(logits.float(), self.target_class, self.options.kappa),
@@ -146,7 +146,7 @@ class TspgTrainer:
             target_loss(perturbed, drawn),
         )
         options = self.options
-        loss_g = mine.weight * (
+        loss_g = local.weight * (
             options.weight_gan * terms[0]
             + options.weight_adv * terms[1]
             + options.weight_norm * terms[2]
@@ -156,28 +156,28 @@ class TspgTrainer:
         # D's own weights need no gradient here.
         self.fabric.backward(loss_g, inputs=list(self.network.parameters()))
         self.generator_optimizer.step()
-        return torch.stack([loss_d, loss_g, *(mine.weight * term for term in terms)]).detach()
+        return torch.stack([loss_d, loss_g, *(local.weight * term for term in terms)]).detach()
 
     def calibrate(self, rows: ScaledRows) -> None:
-        """Make the generator's batch-norm statistics those of its present weights."""
+        """Compute the generator's batch-norm statistics for its current weights."""
         batches = shuffled_batches(len(rows), self.options.batch_size, self.rng)
         shares = (index[share(self.fabric, len(index)).rows] for index in batches)
-        calibrate(self.network, (rows[own] for own in islice(shares, CALIBRATION_BATCHES)))
+        calibrate(self.network, (rows[index] for index in islice(shares, CALIBRATION_BATCHES)))
 
     @torch.inference_mode()
     def success(self, rows: ScaledRows) -> float:
-        """Share of the rows that f takes for the target once perturbed; NaN without rows."""
+        """Share of the perturbed rows that f classifies as the target; NaN without rows."""
         self.network.eval()
-        own = torch.arange(len(rows))[part(self.fabric, len(rows))]
+        local_index = torch.arange(len(rows))[part(self.fabric, len(rows))]
         hits = (
             self.classifier(perturb(self.network, rows[index])[1]).argmax(dim=1)
             == self.target_class
-            for index in own.split(self.options.batch_size)
+            for index in local_index.split(self.options.batch_size)
             if len(index)
         )
-        found = share_of_hits(self.fabric, hits)
+        success = share_of_hits(self.fabric, hits)
         self.network.train()
-        return found
+        return success
 
 
 def train_tspg(
@@ -199,11 +199,11 @@ def train_tspg(
     rows
         Training samples to perturb.
     real
-        Training samples that D is shown as real.
+        Training samples that D sees as real.
     held_out
-        Samples that do not train, measured after each epoch.
+        Held-out samples, measured after each epoch.
     checkpoint
-        Where to keep the state, and to go on from; None for nowhere.
+        Checkpoint to write and to resume from, if any.
     description
         Text before the progress bar.
     progress_bar
@@ -220,8 +220,8 @@ def train_tspg(
             drawn = torch.randint(
                 len(real), index.shape, generator=trainer.rng, device=index.device
             )
-            mine = share(trainer.fabric, len(index))
-            total += trainer.step(rows[index[mine.rows]], real[drawn[mine.rows]], mine)
+            local = share(trainer.fabric, len(index))
+            total += trainer.step(rows[index[local.rows]], real[drawn[local.rows]], local)
             n_steps += 1
         means = mean_of_all(trainer.fabric, total / n_steps).tolist()
         trainer.calibrate(rows)

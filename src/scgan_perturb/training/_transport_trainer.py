@@ -1,4 +1,4 @@
-"""What trains the correction to Gaussian transport, for one target or many: a step at a time."""
+"""Training steps of the correction to Gaussian transport, for one target or many."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from lightning_fabric.strategies.single_device import SingleDeviceStrategy
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from ..engine._shares import gathered, part, share, share_of_hits
+from ..engine._shares import gather, part, share, share_of_hits
 from ..estimates._factors import MAX_SAMPLES
 from ..networks._losses import adversarial_loss, energy_loss
 from ..networks._networks import initialise
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
     from ._checkpoint import State
     from ._pools import Pools
 
-LEARNING_RATE = 3e-4  # at its highest; benchmarks/realism.py
-WARM_UP = 0.2  # share of the steps in which it rises, lest the first ones spoil the transport
+LEARNING_RATE = 3e-4  # the maximum; benchmarks/realism.py
+WARM_UP = 0.2  # share of the steps with a rising rate, so that the first ones keep the transport
 AVERAGE_DECAY = 0.99  # of the running mean of the weights
-TARGETS_A_STEP = 4  # at most: each needs samples enough to tell two distributions apart
-TARGETS_A_LOOK = 16  # in a batch that is only measured, epoch after epoch on the same samples
+TARGETS_A_STEP = 4  # at most: each needs enough samples to compare two distributions
+VALIDATION_TARGETS = 16  # in a validation batch, which has the same samples in each epoch
 N_STEPS = 50  # for one target, a multiple of it for many; benchmarks/realism.py, length.py
 MAX_MULTIPLE = 4
-# Positions of targets among the targets, of samples to perturb and of real ones: groups × samples.
+# Target indices (groups), samples to perturb and real samples (both groups × samples).
 Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 LOSS_NAMES = ("loss_generator", "loss_adv", "loss_td", "loss_energy")
 
@@ -49,11 +49,11 @@ class TransportTrainer:
     Parameters
     ----------
     transport
-        What the generator starts at.
+        Initial transport of the generator.
     classifier
-        f, frozen, on the fabric's device, which tells the transport the class of a sample.
-    judge
-        The classifier to convince, frozen; f itself or another with the same classes first.
+        f, frozen, on the fabric's device; it gives the class of a sample to the transport.
+    classifier_to_convince
+        f itself, or another frozen classifier whose first classes are those of f.
     samples
         Training samples, of all classes.
     targets
@@ -70,7 +70,7 @@ class TransportTrainer:
         self,
         transport: Transport,
         classifier: nn.Module,
-        judge: nn.Module,
+        classifier_to_convince: nn.Module,
         samples: Samples,
         targets: torch.Tensor,
         *,
@@ -80,7 +80,7 @@ class TransportTrainer:
     ) -> None:
         statistics = transport.statistics
         self.statistics, self.samples = statistics, samples
-        self.classifier, self.judge = classifier, judge
+        self.classifier, self.classifier_to_convince = classifier, classifier_to_convince
         self.targets, self.options, self.fabric = targets.to(fabric.device), options, fabric
         self.rng = torch.Generator(fabric.device).manual_seed(seed)
         with torch.device("meta"):
@@ -108,13 +108,17 @@ class TransportTrainer:
         self.generator, self.optimizer = fabric.setup(self.network, optimizer)
         self.scheduler = self._schedule()
         self.best, self.lowest = copy.deepcopy(self.network), math.inf
-        # Another classifier than ours, or processes that wait for others, a graph cannot hold.
-        alone = isinstance(fabric.strategy, SingleDeviceStrategy) and judge is classifier
-        captures = on_gpu and getattr(samples.rows, "is_held", False) and alone
-        self._captured = Captured(self._update) if captures else None
-        self.probabilities = self._say(samples.rows)
-        self.called = self.probabilities.argmax(dim=1)
-        self.f_is_right = bool((self.called == samples.labels).all())
+        # A graph cannot contain a user's classifier, or steps that wait for other processes.
+        can_capture = (
+            on_gpu
+            and isinstance(fabric.strategy, SingleDeviceStrategy)
+            and classifier_to_convince is classifier
+            and getattr(samples.rows, "is_held", False)
+        )
+        self._captured = Captured(self._update) if can_capture else None
+        self.probabilities = self._predict(samples.rows)
+        self.predicted_class = self.probabilities.argmax(dim=1)
+        self.f_is_right = bool((self.predicted_class == samples.labels).all())
         self.distances = torch.stack([self._typical_distance(t) for t in self.targets])
         self.deviations = statistics.spread.sum(dim=1) * math.sqrt(2 / math.pi)
 
@@ -126,56 +130,56 @@ class TransportTrainer:
             self._adam,
             LEARNING_RATE,
             total_steps=total_steps,
-            pct_start=WARM_UP if WARM_UP * total_steps > 1 else 0.0,  # it cannot rise in one step
+            pct_start=WARM_UP if WARM_UP * total_steps > 1 else 0.0,  # one step cannot rise
             cycle_momentum=False,
         )
 
     @torch.no_grad()
     def _shut_gates(self) -> None:
-        """Leave the genes alone that the transport moves least, as many as sparsity says."""
+        """Close the gates of the share `sparsity` of genes that the transport changes least."""
         n_shut = int(self.options.sparsity * self.network.gate.shape[1])
         if n_shut == 0:
             return
         labels, rows = self.samples.labels, self.samples.rows
         index = torch.randperm(len(rows), generator=self.rng, device=self.rng.device)[:MAX_SAMPLES]
         x, source = rows[index], labels[index]
-        for place, target in enumerate(self.targets):
+        for position, target in enumerate(self.targets):
             others = source != target
-            towards = torch.full((int(others.sum()),), place, device=x.device)
-            turned = self.network.moved(x[others], source[others], towards).turned
-            moved = self.network.placed(turned, towards).clamp_(0, 1)
+            target_index = torch.full((int(others.sum()),), position, device=x.device)
+            transported = self.network.transport(x[others], source[others], target_index)
+            moved = self.network.add_mean(transported.mapped, target_index).clamp_(0, 1)
             size = moved.sub_(x[others]).square().mean(dim=0)
-            self.network.gate[place, size.argsort()[:n_shut]] = 0
+            self.network.gate[position, size.argsort()[:n_shut]] = 0
 
     @torch.inference_mode()
-    def _say(self, rows: Rows) -> torch.Tensor:
-        """What f says of samples, which stays the same throughout."""
-        own = torch.arange(len(rows))[part(self.fabric, len(rows))]
-        said = [
+    def _predict(self, rows: Rows) -> torch.Tensor:
+        """Class probabilities of samples by f, which training does not change."""
+        local_index = torch.arange(len(rows))[part(self.fabric, len(rows))]
+        probabilities = [
             self.classifier(rows[index]).softmax(dim=1)
-            for index in own.split(self.options.batch_size)
+            for index in local_index.split(self.options.batch_size)
         ]
-        return gathered(self.fabric, torch.cat(said), len(rows)).clone()
+        return gather(self.fabric, torch.cat(probabilities), len(rows)).clone()
 
     def _typical_distance(self, target: torch.Tensor) -> torch.Tensor:
         """E‖b − b'‖ of independent samples of a class, the unit of its energy term."""
         return (2 * self.statistics.spread[target].square().sum()).sqrt()
 
     def draw(self, pools: Pools) -> Batch:
-        """A batch of a few targets, drawn anew."""
+        """A random batch of a few targets."""
         order = torch.randperm(len(self.targets), generator=self.rng, device=self.rng.device)
         return self._draw(pools, order[:TARGETS_A_STEP])
 
     def draw_all(self, pools: Pools) -> list[Batch]:
-        """Batches that have each target once, many with a few samples each."""
-        places = torch.arange(len(self.targets), device=self.rng.device)
-        least = self.fabric.world_size  # each process has to have a share
-        return [self._draw(pools, some, least) for some in places.split(TARGETS_A_LOOK)]
+        """Batches that have each target once, with few samples for each."""
+        order = torch.arange(len(self.targets), device=self.rng.device)
+        n_least = self.fabric.world_size  # each process needs a share
+        return [self._draw(pools, groups, n_least) for groups in order.split(VALIDATION_TARGETS)]
 
-    def _draw(self, pools: Pools, chosen: torch.Tensor, least: int = 2) -> Batch:
-        size = max(self.options.batch_size // len(chosen), least, 2)
-        x, real = (pool.draw(chosen, size, self.rng) for pool in (pools.sources, pools.real))
-        return chosen, x, real
+    def _draw(self, pools: Pools, groups: torch.Tensor, n_least: int = 2) -> Batch:
+        size = max(self.options.batch_size // len(groups), n_least, 2)
+        x, real = (pool.draw(groups, size, self.rng) for pool in (pools.sources, pools.real))
+        return groups, x, real
 
     def losses(
         self,
@@ -186,40 +190,40 @@ class TransportTrainer:
     ) -> torch.Tensor:
         """The weighted sum and its terms, in the order of LOSS_NAMES.
 
-        Of several processes each computes on its share of every group: the losses are the means of
-        what they return.
+        Each process computes on its share of every group; the loss is the mean over processes.
 
         Parameters
         ----------
         groups
-            Positions of targets among the targets.
+            Target indices.
         index, real
             Positions among the training samples, groups × samples.
         network
             The generator to measure.
         """
         rows, labels = self.samples.rows, self.samples.labels
-        mine = share(self.fabric, index.shape[1])
-        index, real = index[:, mine.rows], real[:, mine.rows]
-        place = groups.repeat_interleave(index.shape[1])
+        local = share(self.fabric, index.shape[1])
+        index, real = index[:, local.rows], real[:, local.rows]
+        target_index = groups.repeat_interleave(index.shape[1])
         flat = index.flatten()
-        x, target, source = rows[flat], self.targets[place], labels[flat]
-        moved = self.network.moved(x, self.called[flat], place)
-        perturbed = network(x, self.probabilities[flat], place, moved)
-        # The coupled draw: where the transport that is told the class takes the sample.
-        known = moved if self.f_is_right else self.network.moved(x, source, place)
-        drawn = self.network.placed(known.turned, place).clamp_(0, 1)
+        x, target, source = rows[flat], self.targets[target_index], labels[flat]
+        transported = self.network.transport(x, self.predicted_class[flat], target_index)
+        perturbed = network(x, self.probabilities[flat], target_index, transported)
+        # The coupled draw: the transport of the sample from its true class.
+        if not self.f_is_right:
+            transported = self.network.transport(x, source, target_index)
+        drawn = self.network.add_mean(transported.mapped, target_index).clamp_(0, 1)
         gaps = torch.linalg.vector_norm(drawn.sub_(perturbed), ord=1, dim=1)
         with self.fabric.autocast():
-            logits = self.judge(perturbed)
+            logits = self.classifier_to_convince(perturbed)
         shape = (*index.shape, -1)
         # Each perturbed sample is compared with those of all processes.
-        others, of_target = (
-            gathered(self.fabric, part_of_it, mine.n_samples, dim=1)
-            for part_of_it in (perturbed.detach().view(shape), rows[real.flatten()].view(shape))
+        all_perturbed, all_real = (
+            gather(self.fabric, x_local, local.n_samples, dim=1)
+            for x_local in (perturbed.detach().view(shape), rows[real.flatten()].view(shape))
         )
-        energy = energy_loss(perturbed.view(shape), of_target, others)
-        terms = mine.weight * torch.stack(
+        energy = energy_loss(perturbed.view(shape), all_real, all_perturbed)
+        terms = local.weight * torch.stack(
             [
                 adversarial_loss(logits.float(), target, self.options.kappa),
                 (gaps / self.deviations[target]).mean(),
@@ -231,20 +235,20 @@ class TransportTrainer:
         return torch.cat([total[None], terms])
 
     def step(self, pools: Pools) -> torch.Tensor:
-        """Update the generator on one batch; returns the losses in the order of LOSS_NAMES."""
+        """Update the generator on one batch; return the losses in the order of LOSS_NAMES."""
         update = self._captured or self._update
         losses = update(*self.draw(pools))
         self.scheduler.step()
         return losses
 
     def keep_if_best(self, loss: float) -> None:
-        """Keep the mean weights if no validation loss was lower."""
+        """Keep the averaged weights if their validation loss is the lowest."""
         if loss < self.lowest:
             self.lowest = loss
             self.best.load_state_dict(self.averaged.state_dict())
 
     def state(self) -> State:
-        """All that changes while it trains."""
+        """All tensors that change in training."""
         return {
             **module_state("network", self.network.correction),
             **module_state("averaged", self.averaged.correction),
@@ -256,7 +260,7 @@ class TransportTrainer:
         }
 
     def load(self, state: State) -> None:
-        """Go on from such a state."""
+        """Restore a state."""
         for name in ("network", "averaged", "best"):
             load_module(name, getattr(self, name).correction, state)
         load_optimizer("optimizer", self._adam, state)
@@ -276,28 +280,27 @@ class TransportTrainer:
 
     @torch.inference_mode()
     def success(self, samples: Samples) -> float:
-        """Share of samples called their target, each perturbed towards one; NaN without samples."""
-        mine = part(self.fabric, len(samples.rows))
-        indices = torch.arange(len(samples.rows))[mine].split(self.options.batch_size)
+        """Share of perturbed samples classified as their target; NaN without samples."""
+        local = part(self.fabric, len(samples.rows))
+        indices = torch.arange(len(samples.rows))[local].split(self.options.batch_size)
         return share_of_hits(self.fabric, self._hits(samples, indices))
 
     def _hits(self, samples: Samples, indices: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
-        """For each of the batches, which of its samples are called their target."""
+        """For each batch, which of its samples are classified as their target."""
         for index in indices:
-            place = (index % len(self.targets)).to(self.targets.device)
-            x = samples.rows[index]
-            perturbed, logits = transport(self.averaged, self.classifier, x, place)
-            said = logits if self.judge is self.classifier else self.judge(perturbed)
-            called = said.argmax(dim=1)
-            own = samples.labels[index.to(samples.labels.device)] == self.targets[place]
-            yield (called == self.targets[place])[~own]
+            target_index = (index % len(self.targets)).to(self.targets.device)
+            x, target = samples.rows[index], self.targets[target_index]
+            perturbed, logits = transport(self.averaged, self.classifier, x, target_index)
+            if self.classifier_to_convince is not self.classifier:
+                logits = self.classifier_to_convince(perturbed)
+            is_source = samples.labels[index.to(samples.labels.device)] != target
+            yield (logits.argmax(dim=1) == target)[is_source]
 
 
 def schedule(trainer: TransportTrainer) -> tuple[int, int]:
-    """Steps an epoch, and epochs: those asked for, or enough for N_STEPS."""
+    """Steps an epoch, and epochs: `max_epochs`, or enough for N_STEPS."""
     n_steps = math.ceil(len(trainer.samples.rows) / trainer.options.batch_size)
     if trainer.options.max_epochs is not None:
         return n_steps, trainer.options.max_epochs
-    steps_for_all = math.ceil(len(trainer.targets) / TARGETS_A_STEP)
-    wanted = N_STEPS * min(steps_for_all, MAX_MULTIPLE)
-    return n_steps, math.ceil(wanted / n_steps)
+    multiple = min(math.ceil(len(trainer.targets) / TARGETS_A_STEP), MAX_MULTIPLE)
+    return n_steps, math.ceil(N_STEPS * multiple / n_steps)
