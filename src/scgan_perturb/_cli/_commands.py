@@ -104,7 +104,7 @@ def run_command(
     if name == "enrich":
         _rank_where_missing(adata, options.get("key", TSPG))
     getattr(tl, command.verb)(adata, **options)
-    from ..engine._shares import is_first  # noqa: PLC0415 (takes seconds
+    from ..engine._processes import is_first  # noqa: PLC0415 (takes seconds
 
     if not is_first():
         return  # what all processes that trained together have, the first one writes

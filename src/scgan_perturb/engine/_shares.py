@@ -11,20 +11,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import distributed
 
+from ._processes import part
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from lightning_fabric import Fabric
-
-
-def in_a_group() -> bool:
-    """Whether this process trains with others, or has done so."""
-    return distributed.is_available() and distributed.is_initialized()
-
-
-def is_first() -> bool:
-    """Whether this process is alone, or the first of those that it trains with."""
-    return not in_a_group() or distributed.get_rank() == 0
 
 
 class Share(NamedTuple):
@@ -64,14 +56,6 @@ def share(fabric: Fabric, n_samples: int) -> Share:
     return Share(rows, n_samples, (rows.stop - rows.start) * fabric.world_size / n_samples)
 
 
-def part(fabric: Fabric, n: int) -> slice:
-    """The part of n things in a row that is for this process; none where there are too few."""
-    return slice(
-        n * fabric.global_rank // fabric.world_size,
-        n * (fabric.global_rank + 1) // fabric.world_size,
-    )
-
-
 def gathered(fabric: Fabric, own: torch.Tensor, n: int, dim: int = 0) -> torch.Tensor:
     """The parts of all processes in a row, without gradients; `own` if there is one process.
 
@@ -90,14 +74,6 @@ def gathered(fabric: Fabric, own: torch.Tensor, n: int, dim: int = 0) -> torch.T
     # Parts differ in size by one, which the collective that gathers does not take everywhere.
     distributed.all_reduce(whole)
     return whole
-
-
-def gathered_objects(fabric: Fabric, own: Any) -> list[Any]:
-    """What each process has, in their order: small things, for they are pickled."""
-    found = [own] * fabric.world_size
-    if fabric.world_size > 1:
-        distributed.all_gather_object(found, own)
-    return found
 
 
 def added(fabric: Fabric, own: torch.Tensor) -> torch.Tensor:

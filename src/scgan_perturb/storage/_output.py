@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from ..data._dask import DaskMatrix
 from ..data._on_disk import DiskMatrix
-from ..engine._device import open_fabric
 from ._apply import Perturbed, apply_lazily, apply_model, write_perturbed
 from ._file import drop_column, results_file, store_columns, writable_file
 from ._perturb_on_disk import perturb_on_disk, result_identity
@@ -143,6 +142,8 @@ class FileOutput(Output):
 
     def perturb(self, job: Job) -> Perturbed:
         """Perturb a part at a time; an unfinished result is resumed."""
+        from ..engine._device import open_fabric  # noqa: PLC0415 (torch takes seconds)
+
         fabric = job.fabric or open_fabric(job.accelerator)
         if fabric.is_global_zero:
             store_columns(self.file, {n: v for n, v in job.columns.items() if v is not None})

@@ -15,7 +15,6 @@ from tqdm import tqdm
 from .._messages import logger
 from .._settings import settings
 from ..data._blocks import blocks
-from ..models._apply import block_rows
 from ._apply import Perturbed, apply_model, derived_results
 from ._file import commit, flush, store_columns, store_fit
 
@@ -72,6 +71,8 @@ def perturb_on_disk(
     fabric
         The processes.
     """
+    from ..models._apply import block_rows  # noqa: PLC0415 (torch takes seconds)
+
     classes = (model.classifier if judge is None else judge).classes
     stride = STRIDE * block_rows(len(positions))
     results = _Results(file, keys, matrix.shape, stride)
