@@ -29,6 +29,5 @@ def write_few(patch: pytest.MonkeyPatch, rows: int) -> None:
 
     In memory as well: products of few rows round as those of many do on some processors only.
     """
-    for module in (_apply, _perturb_on_disk):
-        patch.setattr(module, "block_rows", lambda n_genes: rows)
+    patch.setattr(_apply, "block_rows", lambda n_genes: rows)
     patch.setattr(_perturb_on_disk, "STRIDE", 1)

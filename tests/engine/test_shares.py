@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from scgan_perturb.engine._shares import part, share, share_of_hits
+from scgan_perturb.engine._processes import part
+from scgan_perturb.engine._shares import share, share_of_hits
 from scgan_perturb.networks._losses import energy_loss
 
 N_SAMPLES, N_PROCESSES = 17, 5

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from scgan_perturb.engine._shares import part
+from scgan_perturb.engine._processes import part
 from scgan_perturb.training._epochs import HELD_ROWS, RUN_ROWS, run_epochs, shuffled_batches
 
 

@@ -6,20 +6,22 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._keys import TSPG, tspg_keys
+from ..engine._processes import is_first
 from ._files import check_outputs, read_h5ad, write_whole
-from ._fit_options import gather_fit_options
-from ._options import option_name
+from ._fit_options import Engine, fit_arguments, recipe_options
+from ._options import Option, option_name, options_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from anndata import AnnData
 
 
 class Command(NamedTuple):
-    """Functions of `tl`, `get` and `pl` that compute, tabulate and draw, and what to say of it."""
+    """Functions of `tl`, `get` and `pl` that compute, tabulate and draw, and help texts."""
 
+    summary: str
     verb: str
     table: str
     figure: str  # empty where there is none
@@ -34,6 +36,7 @@ PERTURBED = {
 }
 COMMANDS = {
     "fit": Command(
+        "Fit a generator that perturbs samples towards a target label, and perturb all samples.",
         "fit_tspg",
         "perturbation",
         "",
@@ -41,6 +44,7 @@ COMMANDS = {
         "cells.h5ad fitted.h5ad --groupby tissue --target Lung",
     ),
     "perturb": Command(
+        "Perturb samples with a generator that was fitted before.",
         "perturb",
         "perturbation",
         "",
@@ -48,6 +52,7 @@ COMMANDS = {
         "new.h5ad perturbed.h5ad --reference fitted.h5ad --target Lung",
     ),
     "evaluate": Command(
+        "Measure how real perturbed samples are, beside baselines and real samples.",
         "evaluate",
         "evaluation_df",
         "evaluation",
@@ -55,6 +60,7 @@ COMMANDS = {
         "fitted.h5ad evaluation.csv evaluation.png",
     ),
     "rank": Command(
+        "Rank genes by their mean perturbation, for each source class and for all together.",
         "rank_genes",
         "rank_genes_df",
         "rank_genes",
@@ -62,6 +68,7 @@ COMMANDS = {
         "fitted.h5ad ranked.h5ad genes.csv genes.png",
     ),
     "enrich": Command(
+        "Find gene sets that hold more of the perturbed genes than chance would.",
         "enrich",
         "enrichment_df",
         "enrichment",
@@ -69,19 +76,36 @@ COMMANDS = {
         "ranked.h5ad sets.csv sets.png --gene-sets hallmark.gmt",
     ),
 }
-ROWS = {
+WHOLE_TABLE = {
     "evaluation_df": {"source": None, "context": None},
     "rank_genes_df": {"group": None},
-}  # all of the table
+}
 
 
-def run_command(
-    name: str,
-    source: Path,
-    outputs: list[Path],
-    options: dict[str, Any],
-    figure_options: dict[str, Any],
-) -> None:
+def verb_options(name: str) -> dict[str, dict[str, Option]]:
+    """The options of what a command computes, by the heading that they have in its help."""
+    from .. import tl  # noqa: PLC0415 (takes a second)
+
+    verb = COMMANDS[name].verb
+    groups = {f"options of sp.tl.{verb}": options_of(getattr(tl, verb))}
+    if name == "fit":
+        groups["options of the recipe"] = recipe_options()
+        groups["options of the engine"] = options_of(Engine)
+    return groups
+
+
+def figure_options(name: str) -> dict[str, Option]:
+    """The options of what a command draws, without those that the verb has too."""
+    if not (figure := COMMANDS[name].figure):
+        return {}
+    from .. import pl  # noqa: PLC0415 (takes a second)
+
+    taken = {"name"}.union(*verb_options(name).values())
+    options = options_of(getattr(pl, figure))
+    return {option: about for option, about in options.items() if option not in taken}
+
+
+def run_command(name: str, source: Path, outputs: list[Path], given: Mapping[str, Any]) -> None:
     """Read, compute, write.
 
     Raises
@@ -89,27 +113,26 @@ def run_command(
     ValueError, KeyError, OSError
         If the data or the options cannot be used, as the functions raise them.
     """
-    command = COMMANDS[name]
-    options = gather_fit_options(options) if name == "fit" else options
+    command, of_figure = COMMANDS[name], figure_options(name)
+    drawing = {option: value for option, value in given.items() if option in of_figure}
+    options = {option: value for option, value in given.items() if option not in of_figure}
+    options = fit_arguments(options) if name == "fit" else options
     check_outputs(outputs, command.outputs, options.get("reference"))
-    if figure_options and ".png" not in {path.suffix for path in outputs}:
-        names = ", ".join(option_name(option) for option in figure_options)
+    if drawing and ".png" not in {path.suffix for path in outputs}:
+        names = ", ".join(option_name(option) for option in drawing)
         msg = f"{names}: options of the figure. Name a .png file to write, or leave them out."
         raise ValueError(msg)
     adata = read_h5ad(source)
     if "reference" in options:
-        options = {**options, "reference": read_h5ad(options["reference"])}
-    from .. import tl  # noqa: PLC0415 (takes seconds
+        options["reference"] = read_h5ad(options["reference"])
+    from .. import tl  # noqa: PLC0415 (takes a second)
 
     if name == "enrich":
         _rank_where_missing(adata, options.get("key", TSPG))
     getattr(tl, command.verb)(adata, **options)
-    from ..engine._shares import is_first  # noqa: PLC0415 (takes seconds
-
-    if not is_first():
-        return  # what all processes that trained together have, the first one writes
-    writers = _writers(command, adata, _names(name, options), figure_options)
-    write_whole({path: writers[path.suffix] for path in outputs})
+    if is_first():  # all processes that trained together have the same result
+        writers = _writers(command, adata, result_names(name, options), drawing)
+        write_whole({path: writers[path.suffix] for path in outputs})
 
 
 def _rank_where_missing(adata: AnnData, key: str) -> None:
@@ -119,29 +142,33 @@ def _rank_where_missing(adata: AnnData, key: str) -> None:
         tl.rank_genes(adata, key=key)
 
 
-def _names(command: str, options: dict[str, Any]) -> dict[str, str]:
-    """What the result is called, as those that read it want to be told."""
-    if command == "fit":
-        return {"key": options.get("key_added", TSPG)}
+def result_names(name: str, options: Mapping[str, Any]) -> dict[str, str]:
+    """The names of the result, as arguments of the functions that read it."""
     names = {"key": options.get("key", TSPG)}
-    return names | ({"name": options["key_added"]} if "key_added" in options else {})
+    if name == "fit":
+        names = {"key": options.get("key_added", TSPG)}
+    elif name == "evaluate" and "prediction" in options:
+        names = {"key": options.get("key_added", options["prediction"])}
+    elif name == "enrich" and "key_added" in options:
+        names["name"] = options["key_added"]
+    return names
 
 
 def _writers(
-    command: Command, adata: AnnData, names: dict[str, str], figure_options: dict[str, Any]
+    command: Command, adata: AnnData, names: dict[str, str], drawing: dict[str, Any]
 ) -> dict[str, Callable[[Path], object]]:
-    """What writes a file, by its suffix."""
+    """The function that writes a file, by its suffix."""
     return {
         ".h5ad": adata.write_h5ad,
         ".csv": partial(_write_table, command.table, adata, names),
-        ".png": partial(_write_figure, command.figure, adata, names | figure_options),
+        ".png": partial(_write_figure, command.figure, adata, names | drawing),
     }
 
 
 def _write_table(table: str, adata: AnnData, options: dict[str, Any], path: Path) -> None:
     from .. import get  # noqa: PLC0415
 
-    frame = getattr(get, table)(adata, **options, **ROWS.get(table, {}))
+    frame = getattr(get, table)(adata, **options, **WHOLE_TABLE.get(table, {}))
     frame.to_csv(path, index=table == "perturbation")
 
 

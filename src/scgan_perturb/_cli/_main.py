@@ -15,9 +15,8 @@ from .. import __doc__ as about
 from .. import __version__
 from .._messages import PACKAGE_DIR, logger
 from .._settings import settings
-from ._commands import COMMANDS, Command, run_command
-from ._fit_options import add_fit_options
-from ._options import add_options, option_name, read_function
+from ._commands import COMMANDS, Command, figure_options, run_command, verb_options
+from ._options import REQUIRED, add_options, option_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +27,7 @@ FILES = """
 Outputs are known by their suffix; name several for several from one run. They appear whole or not
 at all, and replace files that are there. The input is not changed, unless it is named as an output.
 """
+NONE = "None in these texts means: leave the option out (for --rng: write none)."
 EXIT_CODES = """
 exit codes:
   0    done
@@ -47,27 +47,20 @@ def run() -> NoReturn:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Do what the arguments say, those of the process by default; returns the exit code."""
-    given = vars(make_parser().parse_args(argv))
-    command, source, outputs = (given.pop(name) for name in ("command", "input", "output"))
-    drawing = {name: given.pop(name) for name in given.pop("drawing") if name in given}
+    arguments = list(sys.argv[1:] if argv is None else argv)
     settings.progress_bar = sys.stderr.isatty()
     try:
+        given = vars(make_parser(*arguments[:1]).parse_args(arguments))
         with warnings.catch_warnings():
             warnings.showwarning = _log_warning
-            run_command(command, source, outputs, given, drawing)
-    except KeyboardInterrupt:
-        return _end(command, INTERRUPTED, "interrupted; nothing was written.")
-    except Exception as error:  # the exit code says what kind it is
-        if _is_said_by_us(error):
-            text = error.args[0] if isinstance(error, KeyError) else error
-            return _end(command, UNUSABLE, f"error: {text}")
-        traceback.print_exc()
-        return FAILED
+            run_command(given.pop("command"), given.pop("input"), given.pop("output"), given)
+    except (KeyboardInterrupt, Exception) as error:
+        return report("".join(arguments[:1]), error)
     return OK
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """The parser of all commands."""
+def make_parser(chosen: str = "") -> argparse.ArgumentParser:
+    """The parser of all commands; only the chosen one has its options, as these take a second."""
     parser = argparse.ArgumentParser(
         PROGRAM,
         description=about,
@@ -77,47 +70,56 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, command in COMMANDS.items():
-        _add_command(commands, name, command)
+        of_command = commands.add_parser(
+            name,
+            help=command.summary,
+            description=f"{_wrap(command.summary)}\n\nexample:\n  {PROGRAM} {name} {command.example}",
+            epilog=f"{_wrap(NONE)}\n\n{_wrap(FILES)}\nExit codes: {PROGRAM} --help",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        if name == chosen:
+            _add_arguments(of_command, name, command)
     return parser
 
 
-def _add_command(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, command: Command
-) -> None:
-    verb = read_function("tl", command.verb)
-    required = [f"{option_name(n)} TEXT" for n in verb.required if n != "adata"]
-    parser = commands.add_parser(
-        name,
-        help=verb.summary,
-        usage=" ".join([PROGRAM, name, "INPUT.h5ad OUTPUT [OUTPUT ...]", *required, "[options]"]),
-        description=f"{_wrap(verb.summary)}\n\nexample:\n  {PROGRAM} {name} {command.example}",
-        epilog=f"{_wrap(FILES)}\nExit codes: {PROGRAM} --help",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+def _add_arguments(parser: argparse.ArgumentParser, name: str, command: Command) -> None:
+    groups = verb_options(name)
+    required = [
+        f"{option_name(option)} TEXT"
+        for options in groups.values()
+        for option, about_it in options.items()
+        if about_it.default is REQUIRED
+    ]
+    parser.usage = " ".join(
+        [PROGRAM, name, "INPUT.h5ad OUTPUT [OUTPUT ...]", *required, "[options]"]
     )
     written = "; ".join(f"{suffix}: {text}" for suffix, text in command.outputs.items())
     parser.add_argument("input", type=Path, metavar="INPUT.h5ad", help="AnnData to read")
     parser.add_argument(
         "output", type=Path, nargs="+", metavar="OUTPUT", help=f"file or files to write. {written}"
     )
-    add_options(parser, verb, f"options of sp.tl.{command.verb}")
-    if name == "fit":
-        add_fit_options(parser)
-    drawing: list[str] = []
     if command.figure:
-        figure = read_function("pl", command.figure)
-        drawing = add_options(parser, figure, "options of the figure", {*verb.options, "name"})
-    parser.set_defaults(drawing=drawing)
+        groups["options of the figure"] = figure_options(name)
+    for title, options in groups.items():
+        add_options(parser, title, options)
 
 
-def _end(command: str, code: int, text: str) -> int:
-    """Say in one line why it ends, as argparse does."""
+def report(command: str, error: BaseException) -> int:
+    """Write to standard error why a command failed; returns the exit code."""
+    if isinstance(error, KeyboardInterrupt):
+        code, text = INTERRUPTED, "interrupted; nothing was written."
+    elif _is_written_for_users(error):
+        code, text = UNUSABLE, f"error: {error.args[0] if isinstance(error, KeyError) else error}"
+    else:
+        traceback.print_exception(error)
+        return FAILED
     sys.stderr.write(f"{PROGRAM} {command}: {' '.join(text.split())}\n")
     return code
 
 
-def _is_said_by_us(error: Exception) -> bool:
-    """Whether the text was written for the user, or tells of a file; others are our mistakes."""
+def _is_written_for_users(error: BaseException) -> bool:
+    """Whether this package raised the error, or the system about a file; others are bugs."""
     known = (KeyError, ValueError, TypeError, FloatingPointError)
     last = traceback.extract_tb(error.__traceback__)[-1].filename
     return isinstance(error, OSError) or (isinstance(error, known) and last.startswith(PACKAGE_DIR))

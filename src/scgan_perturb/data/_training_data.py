@@ -11,7 +11,7 @@ import numpy as np
 from scipy import sparse
 
 from .._messages import examples, logger, warn
-from ..engine._shares import gather_objects, part
+from ..engine._processes import gather_objects, part
 from ._blocks import blocks, dense, is_finite
 from ._dask import DaskMatrix
 from ._expression import checked_blocks, find_expression, read_gene_mask, select_genes, warn_if_raw

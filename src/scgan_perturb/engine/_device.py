@@ -15,7 +15,7 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from torch.nn.parallel import DistributedDataParallel
 
 from .._messages import check_choice, fall_silent
-from ._shares import in_a_group
+from ._processes import in_a_group
 
 FLOAT32, BFLOAT16 = "32-true", "bf16-mixed"
 PRECISIONS = ("auto", FLOAT32, BFLOAT16)

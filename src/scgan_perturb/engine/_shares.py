@@ -11,20 +11,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import distributed
 
+from ._processes import part
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from lightning_fabric import Fabric
-
-
-def in_a_group() -> bool:
-    """Whether this process trains with others, or has done so."""
-    return distributed.is_available() and distributed.is_initialized()
-
-
-def is_first() -> bool:
-    """Whether this process is alone or has rank 0."""
-    return not in_a_group() or distributed.get_rank() == 0
 
 
 class Share(NamedTuple):
@@ -64,14 +56,6 @@ def share(fabric: Fabric, n_samples: int) -> Share:
     return Share(rows, n_samples, (rows.stop - rows.start) * fabric.world_size / n_samples)
 
 
-def part(fabric: Fabric, n: int) -> slice:
-    """The consecutive part of n items for this process; empty if there are too few."""
-    return slice(
-        n * fabric.global_rank // fabric.world_size,
-        n * (fabric.global_rank + 1) // fabric.world_size,
-    )
-
-
 def gather(fabric: Fabric, local: torch.Tensor, n: int, dim: int = 0) -> torch.Tensor:
     """Concatenate the parts of all processes, without gradients; `local` if there is one process.
 
@@ -90,14 +74,6 @@ def gather(fabric: Fabric, local: torch.Tensor, n: int, dim: int = 0) -> torch.T
     # all_gather does not accept parts of different sizes on every backend.
     distributed.all_reduce(whole)
     return whole
-
-
-def gather_objects(fabric: Fabric, local: Any) -> list[Any]:
-    """The objects of all processes, by rank. They are pickled, so they should be small."""
-    objects = [local] * fabric.world_size
-    if fabric.world_size > 1:
-        distributed.all_gather_object(objects, local)
-    return objects
 
 
 def sum_of_all(fabric: Fabric, local: torch.Tensor) -> torch.Tensor:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import scanpy as sc
-
 from .._keys import TSPG
 from ..get import embedding as get_embedding
 from ..get import model as get_model
@@ -187,5 +185,7 @@ def _own_colors(adata: AnnData, groupby: str) -> dict[str, str]:
 
 def _palette(n_classes: int) -> Sequence[str]:
     """The first palette with enough colours; the longest where none has."""
+    import scanpy as sc  # noqa: PLC0415 (takes a second)
+
     palettes = (OKABE_ITO, sc.pl.palettes.default_20, sc.pl.palettes.default_102)
     return next((p for p in palettes if n_classes <= len(p)), palettes[-1])

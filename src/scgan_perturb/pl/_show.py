@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 import matplotlib.pyplot as plt
-import scanpy as sc
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
@@ -19,6 +18,8 @@ def finish(
     """Return the figure if asked for, else show it (None: as scanpy is set) or return `drawn`."""
     if return_fig:
         return figure
+    import scanpy as sc  # noqa: PLC0415 (takes a second)
+
     if sc.settings.autoshow if show is None else show:
         plt.show()
         return None

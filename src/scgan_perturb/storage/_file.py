@@ -12,7 +12,7 @@ import pandas as pd
 import zarr
 
 from ..data._on_disk import DiskMatrix
-from ..engine._shares import is_first
+from ..engine._processes import is_first
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from ..data._dask import DaskMatrix
 from ..data._on_disk import DiskMatrix
-from ..engine._device import open_fabric
 from ._apply import (
     Job,
     Perturbed,
@@ -85,6 +84,8 @@ class FileOutput(Output):
 
     def perturb(self, job: Job) -> Perturbed:
         """Perturb a part at a time; resume an unfinished result."""
+        from ..engine._device import open_fabric  # noqa: PLC0415 (torch takes seconds)
+
         fabric = job.fabric or open_fabric(job.accelerator)
         if fabric.is_global_zero:
             store_columns(self.file, {n: v for n, v in job.columns.items() if v is not None})

@@ -15,7 +15,6 @@ from tqdm import tqdm
 from .._messages import logger
 from .._settings import settings
 from ..data._blocks import blocks
-from ..models._apply import block_rows
 from ._apply import Perturbed, apply_model, derived_results
 from ._file import commit, flush, store_columns, store_fit
 
@@ -43,6 +42,8 @@ def perturb_on_disk(
     Samples not yet perturbed have NaN as probability and no predicted class, so the file itself
     records the progress. Several processes share the parts, which are chunks of a zarr store.
     """
+    from ..models._apply import block_rows  # noqa: PLC0415 (torch takes seconds)
+
     model, rows = job.model, job.rows
     stride = STRIDE * block_rows(len(job.positions))
     results = _Results(file, keys, matrix.shape, stride)

@@ -15,12 +15,10 @@ from .._seeds import Rng, resolve_seed, spawn_seeds
 from ..data._dask import DaskMatrix
 from ..data._expression import find_expression
 from ..data._training_data import labels_digest, read_training_data
-from ..engine._device import resolve_fabric
-from ..engine._shares import gather_objects, part
+from ..engine._processes import gather_objects, part
 from ..models._fitted_classifier import FittedClassifier, classifier_to_parts
 from ..storage._arguments import check_names, copy_if_asked, leave_view
 from ..storage._file import check_writers, store_results
-from ..training._fit_classifier import fit_classifier_on
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -134,6 +132,9 @@ def fit_classifier(
         batch_size=batch_size,
         seed=resolve_seed(rng),
     )
+    from ..engine._device import resolve_fabric  # noqa: PLC0415 (torch takes seconds)
+    from ..training._fit_classifier import fit_classifier_on  # noqa: PLC0415
+
     fabric = resolve_fabric(fabric)
     params["seed"] = fabric.broadcast(params["seed"])
     adata = copy_if_asked(adata, copy=copy)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import torch
 
 from .._checks import check_count
 from .._keys import METHODS, TEST, TSPG, tspg_keys
@@ -167,6 +166,7 @@ def _project(x: np.ndarray, method: str, seed: int) -> np.ndarray:
     if method == "pca":
         return components
     if method == "umap":
+        import torch  # noqa: PLC0415 (slow to import)
         from umap import UMAP  # noqa: PLC0415 (slow to import)
 
         n_threads = torch.get_num_threads()

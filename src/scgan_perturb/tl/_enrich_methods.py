@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from scipy.stats import false_discovery_control
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,6 +31,7 @@ def over_represented(
         The genes that could have been in the list, each once.
     """
     import gseapy  # noqa: PLC0415 (slow)
+    from scipy.stats import false_discovery_control  # noqa: PLC0415 (slow)
 
     chosen = set(genes)
     if not any(chosen & set(own) for own in sets.values()):
@@ -80,6 +80,7 @@ def preranked(
         Of the random sets.
     """
     import gseapy  # noqa: PLC0415 (slow)
+    from scipy.stats import false_discovery_control  # noqa: PLC0415 (slow)
 
     if not any(len(genes) < len(scores) for genes in sets.values()):
         return empty_table("prerank")

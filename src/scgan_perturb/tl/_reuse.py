@@ -11,7 +11,6 @@ from .._messages import unknown_name, warn
 from .._recipes import BATCH_SIZE
 from ..data._training_data import labels_digest
 from ..models._fitted_classifier import classifier_from_parts
-from ..training._fit_classifier import fit_classifier_on
 from ._classifier import MAX_EPOCHS, classifier_params
 
 if TYPE_CHECKING:
@@ -72,6 +71,8 @@ def classifier_for(
     ValueError
         If a classifier was named that does not fit the data.
     """
+    from ..training._fit_classifier import fit_classifier_on  # noqa: PLC0415 (torch takes seconds)
+
     named = key != CLASSIFIER
     if key in adata.uns:
         fitted = _read(adata, key)

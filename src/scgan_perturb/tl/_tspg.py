@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from torch import nn
 
 from .._keys import CLASSIFIER, IDENTITY, classifier_keys, tspg_keys
 from .._recipes import resolve_recipe
@@ -13,17 +12,12 @@ from .._seeds import Rng, resolve_seed, spawn_seeds
 from ..data._expression import find_expression
 from ..data._labels import several
 from ..data._training_data import read_training_data
-from ..engine._device import accelerator_of, resolve_fabric
-from ..models._module_classifier import check_module, module_classifier
-from ..models._perturbation_model import PerturbationModel, model_to_parts
-from ..networks._networks import to_arrays
+from ..models._perturbation_model import model_to_parts
 from ..storage._apply import Job
 from ..storage._arguments import check_names, copy_if_asked
 from ..storage._file import check_writers
 from ..storage._identity import fit_identity
 from ..storage._output import output_for
-from ..training._fit import Fit, check_targets, train_recipe
-from ..training._fit_classifier import history_frame
 from ..training._roles import assign_roles
 from ._classifier import split_column, write_classifier
 from ._log_fit import log_fit
@@ -34,9 +28,9 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
-    import pandas as pd
     from anndata import AnnData
     from lightning_fabric import Fabric
+    from torch import nn
 
     from .._recipes import Paper, Transport
     from ..data._training_data import TrainingData
@@ -160,6 +154,10 @@ def fit_tspg(
     >>> adata.layers["xadv"].shape
     (700, 765)
     """
+    from ..engine._device import accelerator_of, resolve_fabric  # noqa: PLC0415 (torch takes seconds)
+    from ..models._module_classifier import check_module, module_classifier  # noqa: PLC0415
+    from ..training._fit import Fit, check_targets, fit_generator  # noqa: PLC0415
+
     keys = tspg_keys(key_added)
     check_names(
         keys.uns,
@@ -169,7 +167,7 @@ def fit_tspg(
         output=keys.layer,
     )
     own = check_module(classifier, classes)
-    classifier = CLASSIFIER if isinstance(classifier, nn.Module) else classifier
+    classifier = classifier if isinstance(classifier, str) else CLASSIFIER
     if keys.uns == classifier:
         msg = f"key_added={key_added!r} is the name of the classifier. Choose another one."
         raise ValueError(msg)
@@ -217,14 +215,6 @@ def fit_tspg(
         write_classifier(adata, names, frozen, data, new_history, fabric)
     log_fit(keys, model, perturbed, data, roles)
     return adata if copy else None
-
-
-def fit_generator(fit: Fit) -> tuple[PerturbationModel, pd.DataFrame]:
-    """Train the generator; returns the model and its history, a row an epoch."""
-    network, history = train_recipe(fit)
-    means = fit.data.summary.means[fit.roles.targets]
-    model = PerturbationModel(fit.classifier, means, to_arrays(network), fit.params)
-    return model, history_frame(history)
 
 
 def label_params(data: TrainingData, roles: Roles, source: object) -> dict[str, Any]:

@@ -13,13 +13,16 @@ from .._settings import settings
 from ..data._dask import DaskMatrix
 from ..data._rows import ScaledRows
 from ..data._split import stratified_sample
-from ..engine._shares import part, sum_of_all
+from ..engine._processes import part
+from ..engine._shares import sum_of_all
 from ..estimates._class_statistics import Moments, class_moments, statistics_of
 from ..estimates._samples import Samples
 from ..estimates._target import TargetDistribution
 from ..estimates._transport import estimate_transport
+from ..models._perturbation_model import PerturbationModel
 from ..networks._networks import to_arrays
 from ._epochs import HELD_ROWS
+from ._fit_classifier import history_frame
 from ._pools import make_pools
 from ._run import open_checkpoint, weights_digest
 from ._train_transport import train_transport
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    import pandas as pd
     from lightning_fabric import Fabric
     from torch import nn
 
@@ -230,6 +234,14 @@ def train_recipe(fit: Fit) -> tuple[nn.Module, list[Record]]:
     if isinstance(fit.recipe, Paper):
         return _train_paper(fit, fit.recipe)
     return _train_transport(fit, fit.recipe)
+
+
+def fit_generator(fit: Fit) -> tuple[PerturbationModel, pd.DataFrame]:
+    """Train the generator; returns the model and its history, a row an epoch."""
+    network, history = train_recipe(fit)
+    means = fit.data.summary.means[fit.roles.targets]
+    model = PerturbationModel(fit.classifier, means, to_arrays(network), fit.params)
+    return model, history_frame(history)
 
 
 def check_targets(recipe: str, n_targets: int) -> None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn.functional import cross_entropy
 
-from ..engine._shares import mean_of_all, part, share, share_of_hits
+from ..engine._processes import part
+from ..engine._shares import mean_of_all, share, share_of_hits
 from ..networks._networks import Classifier, initialise
 from ._checkpoint import Record, load_module, load_optimizer, module_state, optimizer_state
 from ._epochs import HELD_ROWS, run_epochs, shuffled_batches

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ..engine._shares import Share, mean_of_all, part, share, share_of_hits
+from ..engine._processes import part
+from ..engine._shares import Share, mean_of_all, share, share_of_hits
 from ..networks._losses import (
     adversarial_loss,
     discriminator_loss,

@@ -10,7 +10,8 @@ import torch
 from lightning_fabric.strategies.single_device import SingleDeviceStrategy
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from ..engine._shares import gather, part, share, share_of_hits
+from ..engine._processes import part
+from ..engine._shares import gather, share, share_of_hits
 from ..estimates._factors import MAX_SAMPLES
 from ..networks._losses import adversarial_loss, energy_loss
 from ..networks._networks import initialise
