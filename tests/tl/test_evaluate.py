@@ -437,7 +437,7 @@ def test_better_baselines_are_warned_of_by_name_at_the_users_line(unjudged):
     assert "no perturbation" in copies
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error", "ignore:The '.*' option is deprecated")  # pandas 3, of anndata
 def test_a_model_that_beats_all_is_not_warned_of(unjudged):
     # Each sample keeps its rank and gets the values of held-out lung itself.
     p, model = parts(unjudged), sp.get.model(unjudged)
@@ -450,7 +450,7 @@ def test_a_model_that_beats_all_is_not_warned_of(unjudged):
     sp.tl.evaluate(unjudged)
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error", "ignore:The '.*' option is deprecated")  # pandas 3, of anndata
 @pytest.mark.parametrize(
     ("model", "floor"), [(-0.01, -0.05), (0.0, -0.05), (0.6, 0.6), (-0.01, np.nan)]
 )
