@@ -181,7 +181,7 @@ def log_fold_change_error(predicted: Effect, real: Effect) -> float:
 
     Returns
     -------
-    Sum of |predicted - real| over sum of |real|, over the genes whose real change is significant:
+    Sum of the absolute errors over sum of the absolute changes, of genes whose real change is significant:
     0 for the right changes, 1 for no change at all. NaN where no gene truly changes.
 
     Examples
