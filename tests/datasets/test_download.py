@@ -27,7 +27,7 @@ def half_downloaded(store, addresses, path):
     store.asked.clear()
 
 
-def test_a_file_that_breaks_off_is_not_begun_anew_elsewhere(store, addresses, path):
+def test_a_file_that_breaks_off_is_not_begun_again_elsewhere(store, addresses, path):
     half_downloaded(store, addresses, path)
     download(addresses, path)
     assert store.asked == [("file.bin", "bytes=1000-")]

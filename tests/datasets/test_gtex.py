@@ -127,9 +127,9 @@ def test_a_former_address_is_tried_where_the_portal_has_the_file_no_more(v7):
     assert [name for name, _ in v7.asked] == [ATTRIBUTES] * 2 + [EXPRESSION] * 2
 
 
-def test_a_download_that_broke_off_goes_on_where_it_stopped(v7, cache):
+def test_a_download_that_broke_off_is_resumed(v7, cache):
     v7.cut_after[EXPRESSION_PATH] = 100
-    with pytest.raises(ConnectionError, match=f"{EXPRESSION} could not.*Call again to go on"):
+    with pytest.raises(ConnectionError, match=f"{EXPRESSION} could not.*Call again to resume"):
         sp.datasets.gtex("v7")
     assert not (cache / EXPRESSION).exists()
     v7.cut_after.clear()
@@ -153,7 +153,7 @@ def test_a_download_that_broke_off_goes_on_where_it_stopped(v7, cache):
         ),
     ],
 )
-def test_a_download_that_cannot_go_on_begins_anew(v7, cache, change):
+def test_a_download_that_cannot_be_resumed_begins_again(v7, cache, change):
     v7.cut_after[EXPRESSION_PATH] = 100
     with pytest.raises(ConnectionError):
         sp.datasets.gtex("v7")
@@ -164,7 +164,7 @@ def test_a_download_that_cannot_go_on_begins_anew(v7, cache, change):
     assert (cache / EXPRESSION).read_bytes() == v7.served[EXPRESSION_PATH]
 
 
-def test_a_part_longer_than_the_file_begins_anew(v7, cache):
+def test_a_part_longer_than_the_file_begins_again(v7, cache):
     cache.mkdir(parents=True)
     (cache / f"{EXPRESSION}.part").write_bytes(b"x" * 10_000)
     (cache / f"{EXPRESSION}.part.etag").write_text(v7.etag(EXPRESSION_PATH))
@@ -197,7 +197,7 @@ def test_a_file_with_another_hash_than_its_server_names_is_refused_and_not_kept(
         ),
     ],
 )
-def test_a_damaged_file_is_deleted_leaves_nothing_half_made_and_is_had_anew(
+def test_a_damaged_file_is_deleted_leaves_nothing_half_made_and_is_downloaded_again(
     v7, cache, tpm, change, match
 ):
     whole = v7.served[EXPRESSION_PATH]

@@ -1,4 +1,4 @@
-"""Download a large file: resumed where it broke off, checked where its server names a hash."""
+"""Download a file: resumed where it broke off, and checked by its hash where one is known."""
 
 from __future__ import annotations
 
@@ -17,42 +17,27 @@ CHUNK = 1 << 20
 TIMEOUT = 60
 
 
-def download(addresses: Sequence[str], path: Path) -> Path:
-    """The file at `path`, downloaded where it is not there yet.
+def download(addresses: Sequence[str], path: Path, sha256: str | None = None) -> Path:
+    """The file at `path`, downloaded unless it is there, from the first address that has it.
 
-    What has arrived is kept under a name that ends in `.part`, and gets its own name once the file
-    is whole. A later call asks the server for the rest only, if the file there is still the same.
-
-    Parameters
-    ----------
-    addresses
-        Addresses of the file, tried in turn.
-    path
-        Where the file is to be.
-
-    Raises
-    ------
-    ConnectionError
-        If no address can be read to the end.
-    ValueError
-        If what was downloaded does not have the MD5 that its server names.
-    OSError
-        If the folder cannot be read or written.
+    A download that broke off is kept beside `path` under a name that ends in `.part`. The next call
+    asks the server for the rest only, if the server still has the same file. A file at `path` whose
+    SHA-256 is not the given one is downloaded again.
     """
     import requests  # noqa: PLC0415 (slow, and not needed for data in the cache)
     import urllib3  # noqa: PLC0415
 
     failures = []
     try:
-        if path.is_file():
+        if path.is_file() and (not sha256 or _hash_of(path, "sha256") == sha256):
             return path
         path.parent.mkdir(parents=True, exist_ok=True)
         for address in addresses:
             try:
-                return _fetch(address, path)
+                return _fetch(address, path, sha256)
             except requests.exceptions.RequestException as error:
                 failures.append(f"{address} ({_reason(error)})")
-            except urllib3.exceptions.HTTPError as error:  # it broke off: go on here, next time
+            except urllib3.exceptions.HTTPError as error:  # broke off: the next call resumes here
                 failures.append(f"{address} ({_reason(error)})")
                 break
     except OSError as error:
@@ -61,10 +46,12 @@ def download(addresses: Sequence[str], path: Path) -> Path:
             f"Set sp.settings.dataset_dir or {DATASET_DIR_VARIABLE} to a folder that can."
         )
         raise OSError(msg) from error
+    known_hash = f" (SHA-256 {sha256})" if sha256 else ""
     msg = (
         f"{path.name} could not be downloaded from {' nor from '.join(failures)}. Is there a "
-        f"network? Call again to go on from where it stopped, or put the file into {path.parent} "
-        f"yourself."
+        f"network? Call again to resume, put the file{known_hash} into {path.parent} yourself, or "
+        f"set sp.settings.dataset_dir or {DATASET_DIR_VARIABLE} to the folder that holds "
+        f"{path.parent.name}/{path.name}."
     )
     raise ConnectionError(msg)
 
@@ -74,59 +61,65 @@ def _reason(error: Exception) -> str:
     return type(error).__name__ + (f" {status}" if status else "")
 
 
-def _fetch(address: str, path: Path) -> Path:
-    """Download from one address, going on from what is there."""
+def _fetch(address: str, path: Path, sha256: str | None) -> Path:
+    """Download from one address; resume an earlier download."""
     import requests  # noqa: PLC0415
 
     part, tag = (path.with_name(path.name + suffix) for suffix in (".part", ".part.etag"))
-    have = part.stat().st_size if part.is_file() and tag.is_file() else 0
-    # The bytes are wanted as they are stored: gzip would otherwise be taken off on the way.
-    headers = {"Accept-Encoding": "gzip"}
-    if have:
-        headers |= {"Range": f"bytes={have}-", "If-Range": tag.read_text(encoding="utf-8")}
+    size = part.stat().st_size if part.is_file() and tag.is_file() else 0
+    # The bytes as they are stored: GitHub compresses and Google's storage decompresses on the way.
+    headers = {"Accept-Encoding": "identity" if sha256 else "gzip"}
+    if size:
+        headers |= {"Range": f"bytes={size}-", "If-Range": tag.read_text(encoding="utf-8")}
     with requests.get(address, headers=headers, stream=True, timeout=TIMEOUT) as response:
-        if have and _misses(response, have):
+        if size and _cannot_resume(response, size):
             part.unlink()
-            return _fetch(address, path)
+            return _fetch(address, path, sha256)
         response.raise_for_status()
         if response.status_code != requests.codes.partial:
-            have = 0
+            size = 0
             tag.unlink(missing_ok=True)
         etag = response.headers.get("ETag", "")
-        if etag.startswith('"'):  # a weak one does not promise the same bytes
+        if etag.startswith('"'):  # a weak ETag does not promise the same bytes
             tag.write_text(etag, encoding="utf-8")
-        _receive(response, part, have)
-    expected = _md5(response)
-    if expected and _md5_of(part) != expected:
+        try:
+            _receive(response, part, size)
+        except BaseException:
+            if not tag.is_file():  # no later call could resume
+                part.unlink(missing_ok=True)
+            raise
+    kind, expected = ("SHA-256", sha256) if sha256 else ("MD5", _named_md5(response))
+    if expected and _hash_of(part, kind.replace("-", "").lower()) != expected:
         part.unlink()
         tag.unlink(missing_ok=True)
-        msg = f"{path.name} from {address} is damaged: it has another MD5 than its server names. Nothing was kept; call again."
+        msg = (
+            f"{path.name} from {address} is damaged or was changed: it has another {kind} than "
+            f"expected, {expected}. It was deleted; call again to download it again."
+        )
         raise ValueError(msg)
     part.replace(path)
     tag.unlink(missing_ok=True)
     return path
 
 
-def _misses(response: Any, have: int) -> bool:
-    """Whether a server that was asked for the bytes from `have` on has none, or sends others."""
-    begins = response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
+def _cannot_resume(response: Any, size: int) -> bool:
+    """Whether a server that was asked for the bytes from `size` on has none, or sends others."""
+    begins = response.headers.get("Content-Range", "").startswith(f"bytes {size}-")
     return response.status_code == 416 or (response.status_code == 206 and not begins)
 
 
-def _receive(response: Any, part: Path, have: int) -> None:
+def _receive(response: Any, part: Path, size: int) -> None:
     from tqdm import tqdm  # noqa: PLC0415
 
     length = response.headers.get("Content-Length")
-    total = have + int(length) if length else None
-    name = part.name.removesuffix(".part")
     with (
-        part.open("ab" if have else "wb") as file,
+        part.open("ab" if size else "wb") as file,
         tqdm(
-            total=total,
-            initial=have,
+            total=size + int(length) if length else None,
+            initial=size,
             unit="B",
             unit_scale=True,
-            desc=name,
+            desc=part.name.removesuffix(".part"),
             disable=not settings.progress_bar,
         ) as bar,
     ):
@@ -135,12 +128,14 @@ def _receive(response: Any, part: Path, have: int) -> None:
             bar.update(len(chunk))
 
 
-def _md5(response: Any) -> str | None:
-    """MD5 of the whole file, where the server names one, as Google's storage does."""
+def _named_md5(response: Any) -> str | None:
+    """MD5 of the whole file, where the server names it, as Google's storage does."""
     found = re.search(r"md5=([A-Za-z0-9+/]+=*)", response.headers.get("x-goog-hash", ""))
     return base64.b64decode(found[1]).hex() if found else None
 
 
-def _md5_of(path: Path) -> str:
+def _hash_of(path: Path, algorithm: str) -> str:
     with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+        return hashlib.file_digest(
+            file, lambda: hashlib.new(algorithm, usedforsecurity=False)
+        ).hexdigest()

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from functools import reduce
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anndata as ad
 import numpy as np
 import pandas as pd
 
+from .._settings import settings
 from ..data._labels import several
-from ._fetch import fetch_files
+from ._download import download
 from ._rnaseqdb_files import SHA256, TISSUES
 
 if TYPE_CHECKING:
@@ -64,7 +66,8 @@ def rnaseqdb(
     >>> adata = sp.datasets.rnaseqdb(["kidney", "kich"], tumours="kich")  # doctest: +SKIP
     """
     names = _choose_files(studies, tumours)
-    paths = fetch_files(names, folder="rnaseqdb", base_url=BASE_URL, sha256=SHA256)
+    folder = Path(settings.dataset_dir).expanduser() / "rnaseqdb"
+    paths = [download([BASE_URL + name], folder / name, SHA256[name]) for name in names]
     tables = [pd.read_csv(path, sep="\t", index_col=0) for path in paths]
     genes = reduce(
         lambda shared, more: shared[shared.isin(more)], [table.index for table in tables]
