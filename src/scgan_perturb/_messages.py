@@ -1,4 +1,4 @@
-"""How the package speaks to its user: log lines, warnings, names and choices that are not there."""
+"""Messages to the user: log lines, warnings, and errors for unknown names and choices."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ logger.setLevel(logging.INFO)
 logger.addHandler(_UserHandler())
 
 
-def fall_silent() -> None:
-    """Say nothing more in this process: another one, that does the same, says it."""
+def silence() -> None:
+    """Silence this process: rank 0 logs and warns."""
     logger.disabled = True
 
 
 def warn(message: str, category: type[Warning] = UserWarning) -> None:
-    """Warn at the line outside this package that led here."""
+    """Warn at the user's line: the innermost one outside this package."""
     if logger.disabled:
         return
     frame, level = sys._getframe(), 1
@@ -45,7 +45,7 @@ def warn(message: str, category: type[Warning] = UserWarning) -> None:
 
 
 def examples(names: Iterable[object]) -> str:
-    """The first few names, quoted, and how many more there are."""
+    """The first five names, quoted, and the number of the others."""
     quoted = [repr(str(name)) for name in names]
     more = len(quoted) - MAX_EXAMPLES
     return ", ".join(quoted[:MAX_EXAMPLES]) + (f" and {more:,} more" if more > 0 else "")
@@ -54,18 +54,18 @@ def examples(names: Iterable[object]) -> str:
 def unknown_name(
     what: str, name: object, available: Iterable[object], remedy: str = ""
 ) -> KeyError:
-    """The error for a name that is not there, with the nearest ones that are."""
+    """The error for an unknown name; its message holds the nearest known names."""
     names = [str(candidate) for candidate in available]
     lowered = {candidate.lower(): candidate for candidate in names}
     if near := difflib.get_close_matches(str(name).lower(), lowered, n=3):
-        found = f"Nearest: {examples(lowered[candidate] for candidate in near)}."
+        known = f"Nearest: {examples(lowered[candidate] for candidate in near)}."
     else:
-        found = f"There are: {examples(names)}." if names else "There are none."
-    return KeyError(f"{what} {name!r} not found. {found} {remedy}".rstrip())
+        known = f"Available: {examples(names)}." if names else "None is available."
+    return KeyError(f"{what} {name!r} not found. {known} {remedy}".rstrip())
 
 
 def check_choice(name: str, value: object, known: Iterable[str]) -> None:
-    """Raise ValueError if an option is none of those that there are."""
+    """Raise ValueError unless `value` is one of the known choices."""
     if value not in (names := list(known)):
         msg = f"{name} must be one of {', '.join(map(repr, names))}, not {value!r}."
         raise ValueError(msg)

@@ -79,7 +79,9 @@ def test_files_before_the_one_that_failed_are_kept(source, cache):
 
 def test_a_file_the_server_lacks_is_a_connection_error(source):
     del source.served[KICH]
-    with pytest.raises(ConnectionError, match=rf"{KICH} could not be downloaded.*\(HTTPError 404\)"):
+    with pytest.raises(
+        ConnectionError, match=rf"{KICH} could not be downloaded.*\(HTTPError 404\)"
+    ):
         sp.datasets.rnaseqdb("kich")
 
 
@@ -176,7 +178,14 @@ def test_a_notebook_without_widgets_is_not_warned_of(source, tmp_path):
     (tmp_path / "ipywidgets.py").write_text("raise ImportError")
     path = os.pathsep.join([str(tmp_path), *sys.path])
     run = subprocess.run(
-        [sys.executable, "-c", IN_A_NOTEBOOK, source.address + KICH, tmp_path / KICH, _rnaseqdb.SHA256[KICH]],
+        [
+            sys.executable,
+            "-c",
+            IN_A_NOTEBOOK,
+            source.address + KICH,
+            tmp_path / KICH,
+            _rnaseqdb.SHA256[KICH],
+        ],
         env={**os.environ, "PYTHONPATH": path},
         capture_output=True,
         text=True,

@@ -259,7 +259,7 @@ def test_a_file_in_place_of_the_cache_folder_is_a_clear_error(v7, cache):
     ("arguments", "match"),
     [
         pytest.param(
-            {"version": "v6"}, "'v6' is not offered. There are: v7, v8, v10", id="version"
+            {"version": "v6"}, "version must be one of 'v7', 'v8', 'v10', not 'v6'", id="version"
         ),
         pytest.param({"var_names": "entrez"}, "not 'entrez'", id="var_names"),
     ],

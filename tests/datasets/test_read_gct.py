@@ -164,7 +164,7 @@ def test_a_header_without_samples_is_refused(path):
 
 
 def test_an_unknown_kind_of_names_is_refused(path):
-    with pytest.raises(ValueError, match="'symbol' or 'gene_id', not 'hgnc'"):
+    with pytest.raises(ValueError, match="'symbol', 'gene_id', not 'hgnc'"):
         sp.datasets.read_gct(path, var_names="hgnc")
 
 

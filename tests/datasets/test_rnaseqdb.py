@@ -113,14 +113,16 @@ def test_what_was_read_can_be_written_and_read_again(source, tmp_path):
         pytest.param(
             "Lung",
             False,
-            "'Lung' has no normal samples here. There are: kidney, kich, luad",
+            "'Lung' has no normal samples. Choose from kidney, kich, luad",
             id="study",
         ),
         pytest.param(["kich", "brca"], False, "'brca' has no normal samples", id="one of several"),
         pytest.param(
-            "kidney", "kidney", "'kidney' has no tumour samples here. There are: kich", id="tumours"
+            "kidney", "kidney", "'kidney' has no tumour samples. Choose from kich", id="tumours"
         ),
-        pytest.param([], False, "No study was named. There are: kidney, kich, luad", id="no study"),
+        pytest.param(
+            [], False, "No study was named. Choose from kidney, kich, luad", id="no study"
+        ),
     ],
 )
 def test_a_study_that_is_not_offered_is_refused_with_those_that_are(

@@ -199,9 +199,9 @@ def test_projects_with_different_genes_are_refused(hub, values):
 @pytest.mark.parametrize(
     ("arguments", "match"),
     [
-        pytest.param({"projects": "LUNG"}, "'LUNG': no such project. There are: ACC", id="project"),
-        pytest.param({"projects": ["KICH", "x"]}, "'X': no such project", id="one of several"),
-        pytest.param({"projects": []}, "No project was named. There are: ACC", id="none"),
+        pytest.param({"projects": "LUNG"}, "no project 'LUNG'. Choose from ACC", id="project"),
+        pytest.param({"projects": ["KICH", "x"]}, "no project 'X'", id="one of several"),
+        pytest.param({"projects": []}, "No project was named. Choose from ACC", id="none"),
         pytest.param({"projects": "KICH", "unit": "counts"}, "not 'counts'", id="unit"),
         pytest.param({"projects": "KICH", "var_names": "entrez"}, "not 'entrez'", id="var_names"),
     ],

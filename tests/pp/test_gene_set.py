@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import scgan_perturb as sp
-from scgan_perturb.pp._gene_set import read_gmt
+from scgan_perturb.data._gene_sets import read_gmt
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -167,7 +167,7 @@ def test_a_file_of_other_genes_is_named(adata, tmp_path):
             ["RED", "GRAY"], True, KeyError, "'GRAY' not found. Nearest: 'GREY'", id="second name"
         ),
         pytest.param(
-            "xxx", True, KeyError, "There are: 'RED', 'BLUE', 'GREY'", id="name like no other"
+            "xxx", True, KeyError, "Available: 'RED', 'BLUE', 'GREY'", id="name like no other"
         ),
         pytest.param(
             ["ENSG01", "ENSG02"],

@@ -1,4 +1,4 @@
-"""Named data, fetched once, checked and kept in a cache folder; and readers of data at hand."""
+"""Data sets, downloaded once into a cache folder and checked; and readers of files."""
 
 from ._gct import read_gct
 from ._gtex import gtex

@@ -1,4 +1,4 @@
-"""A text table of genes × samples becomes an h5ad file of samples × genes, in bounded memory."""
+"""Convert a text table of genes × samples to an h5ad file of samples × genes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # 256 kB of float32: as wide as a block of genes, so that each is compressed once, and low enough
 # that neither one sample nor one gene needs the whole file read.
 CHUNK_SAMPLES = 256
-N_ASSUMED = 4096
+N_GENES_AT_FIRST = 4096  # where the table does not announce their number
 
 
 def convert(
@@ -31,22 +31,9 @@ def convert(
     describe_genes: Callable[[list[list[str]]], pd.DataFrame],
     transform: Callable[[np.ndarray], np.ndarray],
 ) -> Path:
-    """Write the table to `path`, which is there only once it is whole.
+    """Write the transformed table to `path`, all of it or nothing; memory holds 256 genes only.
 
-    Memory is needed for a block of 256 genes, not for the table.
-
-    Parameters
-    ----------
-    table
-        The table.
-    path
-        The h5ad file to write.
-    obs
-        The samples, in the table's order.
-    describe_genes
-        What makes `var` of the genes' names.
-    transform
-        What is done to the values, as taking logarithms.
+    `describe_genes` makes `var` from the genes' names.
     """
     import h5py  # noqa: PLC0415
     from anndata.io import write_elem  # noqa: PLC0415
@@ -60,7 +47,7 @@ def convert(
         with h5py.File(part, "w") as file:
             x = file.create_dataset(
                 "X",
-                shape=(n_samples, table.n_genes or N_ASSUMED),
+                shape=(n_samples, table.n_genes or N_GENES_AT_FIRST),
                 maxshape=(n_samples, None),
                 dtype=np.float32,
                 chunks=(min(CHUNK_SAMPLES, n_samples), BLOCK_GENES),

@@ -11,10 +11,11 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 
+from .._messages import check_choice
 from ._gene_table import (
+    VAR_NAMES,
     DamagedError,
     GeneTable,
-    check_var_names,
     name_genes,
     open_bytes,
     read_header,
@@ -26,21 +27,21 @@ if TYPE_CHECKING:
 
 VERSION = "#1.2"
 SHAPE = re.compile(rb"\s*(\d{1,12})\s+(\d{1,12})\s*")
-MOST_COMPRESSED = 1032  # bytes out of one, in gzip
+MOST_COMPRESSED = 1032  # gzip makes at most this many bytes of one
 
 
 def read_gct(path: str | Path, *, var_names: Literal["symbol", "gene_id"] = "symbol") -> ad.AnnData:
     """Read a GCT file (version 1.2), plain or compressed with gzip.
 
-    The values are those of the file: take logarithms yourself where they are wanted.
+    The values are returned as they are in the file. Take logarithms yourself if you need them.
 
     Parameters
     ----------
     path
-        The file: genes × samples, with the columns Name and Description first.
+        Path of the file: genes × samples, with Name and Description as its first columns.
     var_names
-        Whether genes go by their symbol (the column Description) or by their id (Name). A symbol
-        that several genes share names the first of them; the others go by their id.
+        Name genes by their symbol (the column Description) or by their id (Name). Where several
+        genes share a symbol, the first has the symbol as its name and the others have their ids.
 
     Returns
     -------
@@ -52,7 +53,7 @@ def read_gct(path: str | Path, *, var_names: Literal["symbol", "gene_id"] = "sym
         If there is no such file.
     ValueError
         If the file is not a GCT file of version 1.2, is cut off or damaged, has another shape than
-        it announces, or names a sample or an id twice; or `var_names` is neither of the two.
+        it announces, or names a sample or an id twice; or if `var_names` is not a valid choice.
 
     Examples
     --------
@@ -61,7 +62,7 @@ def read_gct(path: str | Path, *, var_names: Literal["symbol", "gene_id"] = "sym
     >>> adata = sp.datasets.read_gct("gene_tpm.gct.gz")  # doctest: +SKIP
     >>> adata.X = np.log2(adata.X + 1)  # doctest: +SKIP
     """
-    check_var_names(var_names)
+    check_choice("var_names", var_names, VAR_NAMES)
     path = Path(path).expanduser()
     with open_gct(path) as table:
         x = np.empty((len(table.samples), table.n_genes or 0), dtype=np.float32)
@@ -78,15 +79,7 @@ def read_gct(path: str | Path, *, var_names: Literal["symbol", "gene_id"] = "sym
 
 @contextmanager
 def open_gct(path: Path) -> Iterator[GeneTable]:
-    """A GCT file whose header has been read.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If the file is not a GCT file of version 1.2.
-    """
+    """A GCT file whose header has been read."""
     with open_bytes(path) as file:
         version = file.readline(200).decode(errors="replace").strip()
         if version != VERSION:
@@ -103,10 +96,10 @@ def open_gct(path: Path) -> Iterator[GeneTable]:
             raise DamagedError(msg)
         n_genes, n_samples = map(int, shape.groups())
         if len(columns) - 2 != n_samples:
-            msg = f"{path} announces {n_samples:,} samples and has {len(columns) - 2:,}. It is damaged; get it anew."
+            msg = f"{path} announces {n_samples:,} samples and has {len(columns) - 2:,}. The file is damaged; download it again."
             raise DamagedError(msg)
         if n_genes * n_samples > path.stat().st_size * MOST_COMPRESSED:
-            msg = f"{path} announces {n_genes:,} genes, more than it can hold. It is cut off; get it anew."
+            msg = f"{path} announces {n_genes:,} genes, more than it can hold. The file is cut off; download it again."
             raise DamagedError(msg)
         yield GeneTable(path, file, columns[2:], 2, n_genes)
 

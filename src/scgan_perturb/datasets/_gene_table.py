@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 GZIP = b"\x1f\x8b"
+VAR_NAMES = ("symbol", "gene_id")
 # Genes that are read at a time: 12 MB of float32 for the 11,688 samples of GTEx v7.
 BLOCK_GENES = 256
 CHUNK = 1 << 20
@@ -31,32 +32,18 @@ LONGEST_NAMES, LONGEST_NUMBER = 1 << 16, 64
 
 
 class DamagedError(ValueError):
-    """A file is not what it says it is: to be had anew."""
+    """A file is cut off, damaged, or of another format."""
 
 
 @dataclass
 class GeneTable:
-    """A table whose header has been read: a gene a line, its names first, then a value a sample.
+    """A table whose header has been read. A line is a gene: its names, then a value a sample."""
 
-    Attributes
-    ----------
-    path
-        The file, for error messages.
-    file
-        Its bytes, at the first gene.
-    samples
-        Names of the samples.
-    n_names
-        Number of columns before the first sample.
-    n_genes
-        Number of genes that the file announces; None if it does not.
-    """
-
-    path: Path
-    file: IO[bytes]
+    path: Path  # for error messages
+    file: IO[bytes]  # at the first gene
     samples: list[str]
-    n_names: int
-    n_genes: int | None = None
+    n_names: int  # columns before the first sample
+    n_genes: int | None = None  # as the file announces
 
     def __post_init__(self) -> None:
         if not self.samples:
@@ -65,14 +52,7 @@ class GeneTable:
         refuse_duplicates(self.path, "samples", pd.Index(self.samples))
 
     def blocks(self) -> Iterator[tuple[list[list[str]], np.ndarray]]:
-        """Names and float32 values (genes × samples) of some genes at a time.
-
-        Raises
-        ------
-        ValueError
-            If a line has too few or too many values, or one that is no finite number; or the file
-            has another number of genes than it announces.
-        """
+        """Names and float32 values (genes × samples), 256 genes at a time."""
         n_read = 0
         longest = LONGEST_NAMES + LONGEST_NUMBER * len(self.samples)
         every_line = iter(partial(self.file.readline, longest), b"")
@@ -84,25 +64,27 @@ class GeneTable:
             if lines:
                 yield self._parse(lines)
         if self.n_genes is not None and n_read != self.n_genes:
-            found = f"{n_read:,}. It is cut off"
+            found = f"{n_read:,}. The file is cut off"
             if n_read > self.n_genes:
-                found = f"{n_read:,} or more. It is damaged"
-            msg = f"{self.path} announces {self.n_genes:,} genes and has {found}; get it anew."
+                found = f"{n_read:,} or more. The file is damaged"
+            msg = (
+                f"{self.path} announces {self.n_genes:,} genes and has {found}; download it again."
+            )
             raise DamagedError(msg)
 
     def _parse(self, lines: list[bytes]) -> tuple[list[list[str]], np.ndarray]:
         names, values = [], []
         for line in lines:
-            *own, rest = line.rstrip(b"\r\n").split(b"\t", self.n_names)
-            found = 1 + rest.count(b"\t") if len(own) == self.n_names else 0
-            if found != len(self.samples):
-                gene = (own or [rest])[0][:60].decode(errors="replace")
+            *fields, rest = line.rstrip(b"\r\n").split(b"\t", self.n_names)
+            n_values = 1 + rest.count(b"\t") if len(fields) == self.n_names else 0
+            if n_values != len(self.samples):
+                gene = (fields or [rest])[0][:60].decode(errors="replace")
                 msg = (
-                    f"{self.path}: {gene!r} has {found:,} values for {len(self.samples):,} "
-                    "samples. The file is cut off or damaged; get it anew."
+                    f"{self.path}: {gene!r} has {n_values:,} values for {len(self.samples):,} "
+                    "samples. The file is cut off or damaged; download it again."
                 )
                 raise DamagedError(msg)
-            names.append([name.decode() for name in own])
+            names.append([name.decode() for name in fields])
             values.append(rest)
         return names, self._numbers(names, values)
 
@@ -122,14 +104,8 @@ class GeneTable:
 def read_numbers(
     lines: list[bytes], n_values: int, *, gaps: tuple[str, ...] | None = None
 ) -> np.ndarray:
-    """Float32 values of lines that each hold so many, with NaN for what stands for a gap.
-
-    Raises
-    ------
-    ValueError
-        If something else is no number.
-    """
-    # As one long column: many columns are what pandas' reader is slow at.
+    """Float32 values, lines × `n_values`; NaN for each of the texts in `gaps`."""
+    # As one long column: pandas' reader is slow at many columns.
     column = pd.read_csv(
         io.BytesIO(b"\n".join([*lines, b""]).replace(b"\t", b"\n")),
         header=None,
@@ -152,7 +128,7 @@ def _all_numbers(line: bytes, n_values: int) -> bool:
 
 @contextmanager
 def discarded_if_damaged(path: Path) -> Iterator[None]:
-    """Delete a downloaded file that turns out to be damaged, so that it is had anew."""
+    """Delete a downloaded file that turns out to be damaged; the next call downloads it again."""
     try:
         yield
     except DamagedError as error:
@@ -163,20 +139,14 @@ def discarded_if_damaged(path: Path) -> Iterator[None]:
 
 @contextmanager
 def open_bytes(path: Path) -> Iterator[IO[bytes]]:
-    """The bytes of a file, decompressed where it is a gzip file.
-
-    Raises
-    ------
-    ValueError
-        If the file is a gzip file that is cut off or damaged, or is not UTF-8 text.
-    """
+    """The bytes of a text file, decompressed where it is a gzip file."""
     with path.open("rb") as raw:
         start = raw.read(len(GZIP))
         raw.seek(0)
         try:
             yield io.BufferedReader(gzip.GzipFile(fileobj=raw), CHUNK) if start == GZIP else raw
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            msg = f"{path} is cut off or damaged ({error}); get it anew."
+            msg = f"{path} is cut off or damaged ({error}); download it again."
             raise DamagedError(msg) from error
         except UnicodeDecodeError as error:
             msg = f"{path} is not UTF-8 text."
@@ -189,11 +159,11 @@ def read_header(file: IO[bytes]) -> list[str]:
 
 
 def read_columns(path: Path, columns: list[str]) -> pd.DataFrame:
-    """Some columns of a tab-separated file, as text, with the first of them as index."""
+    """Some columns of a tab-separated file, as text. The first column becomes the index."""
     with open_bytes(path) as file:
         header = read_header(file)
-        if lacking := [name for name in columns if name not in header]:
-            msg = f"{path} has no column {examples(lacking)}, but {examples(header)}."
+        if missing := [name for name in columns if name not in header]:
+            msg = f"{path} has no column {examples(missing)}, but {examples(header)}."
             raise DamagedError(msg)
         table = pd.read_csv(
             file,
@@ -211,24 +181,14 @@ def read_columns(path: Path, columns: list[str]) -> pd.DataFrame:
 
 
 def refuse_duplicates(path: Path, what: str, names: pd.Index) -> None:
-    """ValueError if a name stands twice."""
+    """Raise ValueError if a name occurs twice."""
     if names.has_duplicates:
         msg = f"{path} names {what} twice: {examples(names[names.duplicated()].unique())}."
         raise DamagedError(msg)
 
 
-def check_var_names(var_names: str) -> None:
-    """ValueError if `var_names` is not what genes can go by."""
-    if var_names not in {"symbol", "gene_id"}:
-        msg = f"var_names is 'symbol' or 'gene_id', not {var_names!r}."
-        raise ValueError(msg)
-
-
 def name_genes(var: pd.DataFrame, var_names: str) -> pd.DataFrame:
-    """`var` of the columns `gene_id` and `symbol`, indexed by one of them.
-
-    A symbol that several genes share names the first of them; the others go by their id.
-    """
+    """`var` with the columns `gene_id` and `symbol`, indexed by one of them; each name once."""
     ids, symbols = var["gene_id"].astype(str), var["symbol"].astype(str)
     unusable = (symbols == "") | symbols.duplicated() | symbols.isin(ids)
     names = ids if var_names == "gene_id" else symbols.mask(unusable, ids)

@@ -1,4 +1,4 @@
-"""GTEx, as its portal offers it."""
+"""GTEx, from its portal."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Literal
 import anndata as ad
 import numpy as np
 
-from .._messages import examples
+from .._messages import check_choice, examples
 from .._settings import settings
 from ._convert import convert
 from ._download import download
 from ._gct import describe_genes, open_gct
-from ._gene_table import check_var_names, discarded_if_damaged, name_genes, read_columns
+from ._gene_table import VAR_NAMES, discarded_if_damaged, name_genes, read_columns
 
 if TYPE_CHECKING:
     import pandas as pd
 
 PORTAL = "https://storage.googleapis.com/adult-gtex/"
-# Where versions 7 and 8 lay before, and where a copy may still be had.
+# Earlier address of versions 7 and 8, where copies may still be found.
 FORMER = "https://storage.googleapis.com/gtex_analysis_{version}/"
 EXPRESSION = {
     "v7": "GTEx_Analysis_2016-01-15_v7_RNASeQCv1.1.8_gene_tpm.gct.gz",
@@ -41,23 +41,22 @@ def gtex(
 ) -> ad.AnnData:
     """Bulk RNA-seq of human tissues from GTEx.
 
-    v7 (11,688 samples, 56,202 genes, 53 tissues) is the paper's; v8 has 17,382 samples, v10 about
+    The paper uses v7 (11,688 samples, 56,202 genes, 53 tissues). v8 has 17,382 samples, v10 about
     19,600. The first call downloads a gigabyte or more into `settings.dataset_dir` and converts it
-    to an h5ad file there, which takes a few minutes and, for v7, 310 MB of memory
-    (`benchmarks/loaders.py`); later calls read that file and need no network. A download that broke off goes on where it stopped. The file is checked
-    against the MD5 that its server names, if it does, and in any case against the checksum within
-    the gzip file and the shape that the GCT file announces.
+    to an h5ad file there. This takes a few minutes and, for v7, 310 MB of memory
+    (`benchmarks/loaders.py`). Later calls read that file and need no network. A download that
+    broke off is resumed by the next call. The download is checked against the checksum in the gzip
+    file, the shape that the GCT file announces, and the server's MD5 where the server names one.
 
     Parameters
     ----------
     version
         Release of GTEx.
     var_names
-        Whether genes go by their symbol or by their Ensembl id. A symbol that several genes share
-        names the first of them; the others go by their id.
+        Name genes by their symbol or by their Ensembl id. Where several
+        genes share a symbol, the first has the symbol as its name and the others have their ids.
     backed
-        Leave the expression on disk, instead of reading it into memory (2.6 GB for v7, 3.9 GB for
-        v8).
+        Leave the expression on disk. In memory it takes 2.6 GB for v7 and 3.9 GB for v8.
 
     Returns
     -------
@@ -69,8 +68,8 @@ def gtex(
     ConnectionError
         If a file is not in the cache and cannot be downloaded.
     ValueError
-        If there is no such version, or a downloaded file is cut off, damaged, or without the
-        attributes of a sample.
+        If `version` or `var_names` is not a valid choice, a downloaded file is cut off or damaged,
+        or a sample has no attributes.
     OSError
         If the cache folder cannot be read or written.
 
@@ -79,10 +78,8 @@ def gtex(
     >>> import scgan_perturb as sp
     >>> adata = sp.datasets.gtex("v7")  # doctest: +SKIP
     """
-    if version not in EXPRESSION:
-        msg = f"GTEx {version!r} is not offered. There are: {', '.join(EXPRESSION)}."
-        raise ValueError(msg)
-    check_var_names(var_names)
+    check_choice("version", version, EXPRESSION)
+    check_choice("var_names", var_names, VAR_NAMES)
     path = Path(settings.dataset_dir).expanduser() / "gtex" / f"{version}.h5ad"
     if not path.is_file():
         _convert(version, path)
@@ -114,7 +111,7 @@ def _convert(version: str, path: Path) -> None:
 
 
 def _addresses(version: str, names: dict[str, str], folder: str, former: str) -> list[str]:
-    """Where a file of a release may be had, the likeliest first."""
+    """Addresses of a file of a release, the likeliest first."""
     name = names[version]
     addresses = [PORTAL + folder.format(version) + name]
     if version != "v10":
@@ -124,8 +121,8 @@ def _addresses(version: str, names: dict[str, str], folder: str, former: str) ->
 
 def _describe(samples: list[str], attributes: pd.DataFrame, path: Path) -> pd.DataFrame:
     """Tissue, organ and donor of each sample."""
-    if lacking := [sample for sample in samples if sample not in attributes.index]:
-        msg = f"{path} does not describe {len(lacking):,} of the {len(samples):,} samples ({examples(lacking)})."
+    if missing := [sample for sample in samples if sample not in attributes.index]:
+        msg = f"{path} does not describe {len(missing):,} of the {len(samples):,} samples ({examples(missing)})."
         raise ValueError(msg)
     obs = attributes.loc[samples].rename(columns={"SMTSD": "tissue", "SMTS": "organ"})
     obs["donor"] = ["-".join(sample.split("-")[:2]) for sample in samples]

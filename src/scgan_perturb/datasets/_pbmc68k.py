@@ -27,7 +27,7 @@ def pbmc68k() -> ad.AnnData:
     import scanpy as sc  # noqa: PLC0415 (takes seconds)
 
     with warnings.catch_warnings():
-        # The bundled file is of an old format, which its reader mentions each time.
+        # The bundled file has an old format, of which its reader warns each time.
         warnings.simplefilter("ignore")
         reduced = sc.datasets.pbmc68k_reduced()
     colors = {name: value for name, value in reduced.uns.items() if name.endswith("_colors")}

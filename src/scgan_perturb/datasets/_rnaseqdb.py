@@ -40,9 +40,9 @@ def rnaseqdb(
     Parameters
     ----------
     studies
-        Study or studies to read, as `"kidney"` of GTEx or `"kich"` of TCGA; None for all.
+        Study or studies to read, such as `"kidney"` of GTEx or `"kich"` of TCGA; None for all.
     tumours
-        Study or studies whose tumours to add (`"kich"`), or True for all that are offered.
+        Study or studies whose tumours to add (`"kich"`), or True for all tumours.
 
     Returns
     -------
@@ -55,8 +55,7 @@ def rnaseqdb(
     ConnectionError
         If a file is not in the cache and cannot be downloaded.
     ValueError
-        If a study is not offered or none is named, or a downloaded file does not have the expected
-        hash.
+        If a study is unknown, none is named, or a downloaded file does not have the expected hash.
     OSError
         If the cache folder cannot be read or written.
 
@@ -102,13 +101,11 @@ def _choose_files(
     for kind, names in wanted.items():
         for study in map(str, names):
             if study not in by_kind[kind]:
-                msg = (
-                    f"{study!r} has no {kind} samples here. There are: {', '.join(by_kind[kind])}."
-                )
+                msg = f"{study!r} has no {kind} samples. Choose from {', '.join(by_kind[kind])}."
                 raise ValueError(msg)
             chosen.append(by_kind[kind][study])
     if not chosen:
-        msg = f"No study was named. There are: {', '.join(by_kind['normal'])}."
+        msg = f"No study was named. Choose from {', '.join(by_kind['normal'])}."
         raise ValueError(msg)
     return list(dict.fromkeys(chosen))
 

@@ -1,4 +1,4 @@
-"""The files of RNAseqDB that are offered, with their SHA-256."""
+"""The files of RNAseqDB, with their SHA-256."""
 
 TISSUES = {
     "bladder": "Bladder",

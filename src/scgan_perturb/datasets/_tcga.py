@@ -1,4 +1,4 @@
-"""TCGA, as UCSC Xena's GDC hub offers it."""
+"""TCGA, from UCSC Xena's GDC hub."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 
+from .._messages import check_choice, examples
 from .._settings import settings
 from ..data._labels import several
 from ._convert import convert
 from ._download import download
 from ._gene_table import (
+    VAR_NAMES,
     DamagedError,
     GeneTable,
-    check_var_names,
     discarded_if_damaged,
     name_genes,
     open_bytes,
@@ -76,32 +77,33 @@ def tcga(
 
     The harmonised expression of the Genomic Data Commons (STAR, GENCODE 36), from the files of UCSC
     Xena. A project is downloaded once into `settings.dataset_dir` and converted to an h5ad file
-    there; later calls read that. A download that broke off goes on where it stopped. No hash is
-    published for these files: the checksum within each gzip file and the table's shape are checked.
+    there, which later calls read. A download that broke off is resumed by the next call. No hashes
+    are published for these files. The checksum in each gzip file and the table's shape are checked.
 
     Parameters
     ----------
     projects
-        Project or projects, as `"KIRC"` or `"TCGA-KIRC"`; `"all"` for all 33.
+        Project or projects, such as `"KIRC"` or `"TCGA-KIRC"`; `"all"` for all 33.
     unit
-        Transcripts per million, as in :func:`scgan_perturb.datasets.gtex`, or fragments per kilobase and million, as in
-        the paper.
+        Transcripts per million, as in :func:`scgan_perturb.datasets.gtex`, or fragments per
+        kilobase and million, as in the paper.
     var_names
-        Whether genes go by their symbol or by their Ensembl id. A symbol that several genes share
-        names the first of them; the others go by their id.
+        Name genes by their symbol or by their Ensembl id. Where several
+        genes share a symbol, the first has the symbol as its name and the others have their ids.
 
     Returns
     -------
     AnnData of samples × genes, float32, log2(TPM + 1) or log2(FPKM + 1). `obs`: `project`,
-    `sample_type` (from the barcode, as `"primary tumour"` or `"solid tissue normal"`), `condition`
-    (`"normal"`, else the project) and `patient`. `var`: `gene_id` and `symbol`.
+    `sample_type` (from the barcode: `"primary tumour"`, `"solid tissue normal"`, ...), `condition`
+    (`"normal"` or the project) and `patient`. `var`: `gene_id` and `symbol`.
 
     Raises
     ------
     ConnectionError
         If a file is not in the cache and cannot be downloaded.
     ValueError
-        If a project is not offered or none is named, or a downloaded file is cut off or damaged.
+        If an argument is not a valid choice, no project is named, or a downloaded file is cut off or
+        damaged.
     OSError
         If the cache folder cannot be read or written.
 
@@ -111,10 +113,8 @@ def tcga(
     >>> adata = sp.datasets.tcga(["LUAD", "LUSC"])  # doctest: +SKIP
     """
     wanted = _choose(projects)
-    if unit not in {"tpm", "fpkm"}:
-        msg = f"unit is 'tpm' or 'fpkm', not {unit!r}."
-        raise ValueError(msg)
-    check_var_names(var_names)
+    check_choice("unit", unit, ("tpm", "fpkm"))
+    check_choice("var_names", var_names, VAR_NAMES)
     folder = Path(settings.dataset_dir).expanduser() / "tcga"
     paths = []
     for project in wanted:
@@ -133,7 +133,7 @@ def tcga_kidney(
     """Healthy kidney and its three carcinomas, as in the paper's figure 5.
 
     The primary tumours of clear-cell (KIRC), papillary (KIRP) and chromophobe (KICH) renal cell
-    carcinoma, and the healthy tissue beside them, by :func:`scgan_perturb.datasets.tcga`.
+    carcinoma, and the healthy tissue beside them, from :func:`scgan_perturb.datasets.tcga`.
 
     Parameters
     ----------
@@ -144,7 +144,8 @@ def tcga_kidney(
 
     Returns
     -------
-    AnnData as of :func:`scgan_perturb.datasets.tcga`, whose `obs["condition"]` is `normal`, `KIRC`, `KIRP` or `KICH`.
+    AnnData as from :func:`scgan_perturb.datasets.tcga`. `obs["condition"]` is `normal`, `KIRC`,
+    `KIRP` or `KICH`.
 
     Raises
     ------
@@ -169,15 +170,14 @@ def tcga_kidney(
 
 
 def _choose(projects: str | Sequence[str]) -> list[str]:
-    """The projects' names, without TCGA- and each once."""
+    """The projects' names without `TCGA-`, each once."""
     if isinstance(projects, str) and projects == "all":
         return list(PROJECTS)
     names = [str(name).upper().removeprefix("TCGA-") for name in several(projects)]
-    if unknown := [name for name in names if name not in PROJECTS]:
-        msg = f"{', '.join(map(repr, unknown))}: no such project. There are: {', '.join(PROJECTS)}."
-        raise ValueError(msg)
-    if not names:
-        msg = f"No project was named. There are: {', '.join(PROJECTS)}."
+    unknown = [name for name in names if name not in PROJECTS]
+    if unknown or not names:
+        problem = f"TCGA has no project {examples(unknown)}" if names else "No project was named"
+        msg = f"{problem}. Choose from {', '.join(PROJECTS)}."
         raise ValueError(msg)
     return list(dict.fromkeys(names))
 
@@ -210,18 +210,12 @@ def _open(path: Path) -> Iterator[GeneTable]:
 
 
 def describe_samples(barcodes: Sequence[str], project: str) -> pd.DataFrame:
-    """What the barcodes of a project's samples say.
-
-    Raises
-    ------
-    ValueError
-        If one is no barcode of a TCGA sample.
-    """
+    """`obs` of a project's samples, from their barcodes."""
     codes = []
     for barcode in barcodes:
         parts = barcode.split("-")
         if len(parts) < 4 or parts[0] != "TCGA" or parts[3][:2] not in SAMPLE_TYPES:
-            msg = f"{barcode!r} is not the barcode of a TCGA sample, as TCGA-B8-A54K-01A is."
+            msg = f"{barcode!r} is not the barcode of a TCGA sample, such as TCGA-B8-A54K-01A."
             raise ValueError(msg)
         codes.append(parts[3][:2])
     obs = pd.DataFrame(
@@ -244,23 +238,23 @@ def _describe_genes(path: Path, names: list[list[str]], symbols: pd.Series) -> p
 
 
 def _join(paths: list[Path]) -> ad.AnnData:
-    """The samples of all files, read into one matrix."""
+    """Read the samples of all files into one matrix."""
     import h5py  # noqa: PLC0415
     from anndata.io import read_elem  # noqa: PLC0415
 
-    described, var = [], None
+    tables, var = [], None
     for path in paths:
         with h5py.File(path) as file:
-            described.append(read_elem(file["obs"]).astype(str))
+            tables.append(read_elem(file["obs"]).astype(str))
             genes = read_elem(file["var"])
         if var is not None and not var.index.equals(genes.index):
-            msg = f"{path.stem} and {paths[0].stem} have different genes. Delete {path.parent} to have them anew."
+            msg = f"{path.stem} and {paths[0].stem} have different genes. Delete {path.parent} to download them again."
             raise ValueError(msg)
         var = genes
-    obs = pd.concat(described)
+    obs = pd.concat(tables)
     x = np.empty((len(obs), len(genes)), dtype=np.float32)
     start = 0
-    for path, samples in zip(paths, described, strict=True):
+    for path, samples in zip(paths, tables, strict=True):
         with h5py.File(path) as file:
             file["X"].read_direct(x, dest_sel=np.s_[start : start + len(samples)])
         start += len(samples)

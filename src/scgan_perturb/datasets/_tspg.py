@@ -1,4 +1,4 @@
-"""The inputs of the method's original code."""
+"""Read the files that the method's original code takes."""
 
 from __future__ import annotations
 
@@ -23,29 +23,30 @@ def read_tspg(
     Parameters
     ----------
     matrix
-        Expression, samples × genes: tab-separated text with the genes' names in the first line and
-        the samples' in the first column; or a `.npy` file, with the names in `X.rownames.txt` and
-        `X.colnames.txt` (or `X_rownames.txt` and `X_colnames.txt`) beside `X.npy`, one a line.
+        Expression, samples × genes. Either tab-separated text, with the genes' names in the first
+        line and the samples' in the first column; or a `.npy` file `X.npy`, with the names beside it
+        in `X.rownames.txt` and `X.colnames.txt` (or `X_rownames.txt` and `X_colnames.txt`), one a
+        line.
     labels
-        Tab-separated text without a header: sample, label. Matched by the samples' names, where the
-        original code trusts in their order.
+        Tab-separated text without a header: sample, label. Samples are matched by name; the original
+        code relies on their order.
     gene_sets
-        A set a line: its name, then its genes, with tabs, spaces or commas between. (A GMT file has
-        a description between them: see :func:`scgan_perturb.pp.gene_set` for that.)
+        One set a line: its name, then its genes, separated by tabs, spaces or commas. For a GMT file,
+        which has a description after the name, use :func:`scgan_perturb.pp.gene_set`.
 
     Returns
     -------
-    AnnData of samples × genes, float32, with the labels in `obs["label"]` and a boolean column of
-    `var` for each gene set, by its name, for use as `mask_var`. Missing values are, as in the
-    original code, replaced with the smallest value of all; a warning says how many.
+    AnnData of samples × genes, float32. `obs["label"]` has the labels. `var` has a boolean column
+    for each gene set, named after it, for use as `mask_var`. As in the original code, missing values
+    are replaced with the smallest value of the matrix; a warning says how many.
 
     Raises
     ------
     FileNotFoundError
-        If there is no such file, or no file of names beside a `.npy` file.
+        If a file does not exist, or a `.npy` file has no file of names beside it.
     ValueError
-        If a file is not of this form, the names do not fit the matrix, a sample has no label, a
-        name stands twice, or none of a set's genes is in the matrix.
+        If a file has another format, the names do not fit the matrix, a sample has no label, a name
+        occurs twice, or none of a set's genes is in the matrix.
 
     Examples
     --------
@@ -78,12 +79,12 @@ def _read_text(path: Path) -> tuple[np.ndarray, pd.Index, pd.Index]:
         msg = f"{path} is not a tab-separated table of samples × genes."
         raise ValueError(msg)
     for sample, row in zip(samples, rows, strict=True):
-        found = 1 + row[1].count(b"\t") if len(row) == 2 else 0
-        if found != len(genes):
-            msg = f"{path} names {len(genes):,} genes in its first line; {sample!r} has {found:,} values."
+        n_values = 1 + row[1].count(b"\t") if len(row) == 2 else 0
+        if n_values != len(genes):
+            msg = f"{path} names {len(genes):,} genes in its first line; {sample!r} has {n_values:,} values."
             raise ValueError(msg)
     try:
-        # A copy: what pandas 3 gives out is read-only.
+        # A copy, because arrays from pandas 3 are read-only.
         x = read_numbers([row[1] for row in rows], len(genes), gaps=GAPS).copy()
     except ValueError as error:
         msg = f"{path} is not a tab-separated table of numbers: {error}."
@@ -93,8 +94,7 @@ def _read_text(path: Path) -> tuple[np.ndarray, pd.Index, pd.Index]:
 
 def _read_npy(path: Path) -> tuple[np.ndarray, pd.Index, pd.Index]:
     try:
-        x = np.load(path, allow_pickle=False)
-        x = x.astype(np.float32)
+        x = np.load(path, allow_pickle=False).astype(np.float32)
     except (ValueError, EOFError) as error:
         msg = f"{path} is not a .npy file of numbers: {error}"
         raise ValueError(msg) from error
@@ -103,15 +103,13 @@ def _read_npy(path: Path) -> tuple[np.ndarray, pd.Index, pd.Index]:
         beside = [path.with_name(f"{path.stem}{mark}{what}.txt") for mark in "._"]
         found = next((file for file in beside if file.is_file()), None)
         if found is None:
-            msg = (
-                f"{path} needs its {what} in {beside[0].name}, and there is no such file beside it."
-            )
+            msg = f"{path} needs its {what} in {beside[0].name} beside it. There is no such file."
             raise FileNotFoundError(msg)
         lines = found.read_text(encoding="utf-8").splitlines()
         names.append(pd.Index([line.strip() for line in lines if line.strip()]))
     if x.shape != (len(names[0]), len(names[1])):
         msg = (
-            f"{path} has the shape {x.shape}, its files of names have {len(names[0]):,} rows "
+            f"{path} has the shape {x.shape}, but its files of names have {len(names[0]):,} rows "
             f"(samples) and {len(names[1]):,} columns (genes)."
         )
         raise ValueError(msg)
@@ -134,33 +132,33 @@ def _read_labels(path: Path, samples: pd.Index) -> pd.Categorical:
     rows = [
         line.split("\t") for line in path.read_text(encoding="utf-8").splitlines() if line.strip()
     ]
-    if wrong := [row for row in rows if len(row) < 2 or not row[1].strip()]:
-        msg = f"{path} is not a tab-separated list of samples and labels: {examples(row[0] for row in wrong)}."
+    if wrong := [row[0] for row in rows if len(row) < 2 or not row[1].strip()]:
+        msg = f"{path} is not a tab-separated list of samples and labels: {examples(wrong)} has no label."
         raise ValueError(msg)
     table = pd.Series([row[1].strip() for row in rows], index=[row[0].strip() for row in rows])
     refuse_duplicates(path, "samples", table.index)
-    if lacking := [sample for sample in samples if sample not in table.index]:
-        msg = f"{path} has no label for {len(lacking):,} of the {len(samples):,} samples ({examples(lacking)})."
+    if missing := [sample for sample in samples if sample not in table.index]:
+        msg = f"{path} has no label for {len(missing):,} of the {len(samples):,} samples ({examples(missing)})."
         raise ValueError(msg)
     return pd.Categorical(table[samples])
 
 
 def _mark_gene_sets(adata: ad.AnnData, path: Path) -> None:
-    """A boolean column for each set."""
+    """Write a boolean column for each set."""
     lines = path.read_text(encoding="utf-8").splitlines()
     sets = [re.split(r"[\s,]+", line.strip()) for line in lines if line.strip()]
     refuse_duplicates(path, "gene sets", pd.Index([name for name, *_ in sets]))
-    lacking: dict[str, None] = {}
+    missing: dict[str, None] = {}
     columns = {}
     for name, *genes in sets:
         if "/" in name:
-            msg = f"{path}: an h5ad file can keep no column {name!r}. Rename the set, without '/'."
+            msg = f"{path}: an h5ad file cannot hold the column {name!r}. Rename the set, without '/'."
             raise ValueError(msg)
         columns[name] = adata.var_names.isin(genes)
         if not columns[name].any():
             msg = f"{path}: none of the {len(genes):,} genes of {name!r} is in the matrix ({examples(adata.var_names[:3])})."
             raise ValueError(msg)
-        lacking |= dict.fromkeys(gene for gene in genes if gene not in adata.var_names)
+        missing |= dict.fromkeys(gene for gene in genes if gene not in adata.var_names)
     adata.var = pd.DataFrame(columns, index=adata.var_names)
-    if lacking:
-        logger.info("Gene sets: %s genes not found: %s.", f"{len(lacking):,}", examples(lacking))
+    if missing:
+        logger.info("Gene sets: %s genes not found: %s.", f"{len(missing):,}", examples(missing))

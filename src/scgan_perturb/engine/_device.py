@@ -14,7 +14,7 @@ from lightning_fabric.strategies.single_device import SingleDeviceStrategy
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from torch.nn.parallel import DistributedDataParallel
 
-from .._messages import check_choice, fall_silent
+from .._messages import check_choice, silence
 from ._processes import in_a_group
 
 FLOAT32, BFLOAT16 = "32-true", "bf16-mixed"
@@ -83,7 +83,7 @@ def open_fabric(
         msg = f"{', '.join([f'accelerator={accelerator!r}', *named])} cannot be used: {error}"
         raise ValueError(msg) from error
     if not fabric.is_global_zero:
-        fall_silent()
+        silence()
     return fabric
 
 
@@ -118,7 +118,7 @@ def resolve_fabric(fabric: Fabric | Mapping[str, Any] | None) -> Fabric:
     if not fabric._launched:  # a second launch would start the processes again
         fabric.launch()
     if not fabric.is_global_zero:
-        fall_silent()
+        silence()
     return fabric
 
 
