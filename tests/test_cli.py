@@ -315,7 +315,7 @@ def test_a_wrong_command_line_ends_with_2(arguments):
 @pytest.mark.parametrize(
     ("error", "code", "text"),
     [
-        (KeyboardInterrupt(), 130, "scgan-perturb rank: interrupted; nothing was written.\n"),
+        (KeyboardInterrupt(), 130, "scgan-perturb rank: interrupted; no output was written.\n"),
         (ZeroDivisionError(), 3, "Traceback"),
         (KeyError("our mistake"), 3, "Traceback"),
         (OSError("No space left on device"), 1, "error: No space left on device\n"),
@@ -349,7 +349,7 @@ def test_recipe_and_engine_are_given_as_objects():
 def test_an_option_of_the_other_recipe_is_an_error(files, capsys):
     command = "fit cells.h5ad out.h5ad --groupby tissue --recipe paper --weight-energy 2"
     assert call(files, command) == 1
-    assert "--weight-energy is no option of recipe 'paper'" in capsys.readouterr().err
+    assert "--weight-energy is not an option of recipe 'paper'" in capsys.readouterr().err
 
 
 def test_outputs_are_replaced_and_so_is_the_input_where_it_is_named(files, caplog):
@@ -422,7 +422,7 @@ def test_sigterm_is_an_interruption():
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert run.returncode == 130
-    assert run.stderr == "scgan-perturb rank: interrupted; nothing was written.\n"
+    assert run.stderr == "scgan-perturb rank: interrupted; no output was written.\n"
 
 
 def documented_commands() -> list[str]:

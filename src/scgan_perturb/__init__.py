@@ -1,4 +1,4 @@
-"""Show what would have to change in a sample's transcriptome for it to bear another label."""
+"""Show what would have to change in a sample's transcriptome for it to have another label."""
 
 from __future__ import annotations
 

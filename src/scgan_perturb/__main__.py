@@ -1,4 +1,4 @@
-"""`python -m scgan_perturb` is the command `scgan-perturb`."""
+"""`python -m scgan_perturb` runs the command `scgan-perturb`."""
 
 from ._cli import run
 

@@ -1,4 +1,4 @@
-"""Checks of numbers that a user passes. Imports nothing slow."""
+"""Checks of numbers from the user. Imports nothing slow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hashes that tell whether data are the same."""
+"""Hashes of data, to detect changes."""
 
 from __future__ import annotations
 

@@ -11,13 +11,13 @@ ALL = "all"  # the group of all ranked samples together
 
 METHODS = ("tsne", "umap", "pca")  # of embedding
 
-IDENTITY = "identity"  # entry of a stored fit: what it belongs to
+IDENTITY = "identity"  # entry of a stored fit: hashes of its data
 EVALUATION, EVALUATION_PARAMS = "evaluation", "evaluation_params"  # entries of a stored fit
-# Methods in it: what is judged, then what it is compared with.
+# Names of methods in it: the evaluated ones, then those they are compared with.
 MODEL, PREDICTION = "this model", "this prediction"
 UNTOUCHED, FLOOR = "untouched source", "real target"
 GLOBAL_SHIFT, CONTEXT_SHIFT = "global mean shift", "mean of the contexts' shifts"
-# Other individuals' samples.
+# Methods that return real samples of other individuals.
 COPIES = ("matched target sample", "nearest target sample", "random target sample")
 
 TRAIN = "train"
@@ -35,7 +35,7 @@ class ClassifierKeys:
 
 @dataclass(frozen=True)
 class TspgKeys:
-    """Where a fitted generator and what it did are written."""
+    """Where a fitted generator and its results are written."""
 
     uns: str
     layer: str
@@ -47,19 +47,19 @@ class TspgKeys:
     enrichment: str
 
     def embedding(self, method: str) -> tuple[str, str]:
-        """Names in `obsm` of the originals' and of the perturbed samples' coordinates."""
+        """Keys in `obsm` of the originals' and the perturbed samples' coordinates."""
         return f"{self.uns}_{method}", f"{self.uns}_{method}_xadv"
 
 
 def classifier_keys(key_added: str = CLASSIFIER) -> ClassifierKeys:
-    """Names for a classifier called `key_added`."""
+    """Keys of the classifier `key_added`."""
     return ClassifierKeys(
         uns=key_added, split=f"{key_added}_split", predicted=f"{key_added}_predicted"
     )
 
 
 def tspg_keys(key_added: str | None = None) -> TspgKeys:
-    """Names for a fit; None is the default fit, whose layer is called `xadv`."""
+    """Keys of a fit. None is the default fit, which writes the layer `xadv`."""
     key = TSPG if key_added is None else key_added
     return TspgKeys(
         uns=key,

@@ -13,7 +13,7 @@ BATCH_SIZE = 128
 
 
 class _Recipe:
-    """Checks and stored form that both recipes share."""
+    """Checks and stored form of both recipes."""
 
     name: ClassVar[str]
     most: ClassVar[dict[str, float]]  # upper limits of options that have one
@@ -31,7 +31,7 @@ class _Recipe:
 
     @property
     def params(self) -> dict[str, Any]:
-        """The recipe as a fit stores it: its name and its options, without those that are None."""
+        """The recipe as a fit stores it: its name and its options that are not None."""
         options = asdict(self).items()  # type: ignore[call-overload]
         return {"recipe": self.name, **{name: v for name, v in options if v is not None}}
 
@@ -45,21 +45,21 @@ class Transport(_Recipe):
     weight_adv
         Weight of the classifier's term (paper, equation 2).
     weight_td
-        Weight of the distance to a draw: the point where Gaussian transport from the sample's
-        own class takes it. The distance is relative to the spread of the target.
+        Weight of the distance to a draw: the point to which Gaussian transport from its true class
+        takes the sample. The distance is relative to the spread of the target.
     weight_energy
         Weight of the E-distance to real samples of the target, relative to the distance between
         real samples.
     kappa
-        Margin in logits over the best other class that the classifier's term asks for.
+        Margin in logits over the best other class, beyond which the classifier's term is constant.
     sparsity
-        Share of the genes that stay unchanged, below 1: those that the transport moves least,
-        for each target. A higher share makes samples less real; the docs say by how much.
+        Share of the genes that stay unchanged, below 1. For each target these are the genes that the
+        transport moves least. A higher share makes samples less real; the docs say by how much.
     max_epochs
-        Most passes over the training samples. None trains as long as the fit needs. The epoch
-        with the best loss on a tenth of the training samples is kept.
+        Largest number of passes over the training samples. None lets the fit decide. The epoch with
+        the best loss on a tenth of the training samples is kept.
     batch_size
-        Most samples in a batch.
+        Largest number of samples in a batch.
 
     Raises
     ------
@@ -104,14 +104,14 @@ class Paper(_Recipe):
     weight_td
         Weight of the distance to a draw of the target's distribution (equation 4).
     kappa
-        Margin in logits over the best other class that the classifier's term asks for.
+        Margin in logits over the best other class, beyond which the classifier's term is constant.
     shrinkage
         Share by which the target's covariance is shrunk towards a multiple of the identity, for
-        targets with few samples; `"ledoit-wolf"` estimates it.
+        targets with few samples. `"ledoit-wolf"` estimates the share.
     max_epochs
-        Passes over the training samples.
+        Number of passes over the training samples.
     batch_size
-        Most samples in a batch.
+        Largest number of samples in a batch.
 
     Raises
     ------
@@ -145,13 +145,7 @@ RECIPES: dict[str, type[Transport | Paper]] = {TRANSPORT: Transport, PAPER: Pape
 
 
 def resolve_recipe(recipe: str | Transport | Paper) -> Transport | Paper:
-    """The recipe of this name with its defaults; a recipe's object is returned unchanged.
-
-    Raises
-    ------
-    ValueError
-        If it is neither.
-    """
+    """The recipe of this name with its defaults; a recipe object is returned unchanged."""
     if isinstance(recipe, (Transport, Paper)):
         return recipe
     if not isinstance(recipe, str):

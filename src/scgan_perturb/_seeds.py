@@ -1,4 +1,4 @@
-"""Random seeds: one number from the user, one for each use."""
+"""Random seeds: one from the user, and one for each use."""
 
 from __future__ import annotations
 
@@ -20,13 +20,7 @@ class Seeds(NamedTuple):
 
 
 def resolve_seed(rng: Rng) -> int:
-    """The seed to record: an int as it is, one drawn from a Generator, a new one for None.
-
-    Raises
-    ------
-    ValueError
-        If it is none of these, or an int that is negative or too large to be stored.
-    """
+    """The seed to record: the int itself, a number from the Generator, or for None a new one."""
     if isinstance(rng, (int, np.integer)):
         if not 0 <= rng < 2**63:
             msg = f"rng must be at least 0 and below 2**63, not {rng}."
@@ -39,7 +33,7 @@ def resolve_seed(rng: Rng) -> int:
 
 
 def spawn_seeds(seed: int) -> Seeds:
-    """Independent seeds for all that one call draws at random."""
+    """Independent seeds for each random part of a call."""
     words = np.random.SeedSequence(seed).generate_state(len(Seeds._fields), np.uint64)
-    # Below 2**32, the largest that every library takes.
+    # Below 2**32, the limit of some libraries.
     return Seeds(*(int(word) >> 32 for word in words))

@@ -1,4 +1,4 @@
-"""What a user may set once."""
+"""Settings of the package."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ DATASET_DIR_VARIABLE = "SCGAN_PERTURB_DATASET_DIR"
 
 
 def _default_dataset_dir() -> Path:
-    """The folder the environment names, else a cache folder in the user's home."""
+    """The folder in the environment variable, else a cache folder in the user's home."""
     if folder := os.environ.get(DATASET_DIR_VARIABLE):
         return Path(folder)
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
@@ -24,13 +24,13 @@ class Settings:
     Attributes
     ----------
     dataset_dir
-        Folder in which downloaded data are kept. Starts as the environment variable
-        `SCGAN_PERTURB_DATASET_DIR`, else as `scgan_perturb` in `XDG_CACHE_HOME` or `~/.cache`.
+        Folder for downloaded data. The default is the environment variable
+        `SCGAN_PERTURB_DATASET_DIR`, else `scgan_perturb` in `XDG_CACHE_HOME` or `~/.cache`.
     progress_bar
-        Whether fits and downloads show their progress.
+        Show the progress of fits and downloads.
     checkpoint_interval
-        Seconds between two states of a fit with `checkpoint=`; after the last epoch one is written
-        in any case.
+        Seconds between two checkpoints of a fit with `checkpoint=`. The last epoch always writes
+        one.
 
     Examples
     --------

@@ -100,7 +100,7 @@ def test_the_title_says_whether_a_test_tells_the_samples_from_real_ones(evaluate
 
 
 def test_several_metrics_need_a_figure_of_their_own(evaluated):
-    with pytest.raises(ValueError, match="one only with ax="):
+    with pytest.raises(ValueError, match="just one if ax is given"):
         sp.pl.evaluation(evaluated, metric=["mmd", "zeros"], ax=plt.subplots()[1])
 
 

@@ -1,4 +1,4 @@
-"""The command line: `scgan-perturb`, for workflow managers. Imports nothing slow until it works."""
+"""The command line: `scgan-perturb`, for workflow managers. Imports slow libraries only when a command runs."""
 
 from ._main import main, run
 

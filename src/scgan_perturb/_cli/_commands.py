@@ -1,4 +1,4 @@
-"""The commands: which functions each calls, and what it writes."""
+"""The commands: the functions that they call and the files that they write."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Command(NamedTuple):
-    """Functions of `tl`, `get` and `pl` that compute, tabulate and draw, and help texts."""
+    """Functions of `tl`, `get` and `pl` that compute, tabulate and draw; and texts for the help."""
 
     summary: str
     verb: str
@@ -83,7 +83,7 @@ WHOLE_TABLE = {
 
 
 def verb_options(name: str) -> dict[str, dict[str, Option]]:
-    """The options of what a command computes, by the heading that they have in its help."""
+    """The options of a command's computation, by their heading in its help."""
     from .. import tl  # noqa: PLC0415 (takes a second)
 
     verb = COMMANDS[name].verb
@@ -95,7 +95,7 @@ def verb_options(name: str) -> dict[str, dict[str, Option]]:
 
 
 def figure_options(name: str) -> dict[str, Option]:
-    """The options of what a command draws, without those that the verb has too."""
+    """The options of a command's figure that are not options of its computation."""
     if not (figure := COMMANDS[name].figure):
         return {}
     from .. import pl  # noqa: PLC0415 (takes a second)
@@ -106,13 +106,7 @@ def figure_options(name: str) -> dict[str, Option]:
 
 
 def run_command(name: str, source: Path, outputs: list[Path], given: Mapping[str, Any]) -> None:
-    """Read, compute, write.
-
-    Raises
-    ------
-    ValueError, KeyError, OSError
-        If the data or the options cannot be used, as the functions raise them.
-    """
+    """Read, compute, write."""
     command, of_figure = COMMANDS[name], figure_options(name)
     drawing = {option: value for option, value in given.items() if option in of_figure}
     options = {option: value for option, value in given.items() if option not in of_figure}
@@ -120,7 +114,7 @@ def run_command(name: str, source: Path, outputs: list[Path], given: Mapping[str
     check_outputs(outputs, command.outputs, options.get("reference"))
     if drawing and ".png" not in {path.suffix for path in outputs}:
         names = ", ".join(option_name(option) for option in drawing)
-        msg = f"{names}: options of the figure. Name a .png file to write, or leave them out."
+        msg = f"{names}: options of the figure. Name a .png file as output, or leave them out."
         raise ValueError(msg)
     adata = read_h5ad(source)
     if "reference" in options:
@@ -157,7 +151,7 @@ def result_names(name: str, options: Mapping[str, Any]) -> dict[str, str]:
 def _writers(
     command: Command, adata: AnnData, names: dict[str, str], drawing: dict[str, Any]
 ) -> dict[str, Callable[[Path], object]]:
-    """The function that writes a file, by its suffix."""
+    """Functions that write a file, by its suffix."""
     return {
         ".h5ad": adata.write_h5ad,
         ".csv": partial(_write_table, command.table, adata, names),
@@ -175,7 +169,7 @@ def _write_table(table: str, adata: AnnData, options: dict[str, Any], path: Path
 def _write_figure(figure: str, adata: AnnData, options: dict[str, Any], path: Path) -> None:
     import matplotlib as mpl  # noqa: PLC0415
 
-    mpl.use("Agg")  # no window, wherever it runs
+    mpl.use("Agg")  # needs no display
     import matplotlib.pyplot as plt  # noqa: PLC0415
 
     from .. import pl  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""Files in and out: outputs appear whole or not at all."""
+"""Read inputs; write outputs completely or not at all."""
 
 from __future__ import annotations
 
@@ -16,15 +16,7 @@ if TYPE_CHECKING:
 
 
 def read_h5ad(path: Path) -> AnnData:
-    """An AnnData from a file, which is closed again.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If it cannot be read.
-    """
+    """An AnnData from a file; the file is closed afterwards."""
     import anndata as ad  # noqa: PLC0415 (takes a second)
 
     if not path.is_file():
@@ -40,7 +32,7 @@ def read_h5ad(path: Path) -> AnnData:
 def check_outputs(
     paths: Sequence[Path], suffixes: Collection[str], reference: Path | None = None
 ) -> None:
-    """Raise ValueError where an output could not be written, before time is spent on it."""
+    """Raise ValueError if an output could not be written, before anything is computed."""
     for path in paths:
         if path.suffix not in suffixes:
             msg = f"Output {str(path)!r} must end in {' or '.join(suffixes)}."
@@ -49,7 +41,7 @@ def check_outputs(
                 f"Output {str(path)!r} cannot be written: there is no folder {str(path.parent)!r}."
             )
         elif path.is_dir() or not os.access(path.parent, os.W_OK):
-            msg = f"Output {str(path)!r} cannot be written: it is a folder, or in a read-only one."
+            msg = f"Output {str(path)!r} cannot be written: it is a folder, or its folder is read-only."
         elif reference is not None and path.resolve() == reference.resolve():
             msg = f"Output {str(path)!r} is the reference. Write to another file."
         else:
@@ -58,7 +50,7 @@ def check_outputs(
 
 
 def write_whole(writers: Mapping[Path, Callable[[Path], object]]) -> None:
-    """Let each write to a new file beside its target; once all have, give them their names."""
+    """Write each file under a temporary name beside its path; rename them once all are complete."""
     parts = {path: path.with_name(f".{uuid4().hex[:12]}{path.suffix}") for path in writers}
     try:
         for path, write in writers.items():

@@ -1,4 +1,4 @@
-"""Options of the command `fit` that `sp.tl.fit_tspg` takes as objects: recipe and engine."""
+"""Options of the command `fit` for the objects that `sp.tl.fit_tspg` takes: recipe and fabric."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ class Engine:
     Parameters
     ----------
     accelerator
-        Device as Lightning Fabric names it: `"auto"`, `"cpu"`, `"cuda"`, `"mps"`.
+        Lightning Fabric accelerator: `"auto"`, `"cpu"`, `"cuda"`, `"mps"`.
     precision
         Precision of dense layers in training.
     devices
-        Devices of a machine that train together.
+        Number of devices of each machine that train together.
     num_nodes
-        Machines that train together.
+        Number of machines that train together.
     strategy
-        How devices train together.
+        Lightning Fabric strategy.
     """
 
     accelerator: str = "auto"
@@ -38,7 +38,7 @@ class Engine:
 
 
 def recipe_options() -> dict[str, Option]:
-    """The options of all recipes, each with its default in every recipe that has it."""
+    """The options of all recipes. The default of each names the recipe that it belongs to."""
     found: dict[str, Option] = {}
     for recipe in RECIPES.values():
         for name, option in options_of(recipe).items():
@@ -49,13 +49,7 @@ def recipe_options() -> dict[str, Option]:
 
 
 def fit_arguments(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of `sp.tl.fit_tspg`, with the recipe's object and the engine's dict.
-
-    Raises
-    ------
-    ValueError
-        If an option does not belong to the recipe.
-    """
+    """The arguments of `sp.tl.fit_tspg`, with a recipe object and the dict `fabric`."""
     recipe, of_recipes, of_engine = (
         RECIPES[options.get("recipe", TRANSPORT)],
         recipe_options(),
@@ -63,7 +57,7 @@ def fit_arguments(options: Mapping[str, Any]) -> dict[str, Any]:
     )
     given = {name: value for name, value in options.items() if name in of_recipes}
     for name in given.keys() - options_of(recipe).keys():
-        msg = f"{option_name(name)} is no option of recipe {recipe.name!r}; leave it out."
+        msg = f"{option_name(name)} is not an option of recipe {recipe.name!r}; leave it out."
         raise ValueError(msg)
     engine = {name: value for name, value in options.items() if name in of_engine}
     taken = {*of_recipes, *of_engine}

@@ -24,29 +24,29 @@ if TYPE_CHECKING:
 PROGRAM = "scgan-perturb"
 OK, UNUSABLE, FAILED, INTERRUPTED = 0, 1, 3, 130
 FILES = """
-Outputs are known by their suffix; name several for several from one run. They appear whole or not
-at all, and replace files that are there. The input is not changed, unless it is named as an output.
+The suffix of an output decides its format; one run can write several. All outputs are written, or
+none. Existing files are replaced. The input is not changed, unless it is named as an output.
 """
-NONE = "None in these texts means: leave the option out (for --rng: write none)."
+NONE = "Where a text says None, leave the option out. (For --rng, write none.)"
 EXIT_CODES = """
 exit codes:
   0    done
-  1    the data, files or options cannot be used: one line on standard error says why
+  1    the data, files or options cannot be used; one line on standard error says why
   2    the command line is wrong
   3    the program failed: a traceback
   130  interrupted, by Ctrl-C or SIGTERM
-After any but 0 no output was written. Log lines go to standard error.
+With any other code than 0, no output was written. Log lines go to standard error.
 """
 
 
 def run() -> NoReturn:
-    """Run as a program of its own, for which SIGTERM is as Ctrl-C."""
+    """Run as a program. SIGTERM interrupts it as Ctrl-C does."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(main())
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Do what the arguments say, those of the process by default; returns the exit code."""
+    """Run the command in `argv`, by default that of the process; returns the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     settings.progress_bar = sys.stderr.isatty()
     try:
@@ -60,11 +60,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def make_parser(chosen: str = "") -> argparse.ArgumentParser:
-    """The parser of all commands; only the chosen one has its options, as these take a second."""
+    """The parser of all commands. Only the chosen command has options: finding them takes a second."""
     parser = argparse.ArgumentParser(
         PROGRAM,
         description=about,
-        epilog=f"{_wrap(FILES)}\n{EXIT_CODES}\n{PROGRAM} COMMAND --help tells more of each.",
+        epilog=f"{_wrap(FILES)}\n{EXIT_CODES}\n{PROGRAM} COMMAND --help describes its options.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
@@ -88,8 +88,8 @@ def _add_arguments(parser: argparse.ArgumentParser, name: str, command: Command)
     required = [
         f"{option_name(option)} TEXT"
         for options in groups.values()
-        for option, about_it in options.items()
-        if about_it.default is REQUIRED
+        for option, description in options.items()
+        if description.default is REQUIRED
     ]
     parser.usage = " ".join(
         [PROGRAM, name, "INPUT.h5ad OUTPUT [OUTPUT ...]", *required, "[options]"]
@@ -108,7 +108,7 @@ def _add_arguments(parser: argparse.ArgumentParser, name: str, command: Command)
 def report(command: str, error: BaseException) -> int:
     """Write to standard error why a command failed; returns the exit code."""
     if isinstance(error, KeyboardInterrupt):
-        code, text = INTERRUPTED, "interrupted; nothing was written."
+        code, text = INTERRUPTED, "interrupted; no output was written."
     elif _is_written_for_users(error):
         code, text = UNUSABLE, f"error: {error.args[0] if isinstance(error, KeyError) else error}"
     else:
@@ -119,14 +119,14 @@ def report(command: str, error: BaseException) -> int:
 
 
 def _is_written_for_users(error: BaseException) -> bool:
-    """Whether this package raised the error, or the system about a file; others are bugs."""
+    """Whether the error is one of this package or about a file; all others are bugs."""
     known = (KeyError, ValueError, TypeError, FloatingPointError)
     last = traceback.extract_tb(error.__traceback__)[-1].filename
     return isinstance(error, OSError) or (isinstance(error, known) and last.startswith(PACKAGE_DIR))
 
 
 def _log_warning(message: Warning | str, *_: object, **__: object) -> None:
-    """A warning as a log line, without the line of code."""
+    """Log a warning, without the line of code."""
     logger.warning("warning: %s", message)
 
 

@@ -1,4 +1,4 @@
-"""Options of the command line: from the signature, type hints and docstring of a function."""
+"""Options of the command line, from a function's signature, type hints and docstring."""
 
 from __future__ import annotations
 
@@ -19,11 +19,10 @@ REQUIRED = inspect.Parameter.empty
 # Arguments that only Python can give.
 NOT_OFFERED = {"adata", "copy", "classifier", "classes", "background", "fabric"}
 NOT_OFFERED |= {"ax", "show", "return_fig"}
-# What a name in a type hint stands for on the command line; Never for an object of Python.
+# Types on the command line for names in type hints; Never if only Python can give the object.
 NAMES: dict[str, Any] = {
     "AnnData": Path,
     "Path": str,
-    "Metric": str,
     "Rng": int | Literal["none"],
     "Any": Any,
     "Mapping": Mapping,
@@ -42,7 +41,7 @@ class Option(NamedTuple):
 
 
 def options_of(function: Callable[..., object]) -> dict[str, Option]:
-    """The arguments of a function, or of a dataclass, that a command line can give."""
+    """The arguments of a function or dataclass that the command line offers."""
     hints = hints_of(function, localns=NAMES)
     texts = parameter_texts(inspect.getdoc(function) or "")
     return {
@@ -53,7 +52,7 @@ def options_of(function: Callable[..., object]) -> dict[str, Option]:
 
 
 def parameter_texts(doc: str) -> dict[str, str]:
-    """The text of each parameter in a numpydoc docstring, without roles and backticks."""
+    """The description of each parameter in a numpydoc docstring, without roles and backticks."""
     texts: dict[str, str] = {}
     for names, text in re.findall(r"^(\w[\w, ]*)\n((?: {4}.*\n?|\n)+)", doc, re.MULTILINE):
         plain = re.sub(r"(?::\w+:)?`~?([^`]*)`", r"\1", " ".join(text.split()))
@@ -62,7 +61,7 @@ def parameter_texts(doc: str) -> dict[str, str]:
 
 
 def add_options(parser: argparse.ArgumentParser, title: str, options: Mapping[str, Option]) -> None:
-    """Add a group of options. An option that is not given is not in the result."""
+    """Add a group of options. Options that are not given are absent from the result."""
     group = parser.add_argument_group(title)
     for name, option in options.items():
         reading, text = option_reading(option.hint), option.text
@@ -80,12 +79,12 @@ def add_options(parser: argparse.ArgumentParser, title: str, options: Mapping[st
 
 
 def option_name(name: str) -> str:
-    """An argument's name, as it is written on a command line."""
+    """The command line's name for an argument."""
     return f"--{name.replace('_', '-')}"
 
 
 def option_reading(hint: Any) -> dict[str, Any]:
-    """How argparse reads a value of this type."""
+    """Arguments for argparse to read a value of this type."""
     union = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
     kinds = {get_origin(kind) or kind: kind for kind in union if kind not in (NoneType, Never)}
     words = [str(word) for word in get_args(kinds.get(Literal))]

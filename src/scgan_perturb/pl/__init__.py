@@ -1,4 +1,4 @@
-"""Plotting: draws what `get` hands it."""
+"""Plots of what `get` returns."""
 
 from ._embedding import pca, tsne, umap
 from ._enrichment import enrichment

@@ -1,4 +1,4 @@
-"""Originals and perturbed samples in two dimensions."""
+"""Draw originals and perturbed samples in two dimensions."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
 
 WIDTH_INCHES = 6.2
-HEIGHT_TO_WIDTH = 0.9  # of the figure, up to
+HEIGHT_TO_WIDTH = 0.9  # of the figure, up to TALLEST_INCHES
 TALLEST_INCHES = 4.2
-ROOM_INCHES = 2.5  # of the axes, beside a legend
+ROOM_INCHES = 2.5  # of the axes, where the legend is beside them
 DOT_AREA, LEGEND_AREA = 12, 18  # points²
 SCANPY_AREA = 120_000  # divided by the number of points, as scanpy does for many
 CROSS_TO_DOT = 1.7
 MOST_VECTORS = 10_000  # more points are drawn as an image: vectors would take megabytes
-# Okabe and Ito's colours, told apart by all kinds of sight; black is that of perturbed samples.
+# Okabe and Ito's colours, which colour-blind readers can tell apart. Perturbed samples are black.
 OKABE_ITO = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#f0e442")
 SHAPES = "os^DvP<*>"
 EDGE = {"edgecolors": "0.35", "linewidths": 0.25}
@@ -36,19 +36,19 @@ TITLES = {"tsne": "t-SNE", "umap": "UMAP", "pca": "PC"}
 
 DOC = """Draw the {title} of originals, coloured by class, and perturbed samples, black crosses.
 
-Colours are those of `adata.uns[f"{{groupby}}_colors"]`; without such, Okabe and Ito's for up to
-seven classes, and scanpy's for more. Above seven classes the dots differ in shape as well,
-because not everyone can tell so many colours apart.
+Colours are those of `adata.uns[f"{{groupby}}_colors"]`. If that is missing, they are Okabe and Ito's
+for up to seven classes, and scanpy's for more. With more than seven classes the dots also differ in
+shape, because colour-blind readers cannot tell so many colours apart.
 
 Parameters
 ----------
 adata
-    AnnData that `sp.tl.embed(adata, method="{method}")` wrote to.
+    AnnData with the result of `sp.tl.embed(adata, method="{method}")`.
 key
     Name of the fit.
 figsize
-    Width and height in inches, such as `(3.5, 4)`, or `(3.5, None)` for a height that grows with
-    what is drawn; None for a width of the plot's own and such a height. Not used with `ax`.
+    Width and height in inches, such as `(3.5, 4)`. With `(3.5, None)` the height follows the
+    content; with None the width is the plot's default too. Ignored with `ax`.
 ax
     Axes to draw on.
 show
@@ -65,7 +65,7 @@ Raises
 KeyError
     If there is no such fit or embedding.
 ValueError
-    If `figsize` is no size, or the embedding is of another target than the layer.
+    If `figsize` is not a size, or the embedding is of another target than the layer.
 
 Examples
 --------
@@ -159,32 +159,34 @@ def _draw(
 
 
 def class_looks(adata: AnnData, groupby: str, labels: pd.Series) -> dict[str, dict[str, Any]]:
-    """Colour of each class, the user's own or one for all kinds of sight, and shape of its dots.
+    """Colour of each class, the user's or a default, and the shape of its dots.
 
-    Above seven classes no set of colours is told apart by everyone: neighbours differ in shape.
+    Nobody can tell apart the colours of more than seven classes, so neighbours also differ in shape.
     """
     classes = [str(name) for name in labels.cat.categories]
-    colors = _own_colors(adata, groupby) or dict(zip(classes, _palette(len(classes)), strict=False))
+    colors = _user_colors(adata, groupby) or dict(
+        zip(classes, _palette(len(classes)), strict=False)
+    )
     looks = {name: {"color": colors.get(name, "grey"), "linewidths": 0} for name in classes}
-    if len(classes) > len(OKABE_ITO):  # some are pale, too: edges set them off the page
+    if len(classes) > len(OKABE_ITO):  # some colours are pale: an edge makes the dot visible
         for i, look in enumerate(looks.values()):
             look |= {"marker": SHAPES[i % len(SHAPES)], **EDGE}
     return looks
 
 
-def _own_colors(adata: AnnData, groupby: str) -> dict[str, str]:
-    """The user's colours in `uns`, in the order of her categories; empty if there are too few."""
-    own = adata.uns.get(f"{groupby}_colors")
-    if own is None or not hasattr(adata.obs[groupby], "cat"):
+def _user_colors(adata: AnnData, groupby: str) -> dict[str, str]:
+    """The user's colours in `uns`, by category; empty if there are too few."""
+    colors = adata.uns.get(f"{groupby}_colors")
+    if colors is None or not hasattr(adata.obs[groupby], "cat"):
         return {}
     categories = [str(name) for name in adata.obs[groupby].cat.categories]
-    if len(own) < len(categories):
+    if len(colors) < len(categories):
         return {}
-    return {name: str(color) for name, color in zip(categories, own, strict=False)}
+    return {name: str(color) for name, color in zip(categories, colors, strict=False)}
 
 
 def _palette(n_classes: int) -> Sequence[str]:
-    """The first palette with enough colours; the longest where none has."""
+    """The first palette with enough colours; else the longest."""
     import scanpy as sc  # noqa: PLC0415 (takes a second)
 
     palettes = (OKABE_ITO, sc.pl.palettes.default_20, sc.pl.palettes.default_102)

@@ -1,4 +1,4 @@
-"""Enriched gene sets, the most significant first."""
+"""Draw enriched gene sets, the most significant first."""
 
 from __future__ import annotations
 
@@ -6,9 +6,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .._checks import check_count
 from .._keys import TSPG, tspg_keys
 from ..get import enrichment_df
-from ._layout import ROW_FONTSIZE, axes_or_new, extent_inches, label_axes, size_inches, wrap
+from ._layout import (
+    DIRECTION_COLORS,
+    ROW_FONTSIZE,
+    axes_or_new,
+    extent_inches,
+    label_axes,
+    size_inches,
+    wrap,
+)
 from ._show import finish, plain
 
 if TYPE_CHECKING:
@@ -18,12 +27,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
 
 WIDTH_INCHES = 6.5
-ROW_INCHES, LINE_INCHES = 0.25, 0.12  # of a row, and of each further line in it
-TERM_INCHES, TERM_SHARE = 2.4, 0.5  # of a line at most, and of the whole width
+ROW_INCHES, LINE_INCHES = 0.25, 0.12  # height of a row, and of each further line in it
+TERM_INCHES, TERM_SHARE = 2.4, 0.5  # widest term, in inches and as a share of the figure
 MAX_LINES = 3
-DOT_AREAS = (25, 180)  # points², of the smallest and the largest overlap shown
+DOT_AREAS = (25, 180)  # points², for no overlap and the largest overlap
 SIGNIFICANT = 0.05
-COLORS = {"up": "#b2182b", "down": "#2166ac"}  # the ends of the heatmaps' colours
 
 
 def enrichment(
@@ -39,21 +47,21 @@ def enrichment(
 ) -> Axes | Figure | SubFigure | None:
     """Draw the most significant gene sets: −log10 q, and the number of genes as the dot's area.
 
-    Red stands for increased genes, blue for decreased ones; the dashed line for q = 0.05.
+    Red sets hold increased genes, blue sets decreased genes. The dashed line is at q = 0.05.
 
     Parameters
     ----------
     adata
-        AnnData with tested gene sets, see :func:`~scgan_perturb.tl.enrich`.
+        AnnData with the result of :func:`~scgan_perturb.tl.enrich`.
     name
-        What the result was called by `key_added`; None for `f"{key}_enrichment"`.
+        Name of the result, as given by `key_added`; None for `f"{key}_enrichment"`.
     n_terms
-        Number of sets, at most.
+        Largest number of sets to draw.
     key
         Name of the fit.
     figsize
-        Width and height in inches, such as `(3.5, 4)`, or `(3.5, None)` for a height that grows with
-        what is drawn; None for a width of the plot's own and such a height. Not used with `ax`.
+        Width and height in inches, such as `(3.5, 4)`. With `(3.5, None)` the height follows the
+        content; with None the width is the plot's default too. Ignored with `ax`.
     ax
         Axes to draw on.
     show
@@ -70,7 +78,7 @@ def enrichment(
     KeyError
         If there is no such result.
     ValueError
-        If `figsize` is no size, or `n_terms` is not at least 1.
+        If `figsize` is not a size, or `n_terms` is not a whole number of at least 1.
 
     Examples
     --------
@@ -82,13 +90,11 @@ def enrichment(
     >>> sp.tl.enrich(adata, sets, method="prerank", min_size=2)
     >>> ax = sp.pl.enrichment(adata, show=False)
     """
-    if n_terms < 1:
-        msg = f"n_terms must be at least 1, not {n_terms!r}."
-        raise ValueError(msg)
+    check_count("n_terms", n_terms)
     table = enrichment_df(adata, name, key=key).head(n_terms)
     width, height = size_inches(figsize, WIDTH_INCHES)
-    place = min(TERM_INCHES, TERM_SHARE * (extent_inches(ax)[0] if ax else width))
-    terms = [_short(term, place) for term in table["term"]]
+    term_inches = min(TERM_INCHES, TERM_SHARE * (extent_inches(ax)[0] if ax else width))
+    terms = [_short(term, term_inches) for term in table["term"]]
     row = ROW_INCHES + LINE_INCHES * max((term.count("\n") for term in terms), default=0)
     ax = axes_or_new(ax, width, height or row * max(len(table), 4) + 1)
     params = adata.uns[name or tspg_keys(key).enrichment]["params"]
@@ -105,13 +111,13 @@ def enrichment(
 
 
 def _draw_dots(ax: Axes, table: pd.DataFrame, direction: str | None) -> None:
-    rises = table["nes"] > 0 if "nes" in table else np.full(len(table), direction == "up")
+    increases = table["nes"] > 0 if "nes" in table else np.full(len(table), direction == "up")
     overlap = table["overlap"].to_numpy()
     ax.scatter(
         -np.log10(table["q_value"].clip(lower=np.finfo(float).tiny)),
         range(len(table)),
         s=np.interp(overlap, (0, overlap.max()), DOT_AREAS),
-        color=[COLORS["up" if rise else "down"] for rise in rises],
+        color=[DIRECTION_COLORS["up" if increase else "down"] for increase in increases],
         linewidth=0,
         clip_on=False,
         zorder=3,
@@ -140,6 +146,6 @@ def _draw_dots(ax: Axes, table: pd.DataFrame, direction: str | None) -> None:
 
 
 def _short(term: str, inches: float) -> str:
-    """A term in three lines at most; MSigDB writes underscores for spaces."""
+    """A term in at most three lines, with spaces for MSigDB's underscores."""
     lines = wrap(term.replace("_", " "), inches, ROW_FONTSIZE, max_lines=MAX_LINES)
     return plain("\n".join(lines))

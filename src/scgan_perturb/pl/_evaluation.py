@@ -1,4 +1,4 @@
-"""Where a fit stands between the floor and the baselines."""
+"""Draw a fit between the floor and the baselines."""
 
 from __future__ import annotations
 
@@ -26,31 +26,29 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
-    from ._evaluation_metrics import Metric
-
 WIDTH_INCHES = 6.5
-PANEL_INCHES = 2.9  # of each further metric, beside the first
-NARROWEST_INCHES = 3.6  # of the first metric and the methods' names; narrower, metrics are stacked
+PANEL_INCHES = 2.9  # width of each metric after the first
+NARROWEST_INCHES = 3.6  # of the first metric with the methods' names; below it metrics are stacked
 ROW_INCHES = 0.27
-ROOM_INCHES = 4.7  # of the axes and the methods' names, beside a legend
+ROOM_INCHES = 4.7  # of the axes with the methods' names, where the legend is beside them
 FLOOR_LABEL, BASELINE_LABEL = "real target (the floor)", "baseline"
 TOLD_LABEL, COPIES_LABEL = "baseline, told the label", "others' real samples, no perturbation"
-# At one look: how near, and whether anybody could tell.
+# How near to real samples, and whether a classifier can tell the difference.
 DEFAULT_METRICS = ("e_distance", "auc_random_forest")
-# Okabe and Ito's colours, told apart by all kinds of sight.
+# Okabe and Ito's colours, which colour-blind readers can tell apart.
 MODEL_COLOR, OTHER_COLOR, FLOOR_COLOR = "#d55e00", "#4d4d4d", "#0072b2"
 DISTANCES = ("e_distance", "e_distance_pca", "mmd")
 CHANCE = 0.5  # of an AUC
-LINEAR_UP_TO = 0.1  # a distance below this is drawn in proportion, one above it by its logarithm
-FAR = 3 * LINEAR_UP_TO  # where nothing is farther off, all is drawn in proportion
-TICK_INCHES = 0.3  # between numbers at the axis, at least
-FEWEST_TICKS = 3  # so that a distance can be read off
+LINEAR_UP_TO = 0.1  # distances are drawn on a linear scale up to here, then on a logarithmic one
+FAR = 3 * LINEAR_UP_TO  # the scale is all linear if no distance is larger
+TICK_INCHES = 0.3  # smallest gap between numbers at the axis
+FEWEST_TICKS = 3
 
 
 def evaluation(
     adata: AnnData,
     *,
-    metric: Metric | Sequence[Metric] | None = None,
+    metric: str | Sequence[str] | None = None,
     source: str = ALL,
     context: str = ALL,
     key: str = TSPG,
@@ -59,31 +57,31 @@ def evaluation(
     show: bool | None = None,
     return_fig: bool = False,
 ) -> Axes | list[Axes] | Figure | SubFigure | None:
-    """Draw where the model stands between real samples and the baselines, the best on top.
+    """Draw the model beside real samples and the baselines, the best method on top.
 
-    Dots with 95 % bootstrap intervals, where there are such; the blue line and band are those of
-    real against real, the floor. Hollow dots are baselines that are told the label of each
-    sample; crosses are real samples of other individuals, no perturbation of the sample. Far-off
-    distances are drawn on a logarithmic scale. The title says whether a test tells the perturbed
-    samples from real ones.
+    Dots have 95 % bootstrap intervals if the evaluation has them. The blue line and band are the
+    floor: real samples against real samples. Hollow dots are baselines that are told the label of
+    each sample. Crosses are real samples of other individuals, which are no perturbation of the
+    sample. Large distances are drawn on a logarithmic scale. The title says whether a test tells
+    the perturbed samples from real ones.
 
     Parameters
     ----------
     adata
-        AnnData with an evaluated fit or prediction, see :func:`~scgan_perturb.tl.evaluate`.
+        AnnData with the result of :func:`~scgan_perturb.tl.evaluate`.
     metric
-        Column of :func:`~scgan_perturb.get.evaluation_df` to draw, or several, side by side; rows are
-        in the order of the first. None for the E-distance and the AUC of a random forest (with `ax`
-        for the E-distance alone).
+        Column of :func:`~scgan_perturb.get.evaluation_df`, or several to draw side by side. The first
+        decides the order of the rows. None for the E-distance and the AUC of a random forest; with
+        `ax`, for the E-distance alone.
     source
-        `"all"` for the samples of all sources together, or a source class.
+        A source class, or `"all"` for the samples of all sources together.
     context
-        `"all"` for the average over the contexts of `by=`, or one of them.
+        A context of `by=`, or `"all"` for the average over them.
     key
         Name of the fit, or of the evaluated prediction.
     figsize
-        Width and height in inches, such as `(3.5, 4)`, or `(3.5, None)` for a height that grows with
-        what is drawn; None for a width of the plot's own and such a height. Not used with `ax`.
+        Width and height in inches, such as `(3.5, 4)`. With `(3.5, None)` the height follows the
+        content; with None the width is the plot's default too. Ignored with `ax`.
     ax
         Axes to draw a single metric on.
     show
@@ -93,14 +91,14 @@ def evaluation(
 
     Returns
     -------
-    The figure if `return_fig`, else None if shown, else the axes (a list of several metrics).
+    The figure if `return_fig`, else None if shown, else the axes (a list for several metrics).
 
     Raises
     ------
     KeyError
         If there is no such fit, evaluation, source or context.
     ValueError
-        If `figsize` is no size, `metric` none of the columns, or several are to go on one `ax`.
+        If `figsize` is not a size, `metric` is not a column, or `ax` is given for several metrics.
 
     Examples
     --------
@@ -112,9 +110,9 @@ def evaluation(
     """
     metrics = _chosen(metric, ax)
     table = evaluation_df(adata, source=source, context=context, key=key)
-    if lacking := [name for name in metrics if name not in table]:
+    if missing := [name for name in metrics if name not in table]:
         msg = (
-            f"The evaluation has no column {lacking[0]!r}: an earlier version made it. "
+            f"The evaluation has no column {missing[0]!r}: an earlier version made it. "
             "Call sp.tl.evaluate(adata) again."
         )
         raise ValueError(msg)
@@ -125,9 +123,9 @@ def evaluation(
     width, height = size_inches(figsize, WIDTH_INCHES + further)
     stacked = len(metrics) > 1 and width < NARROWEST_INCHES + further
     natural = (ROW_INCHES * max(len(rows), 4) + 1.4) * (len(metrics) if stacked else 1)
-    judged = judged_method(table)
+    evaluated = judged_method(table)
     legend = plan_legend(
-        (FLOOR_LABEL, judged, BASELINE_LABEL, TOLD_LABEL, COPIES_LABEL),
+        (FLOOR_LABEL, evaluated, BASELINE_LABEL, TOLD_LABEL, COPIES_LABEL),
         axes=ax,
         width=width,
         height=height or natural,
@@ -138,12 +136,12 @@ def evaluation(
     panels = _panels(ax, shape, width, height or natural + legend.inches_below)
     handles: dict[str, Artist] = {}
     for panel, name in zip(panels, metrics, strict=True):
-        handles |= _draw_metric(panel, name, rows, table[table["method"] == FLOOR], judged)
+        handles |= _draw_metric(panel, name, rows, table[table["method"] == FLOOR], evaluated)
     if handles:
         legend.draw(panels[-1], handles)
     verdict = short_verdict(table) if source == context == ALL else ""
-    whose = "other samples" if source == ALL else source
-    title = f"{whose} → {table['target'].iloc[0]}"
+    sources = "other samples" if source == ALL else source
+    title = f"{sources} → {table['target'].iloc[0]}"
     title += "" if context == ALL else f", {context}"
     for i, (panel, name) in enumerate(zip(panels, metrics, strict=True)):
         label_axes(
@@ -157,7 +155,7 @@ def evaluation(
             panel.autoscale(axis="x")  # margins in the new scale
             _plain_ticks(panel)
     for panel in panels:
-        _emphasise(panel, judged)
+        _emphasise(panel, evaluated)
     drawn = panels[0] if len(panels) == 1 else panels
     return finish(panels[0].figure, drawn, show=show, return_fig=return_fig)
 
@@ -170,42 +168,42 @@ def _chosen(metric: str | Sequence[str] | None, ax: Axes | None) -> list[str]:
     for name in metrics:
         check_choice("metric", name, LABELS)
     if not metrics or (ax is not None and len(metrics) > 1):
-        msg = f"metric must name at least one column, and one only with ax=, not {metric!r}."
+        msg = f"metric must name at least one column, and just one if ax is given, not {metric!r}."
         raise ValueError(msg)
     return metrics
 
 
 def _panels(ax: Axes | None, shape: tuple[int, int], width: float, height: float) -> list[Axes]:
-    """The user's axes, or those of a new figure, a metric each."""
+    """The user's axes, or the axes of a new figure: one for each metric."""
     if ax is not None or shape == (1, 1):
         return [axes_or_new(ax, width, height)]
     return list(plt.subplots(*shape, figsize=(width, height), layout="constrained")[1])
 
 
 def _draw_metric(
-    ax: Axes, metric: str, rows: pd.DataFrame, floor: pd.DataFrame, judged: str
+    ax: Axes, metric: str, rows: pd.DataFrame, floor: pd.DataFrame, evaluated: str
 ) -> dict[str, Artist]:
-    """One panel; what its legend has to explain."""
+    """Draw one panel; returns the handles for the legend."""
     ax.spines[["top", "right"]].set_visible(False)
     if rows[metric].isna().all():
         ax.text(0.5, 0.5, "nothing measured", ha="center", va="center", transform=ax.transAxes)
         return {}
     if "auc" in metric or metric == "detected_genes":
         ax.axvline(CHANCE, color="lightgrey", linewidth=0.8, zorder=0)
-    return _draw_floor(ax, floor, metric) | _draw_methods(ax, rows, metric, judged)
+    return _draw_floor(ax, floor, metric) | _draw_methods(ax, rows, metric, evaluated)
 
 
-def _draw_methods(ax: Axes, rows: pd.DataFrame, metric: str, judged: str) -> dict[str, Artist]:
-    """A row a method: a dot, its interval, its name."""
-    ours, copies = rows["method"] == judged, rows["method"].isin(COPIES)
+def _draw_methods(ax: Axes, rows: pd.DataFrame, metric: str, evaluated: str) -> dict[str, Artist]:
+    """Draw a dot and its interval for each method."""
+    ours, copies = rows["method"] == evaluated, rows["method"].isin(COPIES)
     told = rows["is_told_label"].astype(bool)
-    values, places = rows[metric].to_numpy(), np.arange(len(rows))
+    values, heights = rows[metric].to_numpy(), np.arange(len(rows))
     colors = np.where(ours, MODEL_COLOR, OTHER_COLOR)
     if f"{metric}_low" in rows:
         ends = (rows[f"{metric}_{end}"].to_numpy() for end in ("low", "high"))
-        ax.hlines(places, *ends, color=colors, linewidth=1.2)
+        ax.hlines(heights, *ends, color=colors, linewidth=1.2)
     dots = (
-        (judged, ours, 60, "D", MODEL_COLOR, MODEL_COLOR),
+        (evaluated, ours, 60, "D", MODEL_COLOR, MODEL_COLOR),
         (BASELINE_LABEL, ~(ours | copies | told), 32, "o", OTHER_COLOR, OTHER_COLOR),
         (TOLD_LABEL, told, 32, "o", "white", OTHER_COLOR),
         (COPIES_LABEL, copies, 70, "X", OTHER_COLOR, "white"),
@@ -215,7 +213,7 @@ def _draw_methods(ax: Axes, rows: pd.DataFrame, metric: str, judged: str) -> dic
         if chosen.any():
             drawn[name] = ax.scatter(
                 values[chosen],
-                places[chosen],
+                heights[chosen],
                 area,
                 label=name,
                 marker=marker,
@@ -237,7 +235,7 @@ def _emphasise(ax: Axes, method: str) -> None:
 
 
 def _draw_floor(ax: Axes, floor: pd.DataFrame, metric: str) -> dict[str, Artist]:
-    """Real against real: a line, and a band for its interval."""
+    """Draw real against real: a line, and a band for its interval."""
     value = floor[metric].iloc[0]
     if not np.isfinite(value):
         return {}
@@ -250,16 +248,16 @@ def _draw_floor(ax: Axes, floor: pd.DataFrame, metric: str) -> dict[str, Artist]
 
 
 def _plain_ticks(ax: Axes) -> None:
-    """Numbers as they are read: 0, tens and threes where there is room, others if these are few."""
+    """Write plain numbers at the axis: 0, powers of ten, then others while fewer than three fit."""
     low, high = ax.get_xlim()
     width, _ = extent_inches(ax)
-    place = (ax.transScale + ax.transLimits).transform
-    shown: dict[float, float] = {}  # where each number stands, in inches
+    to_axes = (ax.transScale + ax.transLimits).transform
+    shown: dict[float, float] = {}  # position of each number, in inches
     for digits in ((0,), (1, 3), (2, 5), (1.5, 7)):
         if len(shown) >= FEWEST_TICKS:
             break
         for tick in (s * d * 10.0**e for d in digits for e in range(-1, 4) for s in (1, -1)):
-            inches = width * place((tick, 0))[0]
+            inches = width * to_axes((tick, 0))[0]
             if low <= tick <= high and all(abs(inches - i) >= TICK_INCHES for i in shown.values()):
                 shown[tick] = inches
     ax.set_xticks(sorted(shown), [f"{tick:g}" for tick in sorted(shown)])

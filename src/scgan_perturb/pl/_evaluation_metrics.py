@@ -1,10 +1,8 @@
-"""The metrics that an evaluation can be drawn by."""
+"""The metrics of an evaluation that can be drawn."""
 
 from __future__ import annotations
 
-from typing import Literal
-
-# Metrics, what to write at the axis, and whether the smallest value comes on top.
+# Metrics, their axis labels, and whether the smallest value is on top.
 LABELS = {
     "auc_random_forest": ("AUC of a random forest\nagainst real samples (0.5 is best)", True),
     "auc_logistic_regression": (
@@ -38,27 +36,3 @@ LABELS = {
     "success_random_forest": ("share called the target\nby a random forest", False),
     "perturbation": ("mean absolute change of a gene,\nas a share of its range", True),
 }
-Metric = Literal[
-    "auc_random_forest",
-    "auc_logistic_regression",
-    "zeros",
-    "detected_genes",
-    "marginals",
-    "correlations",
-    "e_distance",
-    "e_distance_pca",
-    "sinkhorn_w2",
-    "mmd",
-    "mean_r2",
-    "variance_r2",
-    "pearson_delta",
-    "pearson_delta_top50",
-    "direction",
-    "overlap",
-    "log_fold_change_error",
-    "individuality",
-    "success",
-    "success_logistic_regression",
-    "success_random_forest",
-    "perturbation",
-]

@@ -1,4 +1,4 @@
-"""The paper's figure: a sample, its perturbation, the result and the target, gene by gene."""
+"""The paper's heatmap: a sample, its perturbation, the sum and the target's mean, gene by gene."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ COLUMNS = ("x", "perturbation", "xadv", "target_mean")
 HEIGHT_INCHES = 6.5
 ROW_INCHES = 4.2  # of several rows of panels
 PANEL_INCHES = 3.1
-COLUMNS_INCHES = 1.4  # of the four columns, at least, and a gap
+COLUMNS_INCHES = 1.4  # narrowest width of the four columns, with a gap
 BAR_INCHES = 0.9  # of the colour bar
 GENE_FONTSIZE = 6.5
-GENES_PER_INCH = 8.5  # names of that size, one below the other
+GENES_PER_INCH = 8.5  # at this font size
 LABEL_LINE = {
     "arrowstyle": "-",
     "linewidth": 0.4,
     "color": "grey",
     "shrinkA": 0,
     "shrinkB": 0,
-    "relpos": (1, 0.5),  # from the end of the name
-    "patchA": None,  # so that it need not be cut off there
+    "relpos": (1, 0.5),  # starts at the end of the name
+    "patchA": None,  # not clipped there
 }
-N_STRONGEST = 12  # genes labelled at each end where not all can be
+N_STRONGEST = 12  # genes labelled at each end if not all fit
 
 
 def perturbation_heatmap(
@@ -55,10 +55,10 @@ def perturbation_heatmap(
 ) -> Axes | list[Axes] | Figure | SubFigure | None:
     """Draw how samples turn into the target, gene by gene (paper, figures 2 to 5).
 
-    A panel for each sample. Columns: the sample x, its perturbation P (after clipping), the
-    perturbed sample, and the target's mean; rows: genes, from the most increased to the most
-    decreased; all scaled to the range of the training samples. Where not all gene names can be
-    read, the strongest at either end are labelled.
+    Each sample has a panel. Its columns are the sample x, the perturbation P after clipping, the
+    perturbed sample, and the target's mean. Its rows are the genes, from the most increased to the
+    most decreased. Values are scaled to the range of the training samples. If not all gene names
+    fit, the genes that change most in each direction are labelled.
 
     Parameters
     ----------
@@ -69,8 +69,8 @@ def perturbation_heatmap(
     key
         Name of the fit.
     figsize
-        Width and height in inches, such as `(3.5, 4)`, or `(3.5, None)` for a height that grows with
-        what is drawn; None for a width of the plot's own and such a height. Not used with `ax`.
+        Width and height in inches, such as `(3.5, 4)`. With `(3.5, None)` the height follows the
+        content; with None the width is the plot's default too. Ignored with `ax`.
     ax
         Axes to draw on, for a single sample.
     show
@@ -87,7 +87,7 @@ def perturbation_heatmap(
     KeyError
         If there is no such fit, layer or sample.
     ValueError
-        If `figsize` is no size, `ax` is given for several samples, or no sample is.
+        If `figsize` is not a size, `ax` is given for several samples, or no sample is named.
 
     Examples
     --------
@@ -114,18 +114,18 @@ def perturbation_heatmap(
     bar.ax.tick_params(labelsize=8)
     labels = adata.obs.get(params["groupby"], {})
     titles = [f"{labels.get(name, '')} → {params['target']}\n{name}" for name in names]
-    add_titles(axes, titles)  # now, for the genes' names to know the height of the axes
+    add_titles(axes, titles)  # now, because the height of the axes decides which genes are named
     lay_out(figure)
     for panel, table in zip(axes, tables, strict=True):
         _label_genes(panel, table.index)
-    add_titles(axes, titles)  # and over these names
+    add_titles(axes, titles)  # again, to extend over the genes' names
     return finish(figure, axes[0] if ax is not None else axes, show=show, return_fig=return_fig)
 
 
 def _new_panels(
     n: int, gene_inches: float, figsize: tuple[float, float | None] | None
 ) -> list[Axes]:
-    """Axes of a new figure, one a sample, in as many rows as its width makes necessary."""
+    """Axes of a new figure, one a sample, in as many rows as the width requires."""
     width, height = size_inches(figsize, PANEL_INCHES * n + BAR_INCHES)
     n_columns = min(n, max(int((width - BAR_INCHES) // (gene_inches + COLUMNS_INCHES)), 1))
     n_rows = -(-n // n_columns)
@@ -142,15 +142,15 @@ def _new_panels(
 
 
 def _draw_panel(ax: Axes, table: pd.DataFrame) -> AxesImage:
-    for place, column in enumerate(COLUMNS):
-        # An image a column: rows finer than a pixel are averaged, columns stay apart.
+    for i, column in enumerate(COLUMNS):
+        # One image a column: matplotlib averages rows finer than a pixel, columns stay apart.
         image = ax.imshow(
             table[[column]].to_numpy(),
             aspect="auto",
             cmap="RdBu_r",
             vmin=-1,
             vmax=1,
-            extent=(place - 0.48, place + 0.48, len(table), 0),
+            extent=(i - 0.48, i + 0.48, len(table), 0),
         )
     ax.set_xlim(-0.5, len(COLUMNS) - 0.5)
     ax.set_xticks(range(len(COLUMNS)), ["$x$", "$P$", "$x_{adv}$", "$\\mu_t$"], fontsize=8)
@@ -161,12 +161,12 @@ def _draw_panel(ax: Axes, table: pd.DataFrame) -> AxesImage:
 
 
 def _gene_inches(genes: Sequence[str]) -> float:
-    """How wide the names of genes are that may be shown."""
+    """Width of the longest gene name that may be shown."""
     return max(text_inches(g, GENE_FONTSIZE) for g in (*genes[:N_STRONGEST], *genes[-N_STRONGEST:]))
 
 
 def _label_genes(ax: Axes, genes: pd.Index) -> None:
-    """Name all genes where there is room, else the first and last, spread out with lines."""
+    """Name all genes if there is room, else the first and the last, joined to their rows by lines."""
     _, height = extent_inches(ax)
     room = int(height * GENES_PER_INCH)
     names = [plain(gene) for gene in genes]
@@ -176,12 +176,15 @@ def _label_genes(ax: Axes, genes: pd.Index) -> None:
         return
     step = 1 / (height * GENES_PER_INCH)
     for i in range(min(N_STRONGEST, room // 2)):
-        for row, place in ((i, 1 - (i + 0.5) * step), (len(genes) - 1 - i, (i + 0.5) * step)):
+        for row, height_of_name in (
+            (i, 1 - (i + 0.5) * step),
+            (len(genes) - 1 - i, (i + 0.5) * step),
+        ):
             ax.annotate(
                 names[row],
                 xy=(0, 1 - (row + 0.5) / len(genes)),
                 xycoords="axes fraction",
-                xytext=(-12, place),
+                xytext=(-12, height_of_name),
                 textcoords=("axes points", "axes fraction"),
                 ha="right",
                 va="center",

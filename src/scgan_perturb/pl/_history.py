@@ -1,4 +1,4 @@
-"""The course of a training."""
+"""Draw the losses of a fit."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def history(
     show: bool | None = None,
     return_fig: bool = False,
 ) -> np.ndarray | Figure | SubFigure | None:
-    """Draw the losses and held-out success of a fit, epoch by epoch, a panel each.
+    """Draw the losses and the held-out success of a fit by epoch, each in a panel.
 
     Parameters
     ----------
@@ -53,8 +53,8 @@ def history(
     key
         Name of the fit of a generator or a classifier.
     figsize
-        Width and height in inches, such as `(3.5, 4)`, or `(3.5, None)` for a height that grows with
-        what is drawn; None for a width of the plot's own and such a height.
+        Width and height in inches, such as `(3.5, 4)`. With `(3.5, None)` the height follows the
+        content; with None the width is the plot's default too.
     show
         Show the figure; None for scanpy's `settings.autoshow`.
     return_fig
@@ -69,7 +69,7 @@ def history(
     KeyError
         If there is no such fit.
     ValueError
-        If `figsize` is no size.
+        If `figsize` is not a size.
 
     Examples
     --------

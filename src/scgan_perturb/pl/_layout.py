@@ -1,4 +1,4 @@
-"""Figures that fit: sizes in inches, text in lines, labels no larger than their rows."""
+"""Sizes in inches, text wrapped into lines, labels no larger than their rows."""
 
 from __future__ import annotations
 
@@ -22,19 +22,14 @@ TITLE_FONTSIZE, AXIS_FONTSIZE, ROW_FONTSIZE = 9, 8, 7
 POINTS_PER_INCH = 72
 LINE = 1.25  # height of a line of text, in font sizes
 HINTING = 1.04  # text on a screen is at most this much wider than its outline
-FEWEST_CHARACTERS = 8  # a line, however narrow the place
+FEWEST_CHARACTERS = 8  # of a line, however narrow the room
+DIRECTION_COLORS = {"up": "#b2182b", "down": "#2166ac"}  # the ends of the heatmaps' colours
 
 
 def size_inches(
     figsize: tuple[float, float | None] | None, width: float
 ) -> tuple[float, float | None]:
-    """The width and height asked for; `width` where none was.
-
-    Raises
-    ------
-    ValueError
-        If `figsize` is not a pair of positive numbers, the second of which may be None.
-    """
+    """The width and height in `figsize`; `width` and None if it is None."""
     if figsize is None:
         return width, None
     try:
@@ -45,50 +40,50 @@ def size_inches(
     if not good:
         msg = (
             "figsize must be the width and height in inches, such as (3.5, 4), or (3.5, None) for "
-            f"a height that grows with what is drawn, not {figsize!r}."
+            f"a height that follows the content, not {figsize!r}."
         )
         raise ValueError(msg)
     return wide, high
 
 
 def axes_or_new(ax: Axes | None, width: float, height: float) -> Axes:
-    """The user's axes, or those of a new figure."""
+    """The user's axes, or the axes of a new figure."""
     if ax is not None:
         return ax
     return plt.subplots(figsize=(width, height), layout="constrained")[1]
 
 
 def lay_out(figure: Figure | SubFigure) -> None:
-    """Place the axes of a figure as they will be drawn."""
+    """Place the axes of a figure where they will be drawn."""
     engine = figure.get_layout_engine()
     if engine is not None:
         engine.execute(figure.figure)
 
 
 def extent_inches(ax: Axes) -> tuple[float, float]:
-    """Width and height of the axes as they are placed now."""
+    """Width and height of the axes at their present place."""
     extent = ax.get_window_extent()
     return extent.width / ax.figure.dpi, extent.height / ax.figure.dpi
 
 
 def text_inches(text: str, fontsize: float) -> float:
-    """How wide a line of text is drawn, at most."""
+    """Upper limit of the width of a line of text."""
     font = str(findfont(FontProperties()))
     return HINTING * sum(_advance(c, font) for c in text) * fontsize / POINTS_PER_INCH
 
 
 @cache
 def _advance(character: str, font: str) -> float:
-    """From the start of a character to that of the next, in font sizes."""
+    """Width of a character and the gap after it, in font sizes."""
     face, size = FT2Font(font), 100
     face.set_size(size, POINTS_PER_INCH)
     return face.load_char(ord(character)).linearHoriAdvance / 2**16 / size
 
 
 def wrap(text: str, inches: float, fontsize: float, *, max_lines: int | None = None) -> list[str]:
-    """Text in lines of equal length that fit into `inches`, as few as can be.
+    """Text in as few lines as fit into `inches`, all of about the same length.
 
-    Of what is more than `max_lines` the beginning and the end are kept: names often differ there.
+    A text of more than `max_lines` loses its middle, as names often differ at their ends.
     """
     if "\n" in text:
         return [line for part in text.split("\n") for line in wrap(part, inches, fontsize)]
@@ -112,7 +107,7 @@ def wrap(text: str, inches: float, fontsize: float, *, max_lines: int | None = N
 
 
 def label_axes(ax: Axes, *, title: str, xlabel: str, rows: Sequence[str]) -> None:
-    """Label all around: no text is wider than its place, nor higher than its row."""
+    """Write title, axis label and row names. No text is wider than its room or higher than its row."""
     ax.set_yticks(range(len(rows)), rows, fontsize=ROW_FONTSIZE)
     lay_out(ax.figure)
     lines = wrap(xlabel, extent_inches(ax)[0], AXIS_FONTSIZE)
@@ -126,13 +121,13 @@ def label_axes(ax: Axes, *, title: str, xlabel: str, rows: Sequence[str]) -> Non
 
 
 def add_titles(axes: Sequence[Axes], titles: Sequence[str]) -> None:
-    """Titles over the axes, and over their labels too where they are long, in as few lines."""
+    """Write titles over the axes; a long one also extends over the axes' labels."""
     lay_out(axes[0].figure)
     for ax, text in zip(axes, titles, strict=True):
-        ax.set_title("")  # an earlier one takes no part in the measuring
-        own, center = ax.get_window_extent(), 0.5
-        lines = wrap(text, own.width / ax.figure.dpi, TITLE_FONTSIZE)
-        if len(lines) > len(text.split("\n")) and (whole := ax.get_tightbbox()):
-            lines = wrap(text, whole.width / ax.figure.dpi, TITLE_FONTSIZE)
-            center = ((whole.x0 + whole.x1) / 2 - own.x0) / own.width
+        ax.set_title("")  # measured without the earlier title
+        inner, center = ax.get_window_extent(), 0.5
+        lines = wrap(text, inner.width / ax.figure.dpi, TITLE_FONTSIZE)
+        if len(lines) > len(text.split("\n")) and (outer := ax.get_tightbbox()):
+            lines = wrap(text, outer.width / ax.figure.dpi, TITLE_FONTSIZE)
+            center = ((outer.x0 + outer.x1) / 2 - inner.x0) / inner.width
         ax.set_title(plain("\n".join(lines)), fontsize=TITLE_FONTSIZE, x=center)

@@ -1,4 +1,4 @@
-"""Legends beside the axes where there is room, else in columns below them."""
+"""Legends beside the axes if there is room, else in columns below them."""
 
 from __future__ import annotations
 
@@ -14,42 +14,44 @@ if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
-FONTSIZES = (7.0, 6.0, 5.0)  # the largest at which the legend fits is taken
+FONTSIZES = (7.0, 6.0, 5.0)  # the largest that fits is used
 MARKER_INCHES = 0.4  # of an entry, beside its text
-BESIDE_INCHES = 2.0  # of text at most, where the legend stands beside the axes
-COLUMN_INCHES = 2.2  # the same of a column below
-NARROWEST_INCHES = 1.0  # text in lines shorter than this is hard to read
+BESIDE_INCHES = 2.0  # widest text in a legend beside the axes
+COLUMN_INCHES = 2.2  # widest text in a column below them
+NARROWEST_INCHES = 1.0  # shorter lines are hard to read
 GAP = 0.5  # between entries, in font sizes
-SHARE_BELOW = 0.6  # of the figure's height, at most
+SHARE_BELOW = 0.6  # largest share of the figure's height
 
 
 @dataclass(frozen=True)
 class LegendPlan:
-    """Where a legend goes, before there is a figure."""
+    """Size and place of a legend, planned before the figure is made."""
 
-    labels: dict[str, str]  # as they are, and as they are drawn
+    labels: dict[str, str]  # each label and its text in the legend
     fontsize: float
-    inches: float  # its height
-    n_columns: int = 0  # 0 beside the axes
+    inches: float  # height
+    n_columns: int = 0  # 0: beside the axes
 
     @property
     def inches_below(self) -> float:
-        """What the legend adds to the height of the figure."""
+        """The height that the legend adds to the figure."""
         return self.inches if self.n_columns else 0
 
     def draw(self, ax: Axes, handles: Mapping[str, Artist], **options: Any) -> None:
-        """Draw it for those labels that there are handles of."""
-        drawn = [(handle, self.labels[label]) for label, handle in handles.items()]
+        """Draw the legend of the labels that have a handle."""
+        entries = [(handle, self.labels[label]) for label, handle in handles.items()]
         common = {"frameon": False, "fontsize": self.fontsize, "labelspacing": GAP, **options}
         if self.n_columns:
             ax.figure.legend(
-                *zip(*drawn, strict=True),
+                *zip(*entries, strict=True),
                 loc="outside lower center",
                 ncols=self.n_columns,
                 **common,
             )
         else:
-            ax.legend(*zip(*drawn, strict=True), loc="upper left", bbox_to_anchor=(1, 1), **common)
+            ax.legend(
+                *zip(*entries, strict=True), loc="upper left", bbox_to_anchor=(1, 1), **common
+            )
 
 
 def plan_legend(
@@ -61,10 +63,10 @@ def plan_legend(
     room: float,
     grows: bool,
 ) -> LegendPlan:
-    """Beside the axes if these keep `room` inches of `width` and the entries fit `height`.
+    """Plan a legend beside the axes if they keep `room` inches of `width` and the entries fit `height`.
 
-    Below them if not, where a figure that `grows` is as high as it must be. On the user's own
-    axes it is always beside.
+    Otherwise plan it below them, where it may be high if the figure `grows`. On the user's axes the
+    legend is always beside.
     """
     inches = BESIDE_INCHES if axes else min(width - room - MARKER_INCHES, BESIDE_INCHES)
     if inches >= NARROWEST_INCHES:
@@ -88,6 +90,6 @@ def _plan(labels: Sequence[str], inches: float, fontsize: float, n_columns: int)
     lines = [wrap(label, inches, fontsize) for label in labels]
     n_rows = -(-len(labels) // n_columns)
     sizes = [LINE * len(entry) + GAP for entry in lines]
-    highest = max(sum(sizes[i : i + n_rows]) for i in range(0, len(sizes), n_rows))
+    tallest = max(sum(sizes[i : i + n_rows]) for i in range(0, len(sizes), n_rows))
     drawn = {label: plain("\n".join(entry)) for label, entry in zip(labels, lines, strict=True)}
-    return LegendPlan(drawn, fontsize, highest * fontsize / POINTS_PER_INCH + 0.1, n_columns)
+    return LegendPlan(drawn, fontsize, tallest * fontsize / POINTS_PER_INCH + 0.1, n_columns)

@@ -1,4 +1,4 @@
-"""The genes that move most, with their spread over samples."""
+"""Draw the genes that change most, with their spread over samples."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from .._checks import check_count
 from .._keys import ALL, TSPG, tspg_keys
 from ..get import rank_genes_df
-from ._layout import axes_or_new, label_axes, size_inches
+from ._layout import DIRECTION_COLORS, axes_or_new, label_axes, size_inches
 from ._show import finish, plain
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 WIDTH_INCHES = 4.2
 ROW_INCHES = 0.17
-COLORS = {"up": "#b2182b", "down": "#2166ac"}  # the ends of the heatmaps' colours
 
 
 def rank_genes(
@@ -34,22 +34,22 @@ def rank_genes(
 ) -> Axes | Figure | SubFigure | None:
     """Draw the most increased and the most decreased genes of a group.
 
-    Points are the mean perturbation over the samples, bars reach one standard deviation to
-    either side.
+    Points are the mean perturbation over the samples. Bars reach one standard deviation to either
+    side.
 
     Parameters
     ----------
     adata
-        AnnData with ranked genes, see :func:`~scgan_perturb.tl.rank_genes`.
+        AnnData with the result of :func:`~scgan_perturb.tl.rank_genes`.
     group
         Source class, or `"all"` for all samples together.
     n_genes
-        Number of genes in each direction, at most.
+        Largest number of genes to draw in each direction.
     key
         Name of the fit.
     figsize
-        Width and height in inches, such as `(3.5, 4)`, or `(3.5, None)` for a height that grows with
-        what is drawn; None for a width of the plot's own and such a height. Not used with `ax`.
+        Width and height in inches, such as `(3.5, 4)`. With `(3.5, None)` the height follows the
+        content; with None the width is the plot's default too. Ignored with `ax`.
     ax
         Axes to draw on.
     show
@@ -64,9 +64,9 @@ def rank_genes(
     Raises
     ------
     KeyError
-        If genes were not ranked, or there is no such group.
+        If the fit has no ranked genes, or no such group.
     ValueError
-        If `figsize` is no size, or `n_genes` is not at least 1.
+        If `figsize` is not a size, or `n_genes` is not a whole number of at least 1.
 
     Examples
     --------
@@ -76,9 +76,7 @@ def rank_genes(
     >>> sp.tl.rank_genes(adata)
     >>> ax = sp.pl.rank_genes(adata, "CD14+ Monocyte", show=False)
     """
-    if n_genes < 1:
-        msg = f"n_genes must be at least 1, not {n_genes!r}."
-        raise ValueError(msg)
+    check_count("n_genes", n_genes)
     table = rank_genes_df(adata, group, key=key)
     up, down = table[table["mean"] > 0][:n_genes], table[table["mean"] < 0][-n_genes:]
     shown = pd.concat([up, down])
@@ -93,7 +91,7 @@ def rank_genes(
             fmt="o",
             markersize=4,
             linewidth=1,
-            color=COLORS[direction],
+            color=DIRECTION_COLORS[direction],
         )
         start += len(part)
     ax.axvline(0, color="grey", linewidth=0.6)

@@ -1,4 +1,4 @@
-"""scanpy's manners: show, or hand back."""
+"""Show or return a figure, as scanpy does."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Drawn = TypeVar("Drawn")
 def finish(
     figure: Figure | SubFigure, drawn: Drawn, *, show: bool | None, return_fig: bool
 ) -> Drawn | Figure | SubFigure | None:
-    """Return the figure if asked for, else show it (None: as scanpy is set) or return `drawn`."""
+    """Return the figure, show it, or return the axes `drawn`; `show=None` follows scanpy's setting."""
     if return_fig:
         return figure
     import scanpy as sc  # noqa: PLC0415 (takes a second)
@@ -27,6 +27,6 @@ def finish(
 
 
 def plain(text: object) -> str:
-    """Text that is drawn as it is: no formula at `$`, and not hidden from a legend by `_`."""
+    """Text that matplotlib draws unchanged: `$` starts no formula, `_` does not hide a legend entry."""
     escaped = str(text).replace("$", r"\$")
     return "\N{ZERO WIDTH SPACE}" + escaped if escaped.startswith("_") else escaped

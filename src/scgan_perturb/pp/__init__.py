@@ -1,4 +1,4 @@
-"""Preparing: gene sets."""
+"""Preprocessing: gene sets."""
 
 from ._gene_set import gene_set
 

@@ -1,4 +1,4 @@
-"""Mark the genes of a set."""
+"""Mark the genes of a gene set."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ def gene_set(
     key_added: str = GENE_SET,
     copy: bool = False,
 ) -> AnnData | None:
-    """Mark the genes of a set in `adata.var`, to be used as `mask_var`.
+    """Mark the genes of a set in `adata.var`, for use as `mask_var`.
 
     Parameters
     ----------
     adata
         AnnData whose `var_names` are gene names.
     name_or_genes
-        A list of genes; or the path of a GMT file, whose sets are united; or, with `gmt`, the
-        name of one set in that file or a list of names, whose sets are united.
+        A list of genes; or the path of a GMT file, whose sets are united; or, with `gmt`, the name of
+        one set in that file, or a list of names whose sets are united.
     gmt
-        Path of a GMT file, as MSigDB and Enrichr offer them: a set a line, tab-separated: name,
-        description, genes.
+        Path of a GMT file, the format of MSigDB and Enrichr. Each line is a set: its name, a
+        description and its genes, separated by tabs.
     version
-        Version of MSigDB, such as `"2023.1.Hs"`. A collection's name, such as `"h.all"`, then
-        stands where else the path of a GMT file does. It is downloaded once and kept in
+        Version of MSigDB, such as `"2023.1.Hs"`. Then give the name of a collection, such as
+        `"h.all"`, in place of the path of a GMT file. The collection is downloaded once and kept in
         `sp.settings.dataset_dir`.
     key_added
         Name of the column.
@@ -55,7 +55,7 @@ def gene_set(
     Raises
     ------
     FileNotFoundError
-        If there is no such file.
+        If the file does not exist.
     KeyError
         If the file or collection has no set of that name.
     ValueError
@@ -82,7 +82,7 @@ def gene_set(
     genes = _resolve_genes(name_or_genes, gmt, version)
     marked = adata.var_names.isin(genes)
     found = set(adata.var_names[marked])
-    lacking = [gene for gene in genes if gene not in found]
+    missing = [gene for gene in genes if gene not in found]
     if not found:
         file = name_or_genes if gmt is None else gmt
         of = f" of {file}" if isinstance(file, (str, Path)) else ""
@@ -97,7 +97,7 @@ def gene_set(
         "Gene set: %s of %s genes found%s.\n    added: adata.var[%r]",
         f"{len(found):,}",
         f"{len(genes):,}",
-        f"; not found: {examples(lacking)}" if lacking else "",
+        f"; not found: {examples(missing)}" if missing else "",
         key_added,
     )
     return adata if copy else None
@@ -106,7 +106,7 @@ def gene_set(
 def _resolve_genes(
     name_or_genes: str | Sequence[str], gmt: str | Path | None, version: str | None
 ) -> list[str]:
-    """The genes that the arguments mean, each once."""
+    """The genes of the list or the named sets, each once."""
     if gmt is not None:
         sets = _read_sets(gmt, version)
         names = [name_or_genes] if isinstance(name_or_genes, str) else list(name_or_genes)
@@ -117,9 +117,9 @@ def _resolve_genes(
     elif isinstance(name_or_genes, (str, Path)):
         if version is None and not str(name_or_genes).endswith(".gmt"):
             msg = (
-                f"{str(name_or_genes)!r} is neither a list of genes nor the path of a .gmt file; "
-                "for a set by its name also give gmt=, the path of its file, and for a collection "
-                "of MSigDB version=."
+                f"{str(name_or_genes)!r} is neither a list of genes nor the path of a .gmt file. "
+                "For a set by its name, also give gmt=, the path of its file. For a collection of "
+                "MSigDB, also give version=."
             )
             raise ValueError(msg)
         chosen = list(_read_sets(name_or_genes, version).values())
