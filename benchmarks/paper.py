@@ -1,4 +1,4 @@
-"""The paper's tables and figures, made anew: its own figure beside what this package gets.
+"""Reproduce the paper's tables and figures: the paper's numbers beside those of this package.
 
     python benchmarks/paper.py --gmt h.all.v7.0.symbols.gmt --gene-sets kegg.gmt go_bp.gmt \
         --split split.tsv --figures docs/images/paper
