@@ -24,7 +24,7 @@ from lightning_fabric.utilities.rank_zero import rank_zero_only
 from speed import TARGET, make
 
 import scgan_perturb as sp
-from scgan_perturb.tl import _reuse
+from scgan_perturb.tl import _tspg
 from scgan_perturb.training._train_classifier import ClassifierTrainer
 from scgan_perturb.training._train_tspg import TspgTrainer
 from scgan_perturb.training._transport_trainer import TransportTrainer
@@ -59,7 +59,7 @@ def fit(n_genes: int, batch: int, processes: int) -> dict[str, tuple[float, floa
     sp.settings.progress_bar = False
     adata = make(N_SAMPLES, n_genes)
     epochs = -(-(N_STEPS + WARM_UP) * batch // N_SAMPLES) + 1
-    _reuse.MAX_EPOCHS, _reuse.BATCH_SIZE = epochs, batch
+    _tspg.MAX_EPOCHS, _tspg.BATCH_SIZE = epochs, batch
     took = {name: timed_steps(trainer) for name, trainer in TRAINERS.items()}
     fabric = {"accelerator": "cpu", "precision": "32-true", "devices": processes}
     for recipe in (sp.tl.Transport, sp.tl.Paper):

@@ -13,7 +13,7 @@ import pytest
 import scgan_perturb as sp
 from scgan_perturb._messages import logger
 from scgan_perturb.metrics import _two_sample
-from scgan_perturb.tl import _reuse
+from scgan_perturb.tl import _tspg
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "tutorials").glob("*.ipynb"))
@@ -49,7 +49,7 @@ def test_its_cells_run_from_top_to_bottom(path, tmp_path, monkeypatch):
         (sp.tl, "fit_classifier", partial(sp.tl.fit_classifier, max_epochs=2)),
         (sp.tl, "fit_tspg", partial(sp.tl.fit_tspg, recipe=sp.tl.Transport(max_epochs=2))),
         (sp.tl, "evaluate", partial(sp.tl.evaluate, n_bootstrap=5)),
-        (_reuse, "MAX_EPOCHS", 2),  # of a classifier that is fitted on the way
+        (_tspg, "MAX_EPOCHS", 2),  # of a classifier that is fitted on the way
         (_two_sample, "N_TREES", 5),
         (_two_sample, "N_TREES_PER_FOLD", 5),
     ):

@@ -8,10 +8,11 @@ import torch
 
 import scgan_perturb as sp
 from scgan_perturb._seeds import spawn_seeds
+from scgan_perturb.data._reader import Reader
 from scgan_perturb.data._training_data import read_training_data
 from scgan_perturb.engine._device import open_fabric
 from scgan_perturb.estimates._samples import Samples
-from scgan_perturb.tl import _reuse
+from scgan_perturb.tl import _tspg
 from scgan_perturb.training import _fit as _recipes
 from scgan_perturb.training import _roles
 from tests.conftest import MATRIX_KINDS, fit_tspg, same_adata
@@ -22,7 +23,7 @@ from tests.stops import counted_steps, stopped_after
 @pytest.fixture(autouse=True)
 def short_classifier(monkeypatch):
     """Classifiers that a fit needs train for a few epochs only."""
-    monkeypatch.setattr(_reuse, "MAX_EPOCHS", 5)
+    monkeypatch.setattr(_tspg, "MAX_EPOCHS", 5)
 
 
 def fit(adata, target="lung", **kwargs):
@@ -352,9 +353,8 @@ def test_the_batch_size_reaches_the_training(build, recipe):
 
 
 def test_the_discriminator_sees_the_target_as_real(adata):
-    data = read_training_data(
-        adata, "tissue", layer=None, mask_var=None, held_out=0.2, seed=0, fabric=open_fabric("cpu")
-    )
+    reader = Reader(adata, None, groupby="tissue")
+    data = read_training_data(reader, held_out=0.2, seed=0, fabric=open_fabric("cpu"))
     roles = _roles.assign_roles(data, "lung", "liver")
     train = np.flatnonzero(data.is_train)
     of = adata.obs["tissue"].to_numpy()
@@ -494,9 +494,8 @@ def test_a_source_may_be_one_of_many_targets(adata):
     fit(adata, ["liver", "lung"], source=["liver", "lung"])
     source = (adata.obs["tissue"] != "thyroid").to_numpy()
     np.testing.assert_array_equal(adata.layers["xadv"][~source], adata.X[~source])
-    data = read_training_data(
-        adata, "tissue", layer=None, mask_var=None, held_out=0.2, seed=0, fabric=open_fabric("cpu")
-    )
+    reader = Reader(adata, None, groupby="tissue")
+    data = read_training_data(reader, held_out=0.2, seed=0, fabric=open_fabric("cpu"))
     roles = _roles.assign_roles(data, ["liver", "lung"], ["liver", "lung"])
     labels = adata.obs["tissue"].to_numpy()
     assert set(labels[roles.train]) == set(labels[roles.held_out]) == {"liver", "lung"}

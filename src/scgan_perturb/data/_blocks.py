@@ -35,6 +35,16 @@ def is_finite(block: Matrix) -> bool:
     return not values.size or bool(values.min() >= -LARGEST and values.max() <= LARGEST)
 
 
+def has_all_genes(genes: np.ndarray, n_genes: int) -> bool:
+    """Whether positions of genes are those of all columns in order."""
+    return len(genes) == n_genes and bool((genes == np.arange(n_genes)).all())
+
+
+def select_genes(block: Matrix, genes: np.ndarray) -> Matrix:
+    """The columns at these positions, without a copy if these are all columns in order."""
+    return block if has_all_genes(genes, block.shape[1]) else block[:, genes]
+
+
 def stacked(blocks: list[Matrix]) -> Matrix:
     """Blocks of consecutive samples as one."""
     return (

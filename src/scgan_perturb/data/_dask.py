@@ -1,4 +1,4 @@
-"""Expression matrices that are Dask arrays: what is asked of them is computed where Dask computes."""
+"""Expression matrices in Dask arrays: Dask's workers compute."""
 
 from __future__ import annotations
 
@@ -8,17 +8,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ._blocks import stacked
+from ._matrix import ExpressionMatrix
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from lightning_fabric import Fabric
+
     from ._blocks import Matrix
 
-FAN_IN = 8  # results that are merged at a time
+FAN_IN = 8  # results in one merge
 
 
-class DaskMatrix:
-    """Samples × genes as a Dask array of dense or CSR blocks; indexing with rows computes these.
+class DaskMatrix(ExpressionMatrix):
+    """Samples × genes as a Dask array of dense or CSR blocks.
 
     Parameters
     ----------
@@ -26,72 +29,65 @@ class DaskMatrix:
         The Dask array.
     """
 
+    is_lazy = True
+
     def __init__(self, array: Any) -> None:
         self.array = array.rechunk({1: -1}) if array.numblocks[1] > 1 else array
-        self.shape: tuple[int, int] = array.shape
-        self.dtype: np.dtype[Any] = array.dtype
+        self.shape, self.dtype = array.shape, array.dtype
         if np.isnan(self.shape).any():
             msg = "The chunks of the Dask array have no known size: call compute_chunk_sizes()."
             raise ValueError(msg)
         self._starts = np.cumsum([0, *self.array.chunks[0]])
 
-    def select(self, genes: np.ndarray) -> DaskMatrix:
-        """The columns at these positions."""
+    def _select(self, genes: np.ndarray) -> DaskMatrix:
         return DaskMatrix(self.array[:, genes])
 
     @property
-    def parts(self) -> list[tuple[slice, Any]]:
-        """The blocks, delayed, with their rows."""
-        starts = self._starts.tolist()
-        rows = [slice(*ends) for ends in pairwise(starts)]
+    def _blocks(self) -> list[tuple[slice, Any]]:
+        """The rows of each block, and the block, delayed."""
+        rows = [slice(*ends) for ends in pairwise(self._starts.tolist())]
         return list(zip(rows, self.array.to_delayed()[:, 0], strict=True))
 
-    def __getitem__(self, rows: slice | np.ndarray) -> Matrix:
+    def _read(self, rows: np.ndarray) -> Matrix:
         import dask  # noqa: PLC0415 (only where there is a Dask array)
 
-        if isinstance(rows, slice):
-            rows = np.arange(self.shape[0])[rows]
-        rows = np.flatnonzero(rows) if rows.dtype == bool else rows
-        wanted, places = np.unique(rows, return_inverse=True)
-        own = np.split(wanted, np.searchsorted(wanted, self._starts[1:-1]))
         take = dask.delayed(_take)
-        chosen = [
-            take(block, part - span.start)
-            for part, (span, block) in zip(own, self.parts, strict=True)
-            if len(part)
+        rows_of_blocks = np.split(rows, np.searchsorted(rows, self._starts[1:-1]))
+        parts = [
+            take(block, chosen - span.start)
+            for chosen, (span, block) in zip(rows_of_blocks, self._blocks, strict=True)
+            if len(chosen)
         ]
-        # Of no rows, the block still has columns and a type.
-        chosen = chosen or [take(self.parts[0][1], wanted)]
-        block = stacked(list(dask.compute(*chosen)))
-        return block if np.array_equal(wanted, rows) else block[places]
+        # Without rows, the result still has columns and a type.
+        parts = parts or [take(self._blocks[0][1], rows)]
+        return stacked(list(dask.compute(*parts)))
+
+    def _calls(
+        self, function: Callable[..., Any], by_row: tuple[np.ndarray, ...], others: dict[str, Any]
+    ) -> list[tuple[slice, Any]]:
+        """The rows of each block, and the function of the block, delayed."""
+        import dask  # noqa: PLC0415 (only where there is a Dask array)
+
+        call = dask.delayed(function, pure=False)
+        others = {name: dask.delayed(value, traverse=False) for name, value in others.items()}
+        return [
+            (rows, call(block, *(values[rows] for values in by_row), **others))
+            for rows, block in self._blocks
+        ]
 
     def reduce(
         self,
         function: Callable[..., Any],
         merge: Callable[[list[Any]], Any],
         *by_row: np.ndarray,
+        fabric: Fabric,  # noqa: ARG002 (Dask's workers compute)
         **others: object,
     ) -> Any:
-        """Call a function for each block, where Dask computes, and merge the results in order.
-
-        Parameters
-        ----------
-        function
-            Takes a block, the values of `by_row` of its rows, and `others`.
-        merge
-            Takes consecutive results, of the function or of itself.
-        *by_row
-            Arrays with a value for each sample.
-        **others
-            What each call is given.
-        """
+        """Call a function for each block on a Dask worker, and merge the results in order."""
         import dask  # noqa: PLC0415 (only where there is a Dask array)
 
-        call, join = dask.delayed(function, pure=False), dask.delayed(merge, pure=False)
-        given = {name: dask.delayed(value, traverse=False) for name, value in others.items()}
-        results = [
-            call(block, *(values[rows] for values in by_row), **given) for rows, block in self.parts
-        ]
+        join = dask.delayed(merge, pure=False)
+        results = [result for _, result in self._calls(function, by_row, others)]
         while len(results) > 1:
             results = [join(results[i : i + FAN_IN]) for i in range(0, len(results), FAN_IN)]
         return results[0].compute()
@@ -99,20 +95,13 @@ class DaskMatrix:
     def map(
         self, function: Callable[..., np.ndarray], *by_row: np.ndarray, **others: object
     ) -> Any:
-        """A Dask array, float32 and of the same shape, of what a function makes of each block."""
-        import dask  # noqa: PLC0415 (only where there is a Dask array)
-        import dask.array as da  # noqa: PLC0415
+        """A Dask array, float32 and of the same shape: the function of each block."""
+        import dask.array as da  # noqa: PLC0415 (only where there is a Dask array)
 
-        call = dask.delayed(function, pure=False)
-        given = {name: dask.delayed(value, traverse=False) for name, value in others.items()}
         return da.concatenate(
             [
-                da.from_delayed(
-                    call(block, *(values[rows] for values in by_row), **given),
-                    (rows.stop - rows.start, self.shape[1]),
-                    dtype=np.float32,
-                )
-                for rows, block in self.parts
+                da.from_delayed(result, (rows.stop - rows.start, self.shape[1]), dtype=np.float32)
+                for rows, result in self._calls(function, by_row, others)
             ]
         )
 
@@ -122,7 +111,7 @@ def _take(block: Any, rows: np.ndarray) -> Any:
 
 
 def as_dask_matrix(matrix: object) -> DaskMatrix | None:
-    """A Dask array as such a matrix; None for anything else."""
+    """A Dask array as a matrix; None for any other object."""
     if not type(matrix).__module__.startswith("dask.array"):
         return None
     return DaskMatrix(matrix)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -10,8 +10,9 @@ from scipy import sparse
 
 from .._messages import examples, unknown_name, warn
 from ._blocks import LARGEST, blocks, dense, is_finite
-from ._dask import DaskMatrix, as_dask_matrix
-from ._on_disk import DiskMatrix, as_disk_matrix
+from ._dask import as_dask_matrix
+from ._matrix import MemoryMatrix
+from ._on_disk import as_disk_matrix
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,11 +20,10 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from ._blocks import Matrix
-
-Expression: TypeAlias = "Matrix | DiskMatrix | DaskMatrix"
-ELSEWHERE = (DiskMatrix, DaskMatrix)  # not in memory
+    from ._matrix import ExpressionMatrix
 
 RAW_CHECK_ROWS = 200
+IN_X = "layer=None means adata.X."  # remedy if a layer is missing
 
 
 def read_expression(adata: AnnData, layer: str | None) -> Matrix:
@@ -34,31 +34,29 @@ def read_expression(adata: AnnData, layer: str | None) -> Matrix:
     KeyError
         If there is no such layer.
     TypeError
-        If it is not in memory.
+        If the matrix is not in memory.
     ValueError
         If there is no matrix, if it holds no numbers, or if gene names repeat.
     """
     matrix = find_expression(adata, layer)
-    if isinstance(matrix, ELSEWHERE):
+    if not isinstance(matrix, MemoryMatrix):
         msg = (
-            f"{_where(layer)} is not in memory, where this needs it. Call it on some of the "
-            "samples: part = adata[rows].to_memory()."
+            f"{_where(layer)} is not in memory. Read some of the samples into memory: "
+            "part = adata[rows].to_memory()."
         )
         raise TypeError(msg)
-    return matrix
+    return matrix.array
 
 
-def find_expression(
-    adata: AnnData, layer: str | None, *, remedy: str = "layer=None means adata.X."
-) -> Expression:
-    """X or a layer, in memory as :func:`read_expression` gives it, or where it is on disk.
+def find_expression(adata: AnnData, layer: str | None, *, remedy: str = IN_X) -> ExpressionMatrix:
+    """X or a layer, in memory, on disk or in a Dask array.
 
     Raises
     ------
     KeyError
         If there is no such layer.
     TypeError
-        If it is of a kind that is not supported.
+        If matrices of this kind are not supported.
     ValueError
         If there is no matrix, if it holds no numbers, or if gene names repeat.
     """
@@ -85,11 +83,11 @@ def find_expression(
     if matrix is None or 0 in adata.shape:
         msg = f"{where} is empty: {adata.n_obs:,} samples × {adata.n_vars:,} genes."
         raise ValueError(msg)
-    found: Expression | None = as_disk_matrix(matrix) or as_dask_matrix(matrix)
+    found: ExpressionMatrix | None = as_disk_matrix(matrix) or as_dask_matrix(matrix)
     if sparse.issparse(matrix):
-        found = matrix.tocsr()
+        found = MemoryMatrix(matrix.tocsr())
     elif isinstance(matrix, np.ndarray):
-        found = np.asarray(matrix)
+        found = MemoryMatrix(np.asarray(matrix))
     if found is None:
         msg = (
             f"{where} is of a kind that is not supported ({type(matrix).__name__}). "
@@ -138,36 +136,27 @@ def read_gene_mask(adata: AnnData, mask_var: str | None) -> np.ndarray:
     return mask
 
 
-def select_genes(matrix: Expression, genes: np.ndarray) -> Expression:
-    """The columns `genes` (positions), without a copy where these are all columns in order."""
-    if len(genes) == matrix.shape[1] and (genes == np.arange(len(genes))).all():
-        return matrix
-    return matrix.select(genes) if isinstance(matrix, ELSEWHERE) else matrix[:, genes]
-
-
 def match_genes(adata: AnnData, genes: np.ndarray, *, whose: str = "the model") -> np.ndarray:
     """Positions in `adata` of `genes`, by name.
 
     Raises
     ------
     ValueError
-        If any of them is lacking.
+        If a gene is missing.
     """
     positions = adata.var_names.get_indexer(genes)
-    if (lacking := positions < 0).any():
+    if (missing := positions < 0).any():
         msg = (
-            f"{lacking.sum():,} of the {len(genes):,} genes of {whose} are not in adata.var_names "
-            f"(lacking: {examples(genes[lacking])}; there are: {examples(adata.var_names[:3])}). "
+            f"{missing.sum():,} of the {len(genes):,} genes of {whose} are not in adata.var_names "
+            f"(missing: {examples(genes[missing])}; adata has: {examples(adata.var_names[:3])}). "
             "Use the same kind of gene names and all genes that the model was fitted on."
         )
         raise ValueError(msg)
     return positions
 
 
-def checked_blocks(
-    adata: AnnData, matrix: Expression, genes: np.ndarray
-) -> Iterator[tuple[slice, Matrix]]:
-    """Blocks of the samples of a matrix (samples × `genes`), as long as all values are finite.
+def checked_blocks(adata: AnnData, matrix: ExpressionMatrix, genes: np.ndarray) -> Iterator[Matrix]:
+    """Blocks of a matrix (all samples × `genes`) whose values are finite.
 
     Raises
     ------
@@ -178,7 +167,7 @@ def checked_blocks(
     for rows in blocks(matrix.shape[0]):
         block = matrix[rows]
         if is_finite(block):
-            yield rows, block
+            yield block
             continue
         sample, gene = np.nonzero(~(np.abs(dense(block, np.float64)) <= LARGEST))
         bad += len(sample)
@@ -192,10 +181,10 @@ def checked_blocks(
         raise ValueError(msg)
 
 
-def warn_if_raw(matrix: Expression) -> None:
+def warn_if_raw(matrix: ExpressionMatrix) -> None:
     """Warn if the matrix looks like raw counts: whole numbers, not negative, beyond 0 and 1."""
-    # Of a Dask array the first ones: to compute others may take long.
-    step = 1 if isinstance(matrix, DaskMatrix) else max(1, matrix.shape[0] // RAW_CHECK_ROWS)
+    # The first samples of a lazy matrix are in few blocks; samples at equal distances are in all.
+    step = 1 if matrix.is_lazy else max(1, matrix.shape[0] // RAW_CHECK_ROWS)
     sample = matrix[: RAW_CHECK_ROWS * step : step]
     values = np.asarray(sample.data if sparse.issparse(sample) else sample)
     if values.size and values.min() >= 0 and values.max() > 1 and (values == np.rint(values)).all():

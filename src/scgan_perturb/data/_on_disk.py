@@ -11,6 +11,8 @@ import numpy as np
 import zarr
 from scipy import sparse
 
+from ._matrix import ExpressionMatrix
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -18,14 +20,14 @@ if TYPE_CHECKING:
 
 ARRAYS = (h5py.Dataset, zarr.Array)
 READ_VALUES, MOST_ROWS = 2**24, 4096  # of one read, at most, zeros included
-LEAST_GAP = 16  # samples; a read takes as long as so many more
+LEAST_GAP = 16  # samples; starting a read takes as long as reading so many
 
 
-class DiskMatrix:
-    """Samples × genes of an h5ad or zarr file, dense or CSR; indexing with rows reads these.
+class DiskMatrix(ExpressionMatrix):
+    """Samples × genes of an h5ad or zarr file, dense or CSR.
 
-    Rows may be a slice, positions in any order, or a mask. What lies between rows that are near
-    each other is read along, for few long reads are faster than many short ones.
+    One read covers rows that are near each other and all rows between them: a few long reads are
+    faster than many short ones.
 
     Parameters
     ----------
@@ -50,71 +52,65 @@ class DiskMatrix:
         self._gap = max(self._rows_a_chunk(values), LEAST_GAP)
 
     def _rows_a_chunk(self, values: Any) -> int:
-        """Samples that a file gives together, whether wanted or not."""
+        """Samples that the file stores in one chunk, which is read as a whole."""
         size = values.chunks[0] if values.chunks else 1
         if not self._is_sparse:
             return size
         return size * self.shape[0] // max(int(self._starts[-1]), 1)
 
-    def select(self, genes: np.ndarray) -> DiskMatrix:
-        """The columns at these positions."""
+    def _select(self, genes: np.ndarray) -> DiskMatrix:
         return DiskMatrix(self.element, genes if self._genes is None else self._genes[genes])
 
-    def __getitem__(self, rows: slice | np.ndarray) -> Matrix:
-        if isinstance(rows, slice):
-            rows = np.arange(self.shape[0])[rows]
-        rows = np.flatnonzero(rows) if rows.dtype == bool else rows
-        wanted, places = np.unique(rows, return_inverse=True)
-        block = self._read_csr(wanted) if self._is_sparse else self._read_dense(wanted)
-        return block if np.array_equal(wanted, rows) else block[places]
+    def _read(self, rows: np.ndarray) -> Matrix:
+        return self._read_csr(rows) if self._is_sparse else self._read_dense(rows)
 
-    def _runs(self, wanted: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
-        """Sorted rows, in parts that are read at once, each with its place among them."""
-        is_far = np.diff(wanted) > self._gap
-        is_beyond = np.diff(wanted // self._most) > 0
-        ends = [0, *(np.flatnonzero(is_far | is_beyond) + 1), len(wanted)]
+    def _runs(self, rows: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+        """Sorted rows in runs that are read at once, each with its span among the rows."""
+        is_far = np.diff(rows) > self._gap
+        is_beyond = np.diff(rows // self._most) > 0
+        ends = [0, *(np.flatnonzero(is_far | is_beyond) + 1), len(rows)]
         for start, stop in pairwise(ends):
             if stop > start:
-                yield slice(start, stop), wanted[start:stop]
+                yield slice(start, stop), rows[start:stop]
 
-    def _read_dense(self, wanted: np.ndarray) -> np.ndarray:
-        read = np.empty((len(wanted), self.shape[1]), dtype=self.dtype)
-        for place, run in self._runs(wanted):
-            span = np.asarray(self.element[int(run[0]) : int(run[-1]) + 1])
-            rows = span if len(span) == len(run) else span[run - run[0]]
-            read[place] = rows if self._genes is None else rows[:, self._genes]
-        return read
+    def _read_dense(self, rows: np.ndarray) -> np.ndarray:
+        block = np.empty((len(rows), self.shape[1]), dtype=self.dtype)
+        for span, run in self._runs(rows):
+            values = np.asarray(self.element[int(run[0]) : int(run[-1]) + 1])
+            values = values if len(values) == len(run) else values[run - run[0]]
+            block[span] = values if self._genes is None else values[:, self._genes]
+        return block
 
-    def _read_csr(self, wanted: np.ndarray) -> sparse.csr_matrix:
-        """Read CSR rows into arrays of the size that they take, so that none is copied twice.
+    def _read_csr(self, rows: np.ndarray) -> sparse.csr_matrix:
+        """Read CSR rows into arrays of the final size, so that no value is copied twice.
 
-        anndata's own reading takes five to twenty times as long.
+        The reader of anndata takes five to twenty times as long.
         """
-        sizes = self._starts[wanted + 1] - self._starts[wanted]
+        sizes = self._starts[rows + 1] - self._starts[rows]
         starts = np.concatenate([[0], np.cumsum(sizes)])
         values = np.empty(starts[-1], dtype=self.dtype)
         columns = np.empty(starts[-1], dtype=self._columns.dtype)
-        for place, run in self._runs(wanted):
+        for span, run in self._runs(rows):
             first, stop = int(run[0]), int(run[-1]) + 1
             is_wanted = np.zeros(stop - first, dtype=bool)
             is_wanted[run - first] = True
             kept = np.repeat(is_wanted, np.diff(self._starts[first : stop + 1]))
-            span = slice(int(self._starts[first]), int(self._starts[stop]))
-            into = slice(starts[place.start], starts[place.stop])
-            np.compress(kept, self._values[span], out=values[into])
-            np.compress(kept, self._columns[span], out=columns[into])
-        shape = len(wanted), self._n_columns
+            stored = slice(int(self._starts[first]), int(self._starts[stop]))
+            target = slice(starts[span.start], starts[span.stop])
+            np.compress(kept, self._values[stored], out=values[target])
+            np.compress(kept, self._columns[stored], out=columns[target])
+        shape = len(rows), self._n_columns
         block = sparse.csr_matrix((values, columns, starts), shape=shape)
         return block if self._genes is None else block[:, self._genes]
 
 
 def as_disk_matrix(matrix: object) -> DiskMatrix | None:
-    """What anndata gives for a matrix on disk; None for any other.
+    """A matrix on disk as anndata opens it; None for any other matrix.
 
     Raises
     ------
     TypeError
-        If it is stored by genes, so that reading a sample would mean to read all.
+        If the matrix is stored by genes: reading one sample would read the whole matrix.
     """
     if isinstance(matrix, ad.abc.CSCDataset):
         msg = (

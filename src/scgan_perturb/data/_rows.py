@@ -6,46 +6,53 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from scipy import sparse
 
 from ._blocks import blocks
-from ._expression import ELSEWHERE
+from ._matrix import ExpressionMatrix, MemoryMatrix
 from ._tensor_scaler import TensorScaler
 
 if TYPE_CHECKING:
     from ._blocks import Matrix
-    from ._expression import Expression
     from ._scaling import GeneScaler
 
 HELD_SHARE = 0.5  # of a GPU's free memory: networks and what is between them need the rest
 
 
 class ScaledRows:
-    """Chosen rows of a matrix; indexing gives them as scaled float32 tensors on a device.
+    """Chosen rows of a matrix; indexing gives scaled float32 tensors on a device.
 
-    On the CPU the matrix stays as it is, sparse or dense, and each batch is scaled by itself. On
-    another device rows that are in memory are scaled once and held there, if there is room. Rows that
-    are not in memory are read when they are asked for, or before by :meth:`hold`.
+    On the CPU each batch is scaled when it is read. Another device holds all rows, scaled once, if
+    they are in memory and the device has room. Rows that are not in memory are read by the batch,
+    or many at once by :meth:`hold`.
 
     Parameters
     ----------
     expression
         Samples × genes in input units.
     rows
-        Positions of the rows to offer.
+        Positions of the rows.
     scaler
-        Range of each gene; the tensors hold its varying genes only.
+        Range of each gene; the tensors hold the varying genes only.
     device
-        Where the tensors are put.
+        Device of the tensors.
     """
 
     def __init__(
-        self, expression: Expression, rows: np.ndarray, scaler: GeneScaler, device: torch.device
+        self,
+        expression: ExpressionMatrix | Matrix,
+        rows: np.ndarray,
+        scaler: GeneScaler,
+        device: torch.device,
     ) -> None:
-        self._expression, self._rows, self.device = expression, rows, device
+        if not isinstance(expression, ExpressionMatrix):
+            expression = MemoryMatrix(expression)
+        self._expression = expression
+        self._rows, self.device = rows, device
         self._scaler = TensorScaler(scaler, device)
         self._read: tuple[np.ndarray, Matrix] | None = None
         self._held: torch.Tensor | None = None
-        if len(rows) and not isinstance(expression, ELSEWHERE) and self._has_room():
+        if len(rows) and self._expression.in_memory and self._has_room():
             self._held = torch.empty(len(rows), self.n_genes, device=device)
             for block in blocks(len(rows)):
                 self._held[block] = self._scaled(rows[block])
@@ -60,20 +67,20 @@ class ScaledRows:
 
     @property
     def is_held(self) -> bool:
-        """Whether all rows are on the device, so that no batch is waited for."""
+        """Whether the device holds all rows."""
         return self._held is not None
 
     def _has_room(self) -> bool:
         """Whether the device may hold all rows, dense."""
         if self.device.type != "cuda":
-            # Others do not say what is free, and may share it with the matrix.
-            return self.device.type != "cpu" and isinstance(self._expression, np.ndarray)
+            # Other devices do not report their free memory, and may share it with the matrix.
+            return self.device.type != "cpu" and not sparse.issparse(self._expression[:1])
         free, _ = torch.cuda.mem_get_info(self.device)
         return 4 * len(self) * self.n_genes <= HELD_SHARE * free
 
     def hold(self, index: torch.Tensor) -> None:
-        """Read rows at once, of which the next batches are; those read before go."""
-        if isinstance(self._expression, ELSEWHERE):
+        """Read the rows of the next batches at once, and forget rows read before."""
+        if not self._expression.in_memory:
             self._read = None
             rows = np.unique(self._rows[index.cpu().numpy()])
             self._read = rows, self._expression[rows]
@@ -89,9 +96,9 @@ class ScaledRows:
     def _at(self, rows: np.ndarray) -> Matrix:
         if self._read is not None:
             held, expression = self._read
-            places = np.searchsorted(held, rows).clip(max=len(held) - 1)
-            if (held[places] == rows).all():
-                return expression[places]
+            positions = np.searchsorted(held, rows).clip(max=len(held) - 1)
+            if (held[positions] == rows).all():
+                return expression[positions]
         return self._expression[rows]
 
     def all(self) -> torch.Tensor:

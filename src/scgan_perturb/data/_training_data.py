@@ -1,21 +1,18 @@
-"""What a fit reads from an AnnData, checked."""
+"""The data of a fit: classes, split, and a summary of the training samples."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
 from functools import reduce
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from scipy import sparse
 
 from .._messages import examples, logger, warn
-from ..engine._processes import gather_objects, part
-from ._blocks import blocks, dense, is_finite
-from ._dask import DaskMatrix
-from ._expression import checked_blocks, find_expression, read_gene_mask, select_genes, warn_if_raw
-from ._labels import read_labels
+from ._blocks import dense, is_finite
+from ._expression import checked_blocks, warn_if_raw
 from ._scaling import GeneScaler
 from ._split import read_split
 
@@ -23,11 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pandas as pd
-    from anndata import AnnData
     from lightning_fabric import Fabric
 
     from ._blocks import Matrix
-    from ._expression import Expression
+    from ._matrix import ExpressionMatrix
+    from ._reader import Reader
 
 
 @dataclass(frozen=True)
@@ -36,29 +33,34 @@ class TrainingData:
 
     Parameters
     ----------
-    expression
-        All samples × the genes in use, input units, in memory or on disk.
-    positions
-        Positions of these genes in the AnnData.
-    genes
-        Names of these genes.
+    reader
+        Matrix, genes and labels.
     classes
         Labels that have training samples.
     labels
-        For each sample the position of its label in `classes`; -1 if it has no training sample.
+        For each sample the position of its label in `classes`; -1 if its class has no training
+        sample.
     is_train
         Whether a sample trains.
     summary
-        What is known of the training samples together.
+        Ranges and means of the training samples.
     """
 
-    expression: Expression
-    positions: np.ndarray
-    genes: np.ndarray
+    reader: Reader
     classes: np.ndarray
     labels: np.ndarray
     is_train: np.ndarray
     summary: Summary
+
+    @property
+    def expression(self) -> ExpressionMatrix:
+        """All samples × the genes in use, in input units."""
+        return self.reader.expression
+
+    @property
+    def genes(self) -> np.ndarray:
+        """Names of the genes in use."""
+        return self.reader.genes
 
     @property
     def scaler(self) -> GeneScaler:
@@ -68,7 +70,7 @@ class TrainingData:
 
 @dataclass(frozen=True)
 class Summary:
-    """What one pass over the training samples tells.
+    """Ranges, means and hash of the training samples, from one pass.
 
     Parameters
     ----------
@@ -77,7 +79,7 @@ class Summary:
     means
         Mean of each class, classes × genes, input units.
     digest
-        A hash of the expression as float32, in order.
+        A hash of their expression as float32, in order.
     """
 
     scaler: GeneScaler
@@ -87,7 +89,7 @@ class Summary:
 
 @dataclass(frozen=True)
 class _Part:
-    """What some of the samples tell: the range of each gene, sums of the classes, row by row hashes.
+    """Summary of some samples: range of each gene, sums of the classes, hashes of the rows.
 
     Without training samples there is no range.
     """
@@ -98,68 +100,63 @@ class _Part:
     is_finite: bool
 
 
-def summarise(
-    adata: AnnData,
-    expression: Expression,
-    positions: np.ndarray,
-    labels: np.ndarray,
-    is_train: np.ndarray,
-    fabric: Fabric,
-) -> Summary:
-    """Pass once over all samples, and check that their values are finite.
-
-    Each of several processes reads its share of them; to all of them the summary is the same.
-
-    Parameters
-    ----------
-    adata
-        The names of samples and genes.
-    expression
-        Samples × genes in input units.
-    positions
-        Positions of these genes in the AnnData.
-    labels
-        For each sample the position of its class.
-    is_train
-        Whether a sample trains. Of each class at least one does.
-    fabric
-        The processes.
+def read_training_data(
+    reader: Reader, *, held_out: float | str, seed: int, fabric: Fabric
+) -> TrainingData:
+    """Read and check all that a fit needs; the AnnData is not changed.
 
     Raises
     ------
     ValueError
-        If a value is NaN or infinite.
+        If fewer than two classes have training samples, a value is NaN or infinite, or all genes
+        are constant.
+    """
+    expression, labels = reader.expression, reader.labels
+    is_train = read_split(reader.adata, labels, held_out, seed=seed)
+    trained = labels[is_train].cat.remove_unused_categories().cat.categories
+    codes = trained.get_indexer(labels)
+    if len(trained) < 2:
+        msg = (
+            f"A perturbation needs training samples of at least two classes in "
+            f"adata.obs[{reader.groupby!r}]; all have the label {examples(trained)}."
+        )
+        raise ValueError(msg)
+    summary = _summarise(reader, codes, is_train, fabric)
+    warn_if_raw(expression)
+    _check_varying(summary.scaler)
+    _log_untrained(labels, is_train)
+    return TrainingData(reader, trained.to_numpy(dtype=object), codes, is_train, summary)
+
+
+def _summarise(reader: Reader, labels: np.ndarray, is_train: np.ndarray, fabric: Fabric) -> Summary:
+    """Summarise the training samples in one pass; ValueError if a value is NaN or infinite.
+
+    Each process reads its part of the samples; all processes get the same summary. Each class has
+    at least one training sample.
     """
     n_classes = labels.max() + 1
-    if isinstance(expression, DaskMatrix):
-        whole = expression.reduce(_summary_part, _merged, labels, is_train, n_classes=n_classes)
-    else:
-        parts = (
-            _summary_part(expression[rows], labels[rows], is_train[rows], n_classes)
-            for rows in blocks(part(fabric, len(labels)))
-        )
-        nothing = _Part(None, np.zeros((n_classes, expression.shape[1])), [], is_finite=True)
-        own = reduce(lambda *pair: _merged(pair), parts, nothing)
-        whole = _merged(gather_objects(fabric, own))
-    if not whole.is_finite:  # so all processes say the same of them
-        for _ in checked_blocks(adata, expression, positions):
+    whole: _Part = reader.expression.reduce(
+        _summary_part, _merged, labels, is_train, fabric=fabric, n_classes=n_classes
+    )
+    if not whole.is_finite:  # all processes raise the same error
+        for _ in checked_blocks(reader.adata, reader.expression, reader.positions):
             pass
     counts = np.bincount(labels[is_train], minlength=n_classes)
     means = (whole.sums / counts[:, None]).astype(np.float32)
     digest = hashlib.blake2b(b"".join(whole.hashes), digest_size=16)
-    return Summary(whole.scaler, means, digest.hexdigest())
+    return Summary(cast("GeneScaler", whole.scaler), means, digest.hexdigest())
 
 
 def _summary_part(block: Matrix, labels: np.ndarray, is_train: np.ndarray, n_classes: int) -> _Part:
     finite = is_finite(block)
     if not (finite and is_train.any()):
         return _Part(None, np.zeros((n_classes, block.shape[1])), [], finite)
-    own = block if is_train.all() else block[np.flatnonzero(is_train)]
-    x = np.ascontiguousarray(dense(own))
-    # Row by row, so that the hash of all does not depend on which of them come together.
+    train = block if is_train.all() else block[np.flatnonzero(is_train)]
+    x = np.ascontiguousarray(dense(train))
+    # One hash for each row, so that the hash of all rows does not depend on the blocks.
     hashes = b"".join(hashlib.blake2b(row.data, digest_size=8).digest() for row in x)
     sums = _members(labels[is_train], n_classes) @ x
-    return _Part(GeneScaler.of(own), sums, [hashes], finite)
+    return _Part(GeneScaler.of(train), sums, [hashes], finite)
 
 
 def _merged(parts: Sequence[_Part]) -> _Part:
@@ -178,53 +175,7 @@ def _members(labels: np.ndarray, n_classes: int) -> sparse.csr_matrix:
     return sparse.csr_matrix((np.ones(len(labels)), at), shape=(n_classes, len(labels)))
 
 
-def labels_digest(adata: AnnData, groupby: str) -> str:
-    """A hash of all samples' labels, in order."""
-    labels = read_labels(adata, groupby).cat
-    text = "\0".join(labels.categories.to_numpy()[labels.codes])
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-
-
-def read_training_data(
-    adata: AnnData,
-    groupby: str,
-    *,
-    layer: str | None,
-    mask_var: str | None,
-    held_out: float | str,
-    seed: int,
-    fabric: Fabric,
-) -> TrainingData:
-    """Read and check all that a fit needs; `adata` is not changed."""
-    matrix = find_expression(adata, layer)
-    labels = read_labels(adata, groupby, sort=True)
-    positions = np.flatnonzero(read_gene_mask(adata, mask_var))
-    expression = select_genes(matrix, positions)
-    is_train = read_split(adata, labels, held_out, seed=seed)
-    trained = labels[is_train].cat.remove_unused_categories().cat.categories
-    codes = trained.get_indexer(labels)
-    if len(trained) < 2:
-        msg = (
-            f"A perturbation needs training samples of at least two classes in "
-            f"adata.obs[{groupby!r}]; all have the label {examples(trained)}."
-        )
-        raise ValueError(msg)
-    summary = summarise(adata, expression, positions, codes, is_train, fabric)
-    warn_if_raw(expression)
-    _check_varying(summary.scaler)
-    _warn_of_untrained(labels, is_train)
-    return TrainingData(
-        expression=expression,
-        positions=positions,
-        genes=adata.var_names[positions].to_numpy(dtype=object),
-        classes=trained.to_numpy(dtype=object),
-        labels=codes,
-        is_train=is_train,
-        summary=summary,
-    )
-
-
-def _warn_of_untrained(labels: pd.Series, is_train: np.ndarray) -> None:
+def _log_untrained(labels: pd.Series, is_train: np.ndarray) -> None:
     untrained = set(labels) - set(labels[is_train])
     if untrained:
         logger.info(

@@ -1,18 +1,19 @@
-"""What is judged: a fit, or the layer of any method."""
+"""The question of an evaluation: a fit, or the layer of another method."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .._keys import TEST, TRAIN, tspg_keys
 from .._messages import unknown_name
 from ..data._blocks import dense
-from ..data._expression import ELSEWHERE, find_expression, match_genes, read_gene_mask
-from ..data._labels import read_labels, resolve_classes, several
+from ..data._expression import find_expression
+from ..data._labels import resolve_classes, several
 from ..data._split import read_split
 from ..get._perturbation import find_layer
+from ..storage._identity import check_fit_belongs, reader_of_fit
 from ._reader import Question
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from anndata import AnnData
 
+    from ..data._reader import Reader
     from ..models._perturbation_model import PerturbationModel
 
 
@@ -44,35 +46,38 @@ def question_of_fit(
     key: str,
     columns: dict[str, np.ndarray | None],
 ) -> Question:
-    """What a fit is judged on."""
-    keys = tspg_keys(key)
-    names = read_labels(adata, model.params["groupby"]).astype(str).to_numpy(dtype=object)
-    original = find_expression(adata, model.params.get("layer"))
-    in_layer = not isinstance(original, ELSEWHERE) or keys.layer in adata.layers
-    layer = find_layer(adata, key) if in_layer else None
+    """The question for a fit.
+
+    Raises
+    ------
+    KeyError
+        If the perturbed layer or the split is missing.
+    ValueError
+        If expression, labels or split are not those of the fit.
+    """
+    keys, reader = tspg_keys(key), reader_of_fit(adata, model)
+    check_fit_belongs(reader, model, key, labels=True, training=True)
+    has_layer = reader.matrix.in_memory or keys.layer in adata.layers
+    layer = find_layer(adata, key) if has_layer else None
     if keys.split not in adata.obs:
         msg = (
-            f"adata.obs[{keys.split!r}] is not there: these samples were not part of the fit, so "
+            f"adata.obs[{keys.split!r}] is missing: these samples were not part of the fit, so "
             "none is known to be held out. Evaluate the AnnData that sp.tl.fit_tspg was called on."
         )
         raise KeyError(msg)
     split = adata.obs[keys.split]
-    positions = match_genes(adata, model.genes)
 
     def perturbed(rows: np.ndarray) -> np.ndarray:
         if layer is not None:
-            return dense(layer[rows][:, positions])
-        return model.perturb(original[rows][:, positions], accelerator=accelerator)
+            return dense(layer[rows][:, reader.positions])
+        return model.perturb(reader.matrix[rows][:, reader.positions], accelerator=accelerator)
 
     return Question(
-        names=adata.obs_names.astype(str).to_numpy(),
-        labels=names,
+        reader,
         target=model.target,
-        is_source=_are_named(names, model.params.get("source")),
+        is_source=_are_named(reader.label_names, model.params.get("source")),
         is_train=(split == TRAIN).to_numpy(),
         is_test=(split == TEST).to_numpy(),
-        original=original,
-        positions=positions,
         perturbed=perturbed,
         minimum=model.scaler.minimum,
         maximum=model.scaler.maximum,
@@ -81,38 +86,31 @@ def question_of_fit(
 
 
 def question_of_prediction(
-    adata: AnnData,
+    reader: Reader,
     prediction: str,
-    own: dict[str, Any],
+    target: object,
     source: object | Sequence[object] | None,
-    layer: str | None,
-    mask_var: str | None,
+    held_out: str,
     columns: dict[str, np.ndarray | None],
 ) -> Question:
-    """What a layer of another method is judged on."""
-    labels = read_labels(adata, own["groupby"])
+    """The question for the layer of another method."""
+    adata, labels = reader.adata, reader.labels
     classes = labels.cat.categories.to_numpy(dtype=object)
-    [target] = resolve_classes([own["target"]], classes, what="target")
+    [position] = resolve_classes([target], classes, what="target")
     if source is not None:
         resolve_classes(source, classes, what="source")
-    original = find_expression(adata, layer)
-    predicted = find_expression(adata, prediction, remedy="prediction= names a layer.")
-    is_train = read_split(adata, labels, own["held_out"], seed=0)
-    names = labels.astype(str).to_numpy(dtype=object)
-    is_source = _are_named(names, source)
+    is_source = _are_named(reader.label_names, source)
     if source is None:
-        is_source &= names != classes[target]
-    positions = np.flatnonzero(read_gene_mask(adata, mask_var))
+        is_source &= reader.label_names != classes[position]
+    predicted = find_expression(adata, prediction, remedy="prediction= names a layer.")
+    is_train = read_split(adata, labels, held_out, seed=0)
     return Question(
-        names=adata.obs_names.astype(str).to_numpy(),
-        labels=names,
-        target=str(classes[target]),
+        reader,
+        target=str(classes[position]),
         is_source=is_source,
         is_train=is_train,
         is_test=~is_train,
-        original=original,
-        positions=positions,
-        perturbed=lambda rows: dense(predicted[rows][:, positions]),
+        perturbed=lambda rows: dense(predicted[rows][:, reader.positions]),
         **columns,
     )
 

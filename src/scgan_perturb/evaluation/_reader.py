@@ -9,14 +9,14 @@ import numpy as np
 
 from .._keys import ALL
 from .._messages import examples, warn
-from ..data._blocks import dense, is_finite
+from ..data._blocks import is_finite
 from ..metrics import mean_context_shift
 from ._samples import Samples, Space
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..data._expression import Expression
+    from ..data._reader import Reader
 
 # Training samples of a class that baselines and independent classifiers learn from, at most; of a
 # class in one of many contexts, at least.
@@ -28,35 +28,29 @@ LOWEST, HIGHEST = -1.0, 2.0
 
 @dataclass(frozen=True)
 class Question:
-    """Which samples are judged, and on what.
+    """The samples to compare, and their perturbed expression.
 
     Parameters
     ----------
-    names
-        Names of the samples, by which they are put in order: a result does not depend on the order
-        of rows.
-    labels, target
-        Label of each sample as text, and the one to move towards.
+    reader
+        Expression and labels of all samples, and the genes to compare.
+    target
+        The label that samples are perturbed towards.
     is_source, is_train, is_test
-        Which samples could be perturbed, trained, and were held out.
-    original, positions
-        Expression of all samples, and the columns to compare.
+        Whether a sample could be perturbed, trained, was held out.
     perturbed
-        Gives the perturbed samples at some rows, in the same units and columns.
+        Returns the perturbed samples at some rows, in the same units and genes.
     minimum, maximum
-        Range of each of these genes over the training samples; None to take it from them.
+        Range of each gene over the training samples; None to compute it.
     contexts, donors
         Context and donor of each sample; None without.
     """
 
-    names: np.ndarray
-    labels: np.ndarray
+    reader: Reader
     target: str
     is_source: np.ndarray
     is_train: np.ndarray
     is_test: np.ndarray
-    original: Expression
-    positions: np.ndarray
     perturbed: Callable[[np.ndarray], np.ndarray]
     minimum: np.ndarray | None = None
     maximum: np.ndarray | None = None
@@ -64,19 +58,28 @@ class Question:
     donors: np.ndarray | None = None
 
     @property
+    def names(self) -> np.ndarray:
+        """Names of the samples."""
+        return self.reader.sample_names
+
+    @property
+    def labels(self) -> np.ndarray:
+        """Label of each sample, as text."""
+        return self.reader.label_names
+
+    @property
     def is_target(self) -> np.ndarray:
         """Which samples are of the target."""
         return self.labels == self.target
 
     def draw(self, chosen: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
-        """Positions of the chosen samples in the order of names, at most so many, at random."""
+        """Positions of at most so many of the chosen samples, drawn at random.
+
+        Samples are sorted by name first, so that the result does not depend on the order of rows.
+        """
         order = np.argsort(self.names, kind="stable")
         rows = order[chosen[order]]
         return rows if len(rows) <= most else rows[np.sort(rng.choice(len(rows), most, False))]
-
-    def read(self, rows: np.ndarray) -> np.ndarray:
-        """Expression of the samples at `rows`, in the units of the data."""
-        return dense(self.original[rows][:, self.positions])
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,7 @@ def read_samples(question: Question, *, max_samples: int, seed: int) -> Drawn:
     train = _draw_training(question, rng)
     _check_trained(is_target[train], (is_source & ~is_target)[train])
     itself = real[is_source[real]]
-    raw = [question.read(rows) for rows in (train, sources, real)]
+    raw = [question.reader.read(rows) for rows in (train, sources, real)]
     raw += [_finite(question.perturbed(rows), question.names[rows]) for rows in (sources, itself)]
     low, width, compared = _ranges(question, raw)
     scaled = [_scaled(block[:, compared], low, width) for block in raw]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from .._keys import TSPG
 from .._messages import unknown_name
 from ..models._perturbation_model import model_from_parts
-from ..storage._identity import check_fit_belongs
+from ..storage._identity import check_fit_belongs, reader_of_fit
 from ._stored import FIRST_FIT
 
 if TYPE_CHECKING:
@@ -64,5 +64,5 @@ def checked_model(
 ) -> PerturbationModel:
     """The model, once :func:`check_fit_belongs` has found that it belongs to the data."""
     found = model(adata, key=key)
-    check_fit_belongs(adata, found, key, labels=labels, training=training)
+    check_fit_belongs(reader_of_fit(adata, found), found, key, labels=labels, training=training)
     return found

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from ..data._blocks import Matrix
-    from ..data._expression import Expression
+    from ..data._matrix import ExpressionMatrix
     from ..models._perturbation_model import PerturbationModel
 
 ORIGINAL, PERTURBED = "original", "perturbed"
@@ -58,7 +58,7 @@ def read_layer(adata: AnnData, key: str) -> Matrix:
     return read_expression(adata, tspg_keys(key).layer)
 
 
-def find_layer(adata: AnnData, key: str) -> Expression:
+def find_layer(adata: AnnData, key: str) -> ExpressionMatrix:
     """The perturbed layer; KeyError if it is not there, ValueError if it holds no numbers."""
     layer = tspg_keys(key).layer
     if layer not in adata.layers:

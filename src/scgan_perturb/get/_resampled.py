@@ -8,7 +8,8 @@ import numpy as np
 
 from .._keys import TRAIN, tspg_keys
 from .._messages import unknown_name
-from ..data._expression import match_genes, read_expression, select_genes
+from ..data._blocks import select_genes
+from ..data._expression import match_genes, read_expression
 from ..data._labels import read_labels
 
 if TYPE_CHECKING:

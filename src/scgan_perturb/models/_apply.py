@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from ..data._blocks import Matrix
-    from ..data._expression import Expression
+    from ..data._matrix import ExpressionMatrix
     from ..data._scaling import GeneScaler
 
 # Enough for a processor's matrix products, few enough to allocate without new pages: benchmarks/speed.py.
@@ -50,7 +50,7 @@ def predicted(
 def called(
     network: nn.Module,
     scaler: GeneScaler,
-    expression: Expression,
+    expression: ExpressionMatrix | Matrix,
     rows: slice,
     accelerator: str | torch.device,
 ) -> np.ndarray:
@@ -63,7 +63,7 @@ def called(
 def _said(
     network: nn.Module,
     scaler: GeneScaler,
-    expression: Expression,
+    expression: ExpressionMatrix | Matrix,
     rows: slice,
     accelerator: str | torch.device,
 ) -> Iterator[tuple[slice, torch.Tensor]]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from ..data._blocks import Matrix
-    from ..data._expression import Expression
+    from ..data._matrix import ExpressionMatrix
 
 Weights = dict[str, np.ndarray]
 CLASSIFIER = "classifier."
@@ -77,7 +77,7 @@ class FittedClassifier:
 
     def predict(
         self,
-        expression: Expression,
+        expression: ExpressionMatrix | Matrix,
         *,
         rows: slice | None = None,
         accelerator: str | torch.device = "auto",

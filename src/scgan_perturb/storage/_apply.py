@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from .._keys import METHODS
-from ..data._blocks import dense, is_finite
-from ..data._expression import select_genes
+from ..data._blocks import dense, is_finite, select_genes
 from ._arguments import leave_view
 
 if TYPE_CHECKING:
@@ -99,7 +98,7 @@ def apply_model(
     The arguments are those of a :class:`Job`; `matrix` holds all samples × all genes, in input
     units.
     """
-    expression_of_model = cast("Matrix", select_genes(matrix, positions))
+    expression_of_model = select_genes(matrix, positions)
     index, has_all_genes = np.flatnonzero(rows), expression_of_model is matrix
     if has_all_genes and rows.all():
         expression = np.empty(matrix.shape, dtype=np.float32)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .._messages import warn
 from ..data._on_disk import as_disk_matrix
@@ -33,6 +33,11 @@ def check_names(
             else "the result is written there. Choose another key_added or layer."
         )
         raise ValueError(msg)
+
+
+def without_none(**options: Any) -> dict[str, Any]:
+    """Options as a fit stores them: without those that are None."""
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def copy_if_asked(adata: AnnData, *, copy: bool) -> AnnData:

@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 import zarr
 
-from ..data._on_disk import DiskMatrix
 from ..engine._processes import is_first
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from lightning_fabric import Fabric
 
-    from ..data._expression import Expression
+    from ..data._matrix import ExpressionMatrix
 
     Group: TypeAlias = Any  # h5py.Group or zarr.Group
 
@@ -31,11 +30,11 @@ REMEDY = (
 )
 
 
-def writable_file(matrix: Expression) -> Group | None:
-    """The AnnData in the file of a matrix on disk; None if the file is read-only."""
-    if not isinstance(matrix, DiskMatrix):
-        return None
+def writable_file(matrix: ExpressionMatrix) -> Group | None:
+    """The AnnData in the file of a matrix; None without a file, or if the file is read-only."""
     element = matrix.element
+    if element is None:
+        return None
     # X, or layers/name.
     parts = element.name.strip("/").split("/")
     depth = 2 if parts[-2:-1] == ["layers"] else 1
@@ -49,7 +48,7 @@ def writable_file(matrix: Expression) -> Group | None:
     return root if root is not None and root.attrs.get("encoding-type") == "anndata" else None
 
 
-def check_writers(matrix: Expression, fabric: Fabric) -> None:
+def check_writers(matrix: ExpressionMatrix, fabric: Fabric) -> None:
     """Raise ValueError if several processes would write to an h5ad file."""
     if fabric.world_size > 1 and isinstance(writable_file(matrix), h5py.Group):
         msg = (
@@ -59,7 +58,7 @@ def check_writers(matrix: Expression, fabric: Fabric) -> None:
         raise ValueError(msg)
 
 
-def results_file(matrix: DiskMatrix) -> Group:
+def results_file(matrix: ExpressionMatrix) -> Group:
     """The AnnData in the file of a matrix on disk; ValueError if the file is read-only."""
     if not is_first():
         msg = (
@@ -76,7 +75,7 @@ def results_file(matrix: DiskMatrix) -> Group:
 
 
 def store_results(
-    adata: AnnData, matrix: Expression, *, obs: Sequence[str] = (), uns: Sequence[str] = ()
+    adata: AnnData, matrix: ExpressionMatrix, *, obs: Sequence[str] = (), uns: Sequence[str] = ()
 ) -> None:
     """Write columns and entries of an AnnData to the file of the matrix, on rank 0, if possible."""
     file = writable_file(matrix)

@@ -14,47 +14,46 @@ import numpy as np
 from .._digests import digest
 from .._keys import IDENTITY, TRAIN, tspg_keys
 from .._messages import examples, warn
-from ..data._blocks import dense
-from ..data._dask import DaskMatrix
-from ..data._expression import find_expression, match_genes
-from ..data._labels import read_labels
+from ..data._reader import Reader
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from anndata import AnnData
 
-    from ..data._expression import Expression
     from ..data._training_data import TrainingData
     from ..models._perturbation_model import PerturbationModel
 
 N_FIRST, N_SPREAD = 8, 24  # samples to compare: the first ones, and others at equal distances
 
 
-def fit_identity(adata: AnnData, data: TrainingData, groupby: str) -> dict[str, Any]:
-    """The identity of a fit on all samples of `adata`."""
-    identity = layer_identity(adata, data.expression)
-    labels = read_labels(adata, groupby).astype(str).to_numpy(dtype=object)
-    return identity | {
-        "sample_names": digest(*adata.obs_names.astype(str)),
-        "sample_labels": labels[_compared_rows(adata.n_obs, data.expression)],
-        "labels": digest(*labels),
+def fit_identity(data: TrainingData) -> dict[str, Any]:
+    """The identity of a fit."""
+    reader = data.reader
+    rows = _compared_rows(reader.adata.n_obs, is_lazy=reader.matrix.is_lazy)
+    return layer_identity(reader) | {
+        "sample_names": digest(*reader.sample_names),
+        "sample_labels": reader.label_names[rows],
+        "labels": digest(*reader.label_names),
         "split": digest(data.is_train),
         "n_train": np.bincount(data.labels[data.is_train], minlength=len(data.classes)),
     }
 
 
-def layer_identity(adata: AnnData, expression: Expression) -> dict[str, Any]:
-    """Hashes of some samples of the expression (all samples × the model's genes) of a layer."""
-    rows = _compared_rows(adata.n_obs, expression)
-    return {
-        "samples": adata.obs_names[rows].astype(str).to_numpy(dtype=object),
-        "expression": _row_digests(expression, rows),
-    }
+def layer_identity(reader: Reader) -> dict[str, Any]:
+    """Names of some samples, and hashes of their expression."""
+    rows = _compared_rows(reader.adata.n_obs, is_lazy=reader.matrix.is_lazy)
+    return {"samples": reader.sample_names[rows], "expression": _row_digests(reader, rows)}
+
+
+def reader_of_fit(adata: AnnData, model: PerturbationModel) -> Reader:
+    """Reads the expression and the labels that a model was fitted on."""
+    layer, groupby = model.params.get("layer"), model.params["groupby"]
+    return Reader(adata, layer, groupby=groupby, model_genes=model.genes)
 
 
 def check_fit_belongs(
-    adata: AnnData,
+    reader: Reader,
     model: PerturbationModel,
     key: str,
     *,
@@ -65,8 +64,8 @@ def check_fit_belongs(
 
     Parameters
     ----------
-    adata, model, key
-        AnnData with the fit, the fit and its name.
+    reader, model, key
+        Reader of the AnnData with the fit, the fit and its name.
     labels
         Whether the reader uses the labels.
     training
@@ -82,16 +81,16 @@ def check_fit_belongs(
     UserWarning
         If training samples of the fit are missing.
     """
-    identity = _stored_identity(adata, model, key)
+    identity = _stored_identity(reader.adata, model, key)
     if identity is None:
         return
-    _check_expression(adata, model, key, identity)
+    _check_expression(reader, key, identity)
     if "labels" not in identity or not (labels or training):
         return  # the samples were not part of the fit
-    same_samples = identity["sample_names"] == digest(*adata.obs_names.astype(str))
-    _check_labels(adata, model, key, identity, same_samples=same_samples)
+    same_samples = identity["sample_names"] == digest(*reader.sample_names)
+    _check_labels(reader, key, identity, same_samples=same_samples)
     if training:
-        _check_training(adata, model, key, identity, same_samples=same_samples)
+        _check_training(reader, model, key, identity, same_samples=same_samples)
 
 
 def _stored_identity(
@@ -118,19 +117,15 @@ def _stored_identity(
     return stored
 
 
-def _check_expression(
-    adata: AnnData, model: PerturbationModel, key: str, identity: Mapping[str, Any]
-) -> None:
-    layer = model.params.get("layer")
-    matrix = find_expression(adata, layer)
-    stored, rows = _find_compared(adata, identity, matrix)
+def _check_expression(reader: Reader, key: str, identity: Mapping[str, Any]) -> None:
+    stored, rows = _find_compared(reader, identity, is_lazy=reader.matrix.is_lazy)
     if len(rows) == 0:
         return
-    digests = _row_digests(matrix, rows, match_genes(adata, model.genes))
+    digests, layer = _row_digests(reader, rows), reader.layer
     changed = digests != np.asarray(identity["expression"])[stored]
     if changed.any():
         where = "adata.X" if layer is None else f"adata.layers[{layer!r}]"
-        sample = adata.obs_names[rows[int(np.argmax(changed))]]
+        sample = reader.adata.obs_names[rows[int(np.argmax(changed))]]
         msg = (
             f"{where} has changed since fit {key!r}: the values of sample {sample!r} differ. "
             f"Restore {where} (keep a scaled or otherwise changed copy in another layer), or call "
@@ -141,18 +136,12 @@ def _check_expression(
 
 
 def _check_labels(
-    adata: AnnData,
-    model: PerturbationModel,
-    key: str,
-    identity: Mapping[str, Any],
-    *,
-    same_samples: bool,
+    reader: Reader, key: str, identity: Mapping[str, Any], *, same_samples: bool
 ) -> None:
-    groupby = model.params["groupby"]
-    now = read_labels(adata, groupby).astype(str).to_numpy(dtype=object)
+    now = reader.label_names
     if same_samples and digest(*now) == identity["labels"]:
         return
-    stored, rows = _find_compared(adata, identity)
+    stored, rows = _find_compared(reader, identity)
     before = np.asarray(identity["sample_labels"], dtype=object)[stored]
     changed = np.flatnonzero(now[rows] != before)
     if not same_samples and len(changed) == 0:
@@ -160,26 +149,26 @@ def _check_labels(
     example = ""
     if len(changed):
         i = changed[0]
-        sample = adata.obs_names[rows[i]]
+        sample = reader.adata.obs_names[rows[i]]
         example = f" (sample {sample!r} was {before[i]!r}, is {now[rows[i]]!r})"
     msg = (
-        f"The labels in adata.obs[{groupby!r}] have changed since fit {key!r}{example}. Restore the "
+        f"The labels in adata.obs[{reader.groupby!r}] have changed since fit {key!r}{example}. Restore the "
         "labels, or call sp.tl.fit_tspg again."
     )
     raise ValueError(msg)
 
 
 def _check_training(
-    adata: AnnData,
+    reader: Reader,
     model: PerturbationModel,
     key: str,
     identity: Mapping[str, Any],
     *,
     same_samples: bool,
 ) -> None:
-    column = tspg_keys(key).split
+    adata, column = reader.adata, tspg_keys(key).split
     if column not in adata.obs:
-        return  # each reader raises an error of its own
+        return  # each verb raises its own error
     is_train = (adata.obs[column] == TRAIN).to_numpy(dtype=bool)
     if same_samples:
         if digest(is_train) != identity["split"]:
@@ -189,8 +178,9 @@ def _check_training(
             )
             raise ValueError(msg)
         return
-    labels = read_labels(adata, model.params["groupby"])[is_train].astype(str)
-    counts = labels.value_counts().reindex(list(model.classifier.classes), fill_value=0)
+    counts = (
+        reader.labels[is_train].value_counts().reindex(list(model.classifier.classes), fill_value=0)
+    )
     missing = np.asarray(identity["n_train"]) - counts.to_numpy()
     if (missing > 0).any():
         n_train = int(np.sum(identity["n_train"]))
@@ -202,35 +192,31 @@ def _check_training(
         )
 
 
-def _compared_rows(n_samples: int, expression: Expression | None = None) -> np.ndarray:
-    """Positions of the samples to compare; of a Dask array only the first ones."""
+def _compared_rows(n_samples: int, *, is_lazy: bool = False) -> np.ndarray:
+    """Positions of the samples to compare; only the first ones if values are computed on demand."""
     first = np.arange(min(N_FIRST, n_samples))
-    if isinstance(expression, DaskMatrix):
+    if is_lazy:
         return first
     spread = np.linspace(0, n_samples - 1, N_SPREAD).astype(int)
     return np.concatenate([first, np.setdiff1d(spread, first)])
 
 
 def _find_compared(
-    adata: AnnData, identity: Mapping[str, Any], matrix: Expression | None = None
+    reader: Reader, identity: Mapping[str, Any], *, is_lazy: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Positions of the compared samples that `adata` holds: in the identity, and in `adata`."""
-    names = adata.obs_names.astype(str)
+    """Positions of the compared samples that are there: in the identity, and in the AnnData."""
+    names = reader.adata.obs_names.astype(str)
     compared = np.asarray(identity["samples"], dtype=object)
-    if isinstance(matrix, DaskMatrix):
-        compared = compared[:N_FIRST]
+    compared = compared[:N_FIRST] if is_lazy else compared
     if not names.is_unique:  # a repeated name identifies a sample only at its old position
-        rows = _compared_rows(adata.n_obs)[: len(compared)]
+        rows = _compared_rows(len(names))[: len(compared)]
         is_same = names[rows] == compared[: len(rows)]
         return np.flatnonzero(is_same), rows[is_same]
     rows = names.get_indexer(compared)
     return np.flatnonzero(rows >= 0), rows[rows >= 0]
 
 
-def _row_digests(
-    expression: Expression, rows: np.ndarray, genes: np.ndarray | None = None
-) -> np.ndarray:
+def _row_digests(reader: Reader, rows: np.ndarray) -> np.ndarray:
     """A hash of the values of each sample, as float32."""
-    block = dense(expression[rows])
-    block = np.ascontiguousarray(block if genes is None else block[:, genes]) + np.float32(0)
+    block = np.ascontiguousarray(reader.read(rows)) + np.float32(0)
     return np.array([digest(row, size=8) for row in block], dtype=object)

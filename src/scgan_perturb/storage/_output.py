@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..data._dask import DaskMatrix
-from ..data._on_disk import DiskMatrix
+from ..data._matrix import MemoryMatrix
 from ._apply import (
     Job,
     Perturbed,
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from .._keys import TspgKeys
-    from ..data._expression import Expression
+    from ..data._reader import Reader
     from ._file import Group
 
 
@@ -49,7 +49,7 @@ class Output:
     def perturb(self, job: Job) -> Perturbed | None:
         """Perturb the samples."""
         return apply_model(
-            job.model, self.matrix, job.positions, job.rows, job.device, job.classifier
+            job.model, self.matrix.array, job.positions, job.rows, job.device, job.classifier
         )
 
 
@@ -94,19 +94,18 @@ class FileOutput(Output):
         return perturb_on_disk(job, self.matrix, file=self.file, keys=self.keys, fabric=fabric)
 
 
-def output_for(
-    adata: AnnData, matrix: Expression, keys: TspgKeys, *, is_required: bool = False
-) -> Output:
-    """The output for a kind of matrix (all samples × all genes).
+def output_for(reader: Reader, keys: TspgKeys, *, is_required: bool = False) -> Output:
+    """The output for the kind of matrix that was read.
 
     Raises
     ------
     ValueError
         If `is_required`, and the file of the matrix is read-only.
     """
+    adata, matrix = reader.adata, reader.matrix
     if isinstance(matrix, DaskMatrix):
         return LazyOutput(adata, keys, matrix)
-    if not isinstance(matrix, DiskMatrix):
+    if isinstance(matrix, MemoryMatrix):
         return Output(adata, keys, matrix)
     file = results_file(matrix) if is_required else writable_file(matrix)
     if file is None:

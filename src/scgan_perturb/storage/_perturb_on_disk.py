@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
     from .._keys import TspgKeys
-    from ..data._on_disk import DiskMatrix
+    from ..data._matrix import ExpressionMatrix
     from ..models._perturbation_model import PerturbationModel
     from ._apply import Job
     from ._file import Group
@@ -35,7 +35,7 @@ ARRAY_ENCODING = {"encoding-type": "array", "encoding-version": "0.2.0"}  # of a
 
 
 def perturb_on_disk(
-    job: Job, matrix: DiskMatrix, *, file: Group, keys: TspgKeys, fabric: Fabric
+    job: Job, matrix: ExpressionMatrix, *, file: Group, keys: TspgKeys, fabric: Fabric
 ) -> Perturbed:
     """Perturb samples and write them to the file, a part at a time; keep the finished parts.
 

@@ -4,21 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-import pandas as pd
-
 from .._checks import check_count
-from .._keys import CLASSIFIER, TEST, TRAIN, classifier_keys
-from .._messages import logger
+from .._keys import CLASSIFIER, classifier_keys
 from .._recipes import BATCH_SIZE
 from .._seeds import Rng, resolve_seed, spawn_seeds
-from ..data._dask import DaskMatrix
-from ..data._expression import find_expression
-from ..data._training_data import labels_digest, read_training_data
-from ..engine._processes import gather_objects, part
-from ..models._fitted_classifier import FittedClassifier, classifier_to_parts
-from ..storage._arguments import check_names, copy_if_asked, leave_view
-from ..storage._file import check_writers, store_results
+from ..data._reader import Reader
+from ..data._training_data import read_training_data
+from ..storage._arguments import check_names, copy_if_asked, without_none
+from ..storage._classifier import write_classifier
+from ..storage._file import check_writers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,10 +21,6 @@ if TYPE_CHECKING:
 
     from anndata import AnnData
     from lightning_fabric import Fabric
-
-    from .._keys import ClassifierKeys
-    from ..data._blocks import Matrix
-    from ..data._training_data import TrainingData
 
 MAX_EPOCHS = 50
 
@@ -121,95 +111,25 @@ def fit_classifier(
     >>> adata.uns["classifier"]["history"].shape
     (5, 2)
     """
-    keys = classifier_keys(key_added)
-    check_names(key_added, groupby, written=(keys.split, keys.predicted), layer=layer)
-    params = classifier_params(
-        groupby=groupby,
-        layer=layer,
-        mask_var=mask_var,
-        held_out=held_out,
-        max_epochs=max_epochs,
-        batch_size=batch_size,
-        seed=resolve_seed(rng),
-    )
     from ..engine._device import resolve_fabric  # noqa: PLC0415 (torch takes seconds)
     from ..training._fit_classifier import fit_classifier_on  # noqa: PLC0415
 
-    fabric = resolve_fabric(fabric)
-    params["seed"] = fabric.broadcast(params["seed"])
+    keys = classifier_keys(key_added)
+    check_names(key_added, groupby, written=(keys.split, keys.predicted), layer=layer)
+    check_count("max_epochs", max_epochs)
+    check_count("batch_size", batch_size, least=2)
+    options = without_none(groupby=groupby, layer=layer, mask_var=mask_var, held_out=held_out)
+    seed, fabric = resolve_seed(rng), resolve_fabric(fabric)
+    seed = fabric.broadcast(seed)
+    params = options | {"max_epochs": max_epochs, "batch_size": batch_size, "seed": seed}
+
     adata = copy_if_asked(adata, copy=copy)
-    check_writers(find_expression(adata, layer), fabric)
+    reader = Reader(adata, layer, groupby=groupby, mask_var=mask_var)
+    check_writers(reader.matrix, fabric)
     data = read_training_data(
-        adata,
-        groupby,
-        layer=layer,
-        mask_var=mask_var,
-        held_out=held_out,
-        seed=spawn_seeds(params["seed"]).split,
-        fabric=fabric,
+        reader, held_out=held_out, seed=spawn_seeds(seed).split, fabric=fabric
     )
+
     classifier, history = fit_classifier_on(data, params, fabric, checkpoint)
     write_classifier(adata, keys, classifier, data, history, fabric)
     return adata if copy else None
-
-
-def classifier_params(**params: Any) -> dict[str, Any]:
-    """The parameters of a fit as they are stored: without those that are None."""
-    check_count("max_epochs", params["max_epochs"])
-    check_count("batch_size", params["batch_size"], least=2)
-    return {name: value for name, value in params.items() if value is not None}
-
-
-def split_column(is_train: np.ndarray) -> pd.Categorical:
-    """The split as a column of obs."""
-    return pd.Categorical.from_codes((~is_train).astype(np.int8), [TRAIN, TEST])
-
-
-def write_classifier(
-    adata: AnnData,
-    keys: ClassifierKeys,
-    classifier: FittedClassifier,
-    data: TrainingData,
-    history: pd.DataFrame,
-    fabric: Fabric,
-) -> None:
-    """Write a classifier and what it predicts, to the file as well if that is open, and say so."""
-    if isinstance(data.expression, DaskMatrix):
-        predicted = data.expression.reduce(_predicted, np.concatenate, classifier=classifier)
-    else:
-        mine = part(fabric, len(data.labels))
-        own = classifier.predict(data.expression, rows=mine, accelerator=fabric.device)
-        predicted = np.concatenate(gather_objects(fabric, own))
-    leave_view(adata)
-    adata.uns[keys.uns] = {
-        **classifier_to_parts(classifier),
-        "history": history,
-        "labels_digest": labels_digest(adata, classifier.params["groupby"]),
-        "expression_digest": data.summary.digest,
-    }
-    adata.obs[keys.split] = split_column(data.is_train)
-    adata.obs[keys.predicted] = pd.Categorical.from_codes(predicted, data.classes)
-    store_results(adata, data.expression, obs=[keys.split, keys.predicted], uns=[keys.uns])
-    held_out = ~data.is_train & (data.labels >= 0)
-    logger.info(
-        "Classifier of %s: %d classes, %s genes, right on %s.\n"
-        "    added: adata.uns[%r], adata.obs[%r], adata.obs[%r]",
-        classifier.params["groupby"],
-        len(data.classes),
-        f"{len(data.genes):,}",
-        share(predicted[held_out] == data.labels[held_out], "held-out samples"),
-        keys.uns,
-        keys.split,
-        keys.predicted,
-    )
-
-
-def _predicted(block: Matrix, classifier: FittedClassifier) -> np.ndarray:
-    return classifier.predict(block)
-
-
-def share(hits: np.ndarray, of: str) -> str:
-    """How many of how many, for a log line."""
-    if len(hits) == 0:
-        return f"none of 0 {of}"
-    return f"{100 * hits.mean():.1f} % of {len(hits):,} {of}"

@@ -11,8 +11,8 @@ from .._keys import ALL, TSPG, tspg_keys
 from .._messages import check_choice, examples, logger, warn
 from .._seeds import Rng, resolve_seed
 from ..data._gene_sets import enrichr_library, msigdb_collection, name_kind_hint, read_gmt
+from ..evaluation._gene_set_tests import empty_table, over_represented, preranked
 from ..get import rank_genes_df
-from ._enrich_methods import empty_table, over_represented, preranked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

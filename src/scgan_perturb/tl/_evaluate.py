@@ -8,12 +8,13 @@ from .._checks import check_count
 from .._keys import EVALUATION, EVALUATION_PARAMS, MODEL, PREDICTION, TSPG
 from .._messages import logger, warn
 from .._seeds import Rng, resolve_seed, spawn_seeds
+from ..data._reader import Reader
 from ..evaluation._classify import classify
 from ..evaluation._question import question_of_fit, question_of_prediction, read_column
 from ..evaluation._reader import read_samples
 from ..evaluation._table import evaluation_table
 from ..evaluation._verdict import distances, findings, judged_method, pooled
-from ..get._model import checked_model
+from ..get import model as get_model
 from ..storage._arguments import copy_if_asked, leave_view
 from ..storage._file import store_results
 
@@ -156,18 +157,20 @@ def evaluate(
     draws = spawn_seeds(seed).evaluate
     columns = {"contexts": read_column(adata, "by", by)}
     columns["donors"] = read_column(adata, "replicate", replicate)
-    own = {"groupby": groupby, "target": target, "held_out": held_out}
+    required = {"groupby": groupby, "target": target, "held_out": held_out}
     if prediction is None:
-        _check_fit_arguments(
-            own | {"source": source, "layer": layer, "mask_var": mask_var, "key_added": key_added}
-        )
-        model = checked_model(adata, key, labels=True, training=True)
+        optional = {"source": source, "layer": layer, "mask_var": mask_var, "key_added": key_added}
+        _check_fit_arguments(required | optional)
+        model = get_model(adata, key=key)
         question = question_of_fit(adata, model, accelerator, key, columns)
     else:
         key = prediction if key_added is None else key_added
-        _check_prediction_arguments(adata, prediction, key, own)
+        _check_prediction_arguments(adata, prediction, key, required)
         model = None
-        question = question_of_prediction(adata, prediction, own, source, layer, mask_var, columns)
+        reader = Reader(adata, layer, groupby=str(groupby), mask_var=mask_var)
+        question = question_of_prediction(
+            reader, prediction, target, source, str(held_out), columns
+        )
     drawn = read_samples(question, max_samples=max_samples, seed=draws)
     table, width = evaluation_table(
         drawn.contexts,
@@ -191,7 +194,7 @@ def evaluate(
         EVALUATION: table,
         EVALUATION_PARAMS: params,
     }
-    store_results(adata, question.original, uns=[key])
+    store_results(adata, question.reader.matrix, uns=[key])
     _log_verdict(table, n_real=n_real, key=key)
     return adata if copy else None
 

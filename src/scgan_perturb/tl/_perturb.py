@@ -3,35 +3,28 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, cast
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .._keys import EVALUATION, EVALUATION_PARAMS, IDENTITY, TSPG, tspg_keys
-from .._messages import logger
-from ..data._dask import DaskMatrix
-from ..data._expression import (
-    checked_blocks,
-    find_expression,
-    match_genes,
-    select_genes,
-    warn_if_raw,
-)
-from ..data._on_disk import DiskMatrix
+from ..data._expression import checked_blocks, warn_if_raw
 from ..get import model as get_model
 from ..storage._apply import Job
 from ..storage._arguments import copy_if_asked
-from ..storage._identity import check_fit_belongs, layer_identity
+from ..storage._identity import check_fit_belongs, layer_identity, reader_of_fit
+from ..storage._log import log_perturbation
 from ..storage._output import output_for
-from ._classifier import share
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
     from anndata import AnnData
 
-    from ..data._expression import Expression
-    from ..storage._apply import Perturbed
+    from ..data._reader import Reader
+    from ..models._perturbation_model import PerturbationModel
 
 
 def perturb(
@@ -101,84 +94,70 @@ def perturb(
     >>> new.layers["xadv"].shape
     (100, 765)
     """
-    source = adata if reference is None else reference
-    model = get_model(source, key=key)
-    is_same = reference is None and layer in (None, model.params.get("layer", "X"))
-    if is_same:
-        check_fit_belongs(adata, model, key)
-    if target is not None:
-        model = model.towards(target)
-    adata = copy_if_asked(adata, copy=copy)
-    layer = model.params.get("layer", "X") if layer is None else layer
-    keys = tspg_keys(key)
+    fitted = adata if reference is None else reference
+    model, keys = get_model(fitted, key=key), tspg_keys(key)
+    layer_of_fit = model.params.get("layer", "X")
+    layer = layer_of_fit if layer is None else layer
     if layer == keys.layer:
         msg = f"layer={layer!r} is where the result is written. Name the layer with the originals."
         raise ValueError(msg)
-    matrix = find_expression(
-        adata,
-        None if layer == "X" else layer,
-        remedy=f"The model was fitted on layer {layer!r}; layer='X' means adata.X.",
+
+    adata = copy_if_asked(adata, copy=copy)
+    remedy = f"The model was fitted on layer {layer_of_fit!r}; layer='X' means adata.X."
+    reader = replace(
+        reader_of_fit(adata, model), layer=None if layer == "X" else layer, remedy=remedy
     )
-    positions = match_genes(adata, model.genes)
-    chosen = select_genes(matrix, positions)
-    # What was measured was measured on other samples, or on an earlier layer.
-    fit = {k: v for k, v in source.uns[key].items() if k not in (EVALUATION, EVALUATION_PARAMS)}
-    fit |= {
-        "params": _params_with_layer(model.params, layer),
-        "target_mean": model.target_mean,
-    }
-    if isinstance(matrix, DaskMatrix):
-        if not is_same:
-            fit.pop(IDENTITY, None)  # to find it, values would have to be computed
-    elif not is_same or IDENTITY not in fit:  # the layer is of other values than those of the fit
-        fit[IDENTITY] = layer_identity(adata, chosen)
-    output = output_for(adata, matrix, keys, is_required=True)
-    digest = "" if isinstance(matrix, DaskMatrix) else _checked(adata, chosen, positions)
-    rows = np.ones(adata.n_obs, dtype=bool)
-    forget_split = reference is not None and keys.split in adata.obs  # of another fit
+    is_of_fit = reference is None and layer == layer_of_fit
+    if is_of_fit:
+        check_fit_belongs(reader, model, key)
+    if target is not None:
+        model = model.towards(target)
+
+    is_other_split = reference is not None and keys.split in adata.obs
+    output = output_for(reader, keys, is_required=True)
     job = Job(
         model,
-        positions,
-        rows,
-        fit,
-        columns={keys.split: None} if forget_split else {},
-        depends_on=(layer, digest),
+        reader.positions,
+        np.ones(adata.n_obs, dtype=bool),
+        fit=_fit_to_store(fitted.uns[key], model, layer, reader, is_of_fit=is_of_fit),
+        columns={keys.split: None} if is_other_split else {},
+        depends_on=(layer, _check_values(reader)),
         accelerator=accelerator,
     )
-    perturbed = cast("Perturbed", output.write(job))
-    if perturbed.predicted is None:
-        logger.info(
-            "Perturbation to %s, computed when it is asked for.\n"
-            "    added: adata.layers[%r], adata.uns[%r]",
-            *(model.target, keys.layer, keys.uns),
-        )
-        return adata if copy else None
-    logger.info(
-        "Perturbation to %s: the classifier calls %s %s once perturbed.\n"
-        "    added: adata.layers[%r], adata.obs[%r], adata.obs[%r], adata.uns[%r]",
-        model.target,
-        share(perturbed.predicted == model.target, "samples"),
-        model.target,
-        keys.layer,
-        keys.predicted,
-        keys.probability,
-        keys.uns,
-    )
+    perturbed = output.write(job)
+    log_perturbation(keys, model, perturbed)
     return adata if copy else None
 
 
-def _checked(adata: AnnData, matrix: Expression, positions: np.ndarray) -> str:
-    """Check all values; returns a hash of them where they are on disk."""
+def _fit_to_store(
+    fit: Mapping[str, Any],
+    model: PerturbationModel,
+    layer: str,
+    reader: Reader,
+    *,
+    is_of_fit: bool,
+) -> dict[str, Any]:
+    """The fit without its evaluation, with the layer and the identity of the perturbed samples."""
+    left_out = (
+        {EVALUATION, EVALUATION_PARAMS} if is_of_fit else {EVALUATION, EVALUATION_PARAMS, IDENTITY}
+    )
+    fit = {name: value for name, value in fit.items() if name not in left_out}
+    params = {name: value for name, value in model.params.items() if name != "layer"}
+    fit["params"] = params if layer == "X" else {**params, "layer": layer}
+    fit["target_mean"] = model.target_mean
+    if IDENTITY not in fit and not reader.matrix.is_lazy:
+        fit[IDENTITY] = layer_identity(reader)
+    return fit
+
+
+def _check_values(reader: Reader) -> str:
+    """Check that all values are finite; return their hash if a file can hold an unfinished result."""
+    if reader.matrix.is_lazy:  # each block is checked when it is computed
+        return ""
     digest = hashlib.blake2b(digest_size=16)
-    for _, block in checked_blocks(adata, matrix, positions):
-        if isinstance(matrix, DiskMatrix):
+    for block in checked_blocks(reader.adata, reader.expression, reader.positions):
+        if not reader.matrix.in_memory:
             for part in (block,) if isinstance(block, np.ndarray) else (block.data, block.indices):
                 digest.update(np.ascontiguousarray(part).data)
-    warn_if_raw(matrix)
+    warn_if_raw(reader.expression)
     return digest.hexdigest()
-
-
-def _params_with_layer(params: dict[str, Any], layer: str) -> dict[str, Any]:
-    """The parameters of a fit, with the layer that the original expression stands in here."""
-    others = {name: value for name, value in params.items() if name != "layer"}
-    return others if layer == "X" else {**others, "layer": layer}

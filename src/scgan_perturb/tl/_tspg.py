@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from .._keys import CLASSIFIER, IDENTITY, classifier_keys, tspg_keys
-from .._recipes import resolve_recipe
+from .._recipes import BATCH_SIZE, resolve_recipe
 from .._seeds import Rng, resolve_seed, spawn_seeds
-from ..data._expression import find_expression
 from ..data._labels import several
+from ..data._reader import Reader
 from ..data._training_data import read_training_data
 from ..models._perturbation_model import model_to_parts
 from ..storage._apply import Job
-from ..storage._arguments import check_names, copy_if_asked
+from ..storage._arguments import check_names, copy_if_asked, without_none
+from ..storage._classifier import split_column, split_to_use, stored_classifier, write_classifier
 from ..storage._file import check_writers
 from ..storage._identity import fit_identity
+from ..storage._log import log_perturbation
 from ..storage._output import output_for
 from ..training._roles import assign_roles
-from ._classifier import split_column, write_classifier
-from ._log_fit import log_fit
-from ._reuse import classifier_for, held_out_to_use
+from ._classifier import MAX_EPOCHS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
     from torch import nn
 
+    from .._keys import TspgKeys
     from .._recipes import Paper, Transport
     from ..data._training_data import TrainingData
     from ..training._roles import Roles
@@ -157,68 +158,72 @@ def fit_tspg(
     from ..engine._device import accelerator_of, resolve_fabric  # noqa: PLC0415 (torch takes seconds)
     from ..models._module_classifier import check_module, module_classifier  # noqa: PLC0415
     from ..training._fit import Fit, check_targets, fit_generator  # noqa: PLC0415
+    from ..training._fit_classifier import fit_classifier_on  # noqa: PLC0415
 
     keys = tspg_keys(key_added)
-    check_names(
-        keys.uns,
-        groupby,
-        written=(keys.split, keys.predicted, keys.probability),
-        layer=layer,
-        output=keys.layer,
-    )
-    own = check_module(classifier, classes)
-    classifier = classifier if isinstance(classifier, str) else CLASSIFIER
-    if keys.uns == classifier:
-        msg = f"key_added={key_added!r} is the name of the classifier. Choose another one."
-        raise ValueError(msg)
+    written = (keys.split, keys.predicted, keys.probability)
+    check_names(keys.uns, groupby, written=written, layer=layer, output=keys.layer)
+    module = check_module(classifier, classes)
+    names = classifier_keys(_classifier_name(classifier, keys))
     recipe = resolve_recipe(recipe)
-    options = {"groupby": groupby, "layer": layer, "mask_var": mask_var, "held_out": held_out}
-    given = {name: value for name, value in options.items() if value is not None}
-    params = recipe.params | given | {"seed": resolve_seed(rng)}
+    options = without_none(groupby=groupby, layer=layer, mask_var=mask_var, held_out=held_out)
+    options["seed"] = resolve_seed(rng)
     launched = resolve_fabric(fabric)
     accelerator, fabric = accelerator_of(fabric), launched
-    params["seed"] = fabric.broadcast(params["seed"])
+    options["seed"] = fabric.broadcast(options["seed"])
+
     adata = copy_if_asked(adata, copy=copy)
-    check_writers(find_expression(adata, layer), fabric)
-    data = read_training_data(
-        adata,
-        groupby,
-        layer=layer,
-        mask_var=mask_var,
-        held_out=held_out_to_use(adata, classifier, groupby, held_out),
-        seed=spawn_seeds(params["seed"]).split,
-        fabric=fabric,
-    )
+    reader = Reader(adata, layer, groupby=groupby, mask_var=mask_var)
+    check_writers(reader.matrix, fabric)
+    held_out = split_to_use(reader, names.uns, held_out)
+    split_seed = spawn_seeds(options["seed"]).split
+    data = read_training_data(reader, held_out=held_out, seed=split_seed, fabric=fabric)
+
     roles = assign_roles(data, target, source)
     check_targets(recipe.name, len(roles.targets))
-    params |= label_params(data, roles, source)
-    frozen, new_history = classifier_for(adata, classifier, data, params, fabric, checkpoint)
-    to_convince = None if own is None else module_classifier(own, frozen)
+
+    frozen, new_history = stored_classifier(data, names.uns, options), None
+    if frozen is None:
+        defaults = {"max_epochs": MAX_EPOCHS, "batch_size": BATCH_SIZE}
+        frozen, new_history = fit_classifier_on(data, defaults | options, fabric, checkpoint)
+    to_convince = None if module is None else module_classifier(module, frozen)
+
+    params = recipe.params | options | _label_params(data, roles, source)
     fit = Fit(data, roles, frozen, to_convince or frozen, recipe, params, fabric, checkpoint)
     model, history = fit_generator(fit)
-    identity = fit_identity(adata, data, groupby)
-    fitted = {**model_to_parts(model), "history": history, IDENTITY: identity}
+
     job = Job(
         model,
-        data.positions,
+        reader.positions,
         roles.perturbed,
-        fitted,
+        fit={**model_to_parts(model), "history": history, IDENTITY: fit_identity(data)},
         columns={keys.split: split_column(data.is_train)},
         depends_on=(str(layer), data.summary.digest, str(source)),
         fabric=fabric,
         accelerator=accelerator,
         classifier=to_convince,
     )
-    perturbed = output_for(adata, find_expression(adata, layer), keys).write(job)
+    perturbed = output_for(reader, keys).write(job)
     if new_history is not None:
-        names = classifier_keys(classifier)
         write_classifier(adata, names, frozen, data, new_history, fabric)
-    log_fit(keys, model, perturbed, data, roles)
+
+    others = roles.held_out[data.labels[roles.held_out] != model.target_class]
+    samples = "held-out samples of other classes"
+    log_perturbation(keys, model, perturbed, others, samples, is_fit=True)
     return adata if copy else None
 
 
-def label_params(data: TrainingData, roles: Roles, source: object) -> dict[str, Any]:
-    """The labels of a fit, as stored: the first target is the one that is applied."""
+def _classifier_name(classifier: str | nn.Module, keys: TspgKeys) -> str:
+    """The name of the classifier; ValueError if it is the name of the fit."""
+    name = classifier if isinstance(classifier, str) else CLASSIFIER
+    if keys.uns == name:
+        msg = f"key_added={keys.uns!r} is the name of the classifier. Choose another name."
+        raise ValueError(msg)
+    return name
+
+
+def _label_params(data: TrainingData, roles: Roles, source: object) -> dict[str, Any]:
+    """The labels of a fit, as they are stored: the first target is the one that is applied."""
     targets = data.classes[roles.targets].astype(str).astype(object)
     labels: dict[str, Any] = {"target": targets[0], "targets": targets}
     if source is not None:

@@ -10,7 +10,6 @@ import torch
 from .._recipes import PAPER, TRANSPORT, Paper
 from .._seeds import spawn_seeds
 from .._settings import settings
-from ..data._dask import DaskMatrix
 from ..data._rows import ScaledRows
 from ..data._split import stratified_sample
 from ..engine._processes import part
@@ -104,12 +103,13 @@ class Fit(NamedTuple):
         """Mean and spread of each class, from all training samples in one pass."""
         data, device = self.data, self.fabric.device
         rows, n_classes = np.flatnonzero(data.is_train), len(data.classes)
-        if isinstance(data.expression, DaskMatrix):
+        if data.expression.is_lazy:  # Dask's workers sum the blocks
             moments = data.expression.reduce(
                 _block_moments,
                 _sum_moments,
                 data.labels,
                 data.is_train,
+                fabric=self.fabric,
                 scaler=data.scaler,
                 n_classes=n_classes,
             )
