@@ -7,12 +7,12 @@ from scgan_perturb.metrics import bootstrap, energy_distance, mean_r2, mmd, vari
 from scgan_perturb.metrics._bootstrap import (
     Comparison,
     Reference,
-    interval,
     mean_across,
     resample,
     resample_groups,
     shares,
 )
+from scgan_perturb.metrics._intervals import centred_interval, percentile_interval
 
 RNG = np.random.default_rng(0)
 A, B = RNG.random((9, 6)) * np.linspace(0.5, 1, 6), RNG.random((7, 6)) * np.linspace(0.5, 1, 6)
@@ -72,17 +72,24 @@ def test_the_interval_holds_the_truth_about_as_often_as_it_says():
     for _ in range(200):
         a, b = rng.normal(size=(25, 2)), rng.normal((1.5, 0), size=(25, 2))
         values = bootstrap(a, b, n_bootstrap=200, rng=rng)["e_distance"]
-        low, high = interval(np.array([energy_distance(a, b), *values]))
+        low, high = centred_interval(np.array([energy_distance(a, b), *values]))
         hits += low < truth < high
     assert 0.88 < hits / 200 <= 1
 
 
 def test_an_interval_lies_about_its_value():
     values = np.array([0.9, 0.5, 0.6, 0.7, np.nan])  # all resamplings are below the value
-    low, high = interval(values)
+    low, high = centred_interval(values)
     assert low == pytest.approx(0.9 - 0.095)
     assert high == pytest.approx(0.9 + 0.095)
-    assert np.isnan(interval(values[:1])).all()
+    assert np.isnan(centred_interval(values[:1])).all()
+
+
+def test_the_interval_of_a_change_stays_within_the_limits_of_the_change():
+    changes = np.column_stack([np.full(40, -0.3), np.linspace(-0.3, 0.1, 40)])  # -0.3: all of x
+    low, high = percentile_interval(changes)
+    np.testing.assert_allclose(low, [-0.3, -0.29], atol=1e-12)
+    np.testing.assert_allclose(high, [-0.3, 0.09], atol=1e-12)
 
 
 def test_a_single_sample_has_a_mean_and_nothing_else():
@@ -109,7 +116,7 @@ def test_one_sample_a_group_is_the_bootstrap_of_samples():
 
 
 def width_of_interval(values: np.ndarray) -> float:
-    low, high = interval(values)
+    low, high = centred_interval(values)
     return high - low
 
 

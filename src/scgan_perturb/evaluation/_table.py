@@ -9,7 +9,8 @@ import pandas as pd
 
 from .._keys import ALL, CONTEXT_SHIFT, FLOOR, GLOBAL_SHIFT
 from ..metrics import individuality
-from ..metrics._bootstrap import interval, resample, resample_groups
+from ..metrics._bootstrap import resample, resample_groups
+from ..metrics._intervals import centred_interval
 from ._comparison import MethodComparison, Real, TrueEffect
 from ._methods import TOLD, baselines
 
@@ -250,7 +251,7 @@ def _flat(row: Row) -> dict[str, Any]:
         flat[name] = float(replicates[0])
         if name in WITH_INTERVAL:
             enough = row.has_interval and len(replicates) > 1
-            ends = interval(replicates) if enough else (np.nan, np.nan)
+            ends = centred_interval(replicates) if enough else (np.nan, np.nan)
             low, high = np.clip(ends, *_range(name))
             flat |= {f"{name}_low": low, f"{name}_high": high}
     return flat

@@ -208,21 +208,6 @@ def mean_of_pairs(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
     return np.divide(total, n_pairs, out=np.full(len(counts), np.nan), where=n_pairs > 0)
 
 
-def interval(values: np.ndarray, *, level: float = 0.95) -> tuple[float, float]:
-    """The bootstrap interval of `level` about `values[0]`, from the resamplings after it.
-
-    Quantiles, moved by the difference between the value and the mean of the resamplings: a
-    resampling holds fewer different samples, so its correlations are lower throughout. NaN
-    without numbers.
-    """
-    numbers = values[1:][np.isfinite(values[1:])]
-    if len(numbers) == 0:
-        return np.nan, np.nan
-    ends = np.quantile(numbers, [(1 - level) / 2, (1 + level) / 2])
-    low, high = values[0] + ends - numbers.mean()
-    return float(low), float(high)
-
-
 def _distances(a: np.ndarray, b: np.ndarray | None = None) -> np.ndarray:
     """Euclidean distances, by matrix products: a hundred times faster than pair by pair."""
     from sklearn.metrics.pairwise import euclidean_distances  # noqa: PLC0415 (slow to import)
