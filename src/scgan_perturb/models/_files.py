@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -10,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
+
+from .._digests import digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -72,15 +73,13 @@ def _check_format(text: Any) -> None:
 
 def _check_digest(text: dict[str, Any], body: bytes) -> None:
     if DIGEST in text and text.pop(DIGEST) != _digest(text, body):
-        msg = "its files are damaged, were changed or are of two models."
+        msg = "its files are damaged, were changed or belong to two models."
         raise ValueError(msg)
 
 
 def _digest(text: dict[str, Any], body: bytes) -> str:
     """A hash of both files: a flipped bit in a weight is a number like any other."""
-    digest = hashlib.blake2b(json.dumps(text, sort_keys=True).encode(), digest_size=16)
-    digest.update(body)
-    return digest.hexdigest()
+    return digest(json.dumps(text, sort_keys=True), body, separator=b"")
 
 
 def _plain(value: Any) -> Any:
