@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    # Samples, the training samples of their class and those of the target, to samples.
+    Move = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 
 def class_mean_shift(
@@ -39,11 +47,7 @@ def class_mean_shift(
     >>> class_mean_shift(np.array([[0.3]]), np.array(["a"]), train, train_labels, "b")
     array([[0.8]])
     """
-    means = {
-        label: members_of(label, train, train_labels).mean(axis=0) for label in {*labels, target}
-    }
-    own = np.stack([means[label] for label in labels])
-    return np.clip(x + means[target] - own, 0, 1)
+    return np.clip(move_by_class(_shift, x, labels, train, train_labels, target), 0, 1)
 
 
 def global_mean_shift(x: np.ndarray, source: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -75,7 +79,7 @@ def global_mean_shift(x: np.ndarray, source: np.ndarray, target: np.ndarray) -> 
     array([[0.5]])
     """
     check_samples(source=source, target=target)
-    return np.clip(x + target.mean(axis=0) - source.mean(axis=0), 0, 1)
+    return np.clip(_shift(x, source, target), 0, 1)
 
 
 def mean_context_shift(
@@ -226,9 +230,30 @@ def random_target_sample(
     return target[np.random.default_rng(rng).integers(len(target), size=len(x))]
 
 
-def members_of(label: object, train: np.ndarray, train_labels: np.ndarray) -> np.ndarray:
-    """The training samples of a class; ValueError if there are none."""
-    members = train[train_labels == label]
+def move_by_class(
+    move: Move,
+    x: np.ndarray,
+    labels: np.ndarray,
+    train: np.ndarray,
+    train_labels: np.ndarray,
+    target: object,
+) -> np.ndarray:
+    """Move the samples of each class with its training samples and those of the target."""
+    to = _members(target, train, train_labels)
+    moved = np.empty(x.shape)
+    for label in np.unique(labels):
+        rows = labels == label
+        moved[rows] = move(x[rows].astype(np.float64), _members(label, train, train_labels), to)
+    return moved
+
+
+def _shift(x: np.ndarray, source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    return x + target.mean(axis=0) - source.mean(axis=0)
+
+
+def _members(label: object, train: np.ndarray, train_labels: np.ndarray) -> np.ndarray:
+    """The training samples of a class; ValueError without any."""
+    members = train[train_labels == label].astype(np.float64)
     if len(members) == 0:
         msg = f"{str(label)!r} has no training sample to take a mean from."
         raise ValueError(msg)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._baselines import members_of
+from ._baselines import move_by_class
 from ._zeros import TOLERANCE
 
 GAP = 8.0  # between the values of neighbouring genes, where these are searched together
@@ -60,15 +60,12 @@ def quantile_transport(
            [0.8]])
     """
     rng = np.random.default_rng(rng)
-    goal = members_of(target, train, train_labels).astype(np.float64)
     zeros = np.broadcast_to(zero, x.shape[1])
-    moved = np.empty(x.shape)
-    for label in np.unique(labels):
-        rows = labels == label
-        source = members_of(label, train, train_labels).astype(np.float64)
-        ranks = _ranks(x[rows].astype(np.float64), source, zeros, rng)
-        moved[rows] = _quantiles(ranks, goal, zeros)
-    return moved
+
+    def move(x: np.ndarray, source: np.ndarray, target: np.ndarray) -> np.ndarray:
+        return _quantiles(_ranks(x, source, zeros, rng), target, zeros)
+
+    return move_by_class(move, x, labels, train, train_labels, target)
 
 
 def _ranks(
