@@ -19,7 +19,7 @@ from ..metrics import (
 )
 from ..metrics._bootstrap import Comparison, Reference, mean_across, shares
 from ..metrics._effect import difference
-from ..metrics._gene_distributions import pearson
+from ..metrics._moments import pearson
 from ..metrics._two_sample import N_FOLDS, SCORES, held_out_scores
 from ..metrics._zeros import exceeds
 
