@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._moments import pearson
-
 MIN_RANKED = 3  # samples; the ranks of two agree by chance
 
 
@@ -34,7 +32,7 @@ def individuality(before: np.ndarray, after: np.ndarray, groups: np.ndarray) -> 
     >>> import numpy as np
     >>> from scgan_perturb.metrics import individuality
     >>> x = np.random.default_rng(0).normal(size=(40, 6))
-    >>> round(individuality(x, 2 * x + 1, np.repeat(["a", "b"], 20)), 6)
+    >>> individuality(x, 2 * x + 1, np.repeat(["a", "b"], 20))
     1.0
     >>> abs(individuality(x, x[::-1], np.repeat(["a", "b"], 20))) < 0.2
     True
@@ -55,5 +53,9 @@ def _rank_correlation(before: np.ndarray, after: np.ndarray) -> float:
     varies = np.ptp(before, axis=0) > 0
     if len(before) < MIN_RANKED or not varies.any():
         return np.nan
-    ranks = (rankdata(x[:, varies], axis=0).T for x in (before, after))
-    return float(np.nan_to_num(pearson(*ranks)).mean())
+    a, b = (rankdata(x[:, varies], axis=0) for x in (before, after))
+    a, b = a - a.mean(axis=0), b - b.mean(axis=0)
+    product = (a * b).sum(axis=0)
+    # Not by `pearson`, which rounds: the same ranks give exactly 1.
+    size = np.sqrt(np.square(a).sum(axis=0) * np.square(b).sum(axis=0))
+    return float(np.divide(product, size, out=np.zeros_like(product), where=size > 0).mean())
