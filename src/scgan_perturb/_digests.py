@@ -9,8 +9,11 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-def digest(*parts: str | bytes | np.ndarray, size: int = 16) -> str:
-    """A hash of texts, bytes and arrays of numbers, in order: `size` bytes as hexadecimal text."""
+def digest(*parts: str | bytes | np.ndarray, size: int = 16, separator: bytes = b"\0") -> str:
+    """A hash of texts, bytes and arrays of numbers, in order: `size` bytes as hexadecimal text.
+
+    The separator follows each part. Without one, the hash is that of the joined bytes.
+    """
     total = hashlib.blake2b(digest_size=size)
     for part in parts:
         if isinstance(part, str):
@@ -19,5 +22,5 @@ def digest(*parts: str | bytes | np.ndarray, size: int = 16) -> str:
             total.update(part)
         else:
             total.update(part.tobytes())
-        total.update(b"\0")
+        total.update(separator)
     return total.hexdigest()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.linalg import sqrtm
-from sklearn.covariance import ledoit_wolf
+from sklearn.covariance import empirical_covariance, ledoit_wolf_shrinkage, shrunk_covariance
 from sklearn.decomposition import PCA
 
 from scgan_perturb.estimates._class_statistics import ClassStatistics
@@ -44,8 +44,8 @@ def test_the_map_gives_one_set_the_covariance_of_the_other(rng):
     source, target = rng.normal(size=(500, 3)), rng.normal(size=(400, 3)) @ rng.normal(size=(3, 3))
     found = optimal_map(source, target)
     shrunk = [
-        (1 - 1e-3) * c + 1e-3 * np.trace(c) / 3 * np.eye(3)
-        for c in (ledoit_wolf(source)[0], ledoit_wolf(target)[0])
+        shrunk_covariance(empirical_covariance(x), max(ledoit_wolf_shrinkage(x), 1e-3))
+        for x in (source, target)
     ]
     np.testing.assert_allclose(found @ shrunk[0] @ found, shrunk[1], rtol=1e-6)
     half = sqrtm(shrunk[0])

@@ -6,7 +6,7 @@ import torch
 
 from scgan_perturb.estimates import _familiarity
 from scgan_perturb.estimates._class_statistics import class_statistics
-from scgan_perturb.estimates._factors import find_factors, split
+from scgan_perturb.estimates._factors import find_factors, project
 from scgan_perturb.estimates._familiarity import familiar_distance, root_mean_square
 from scgan_perturb.estimates._samples import Samples
 from tests.estimates.rows import Rows
@@ -30,7 +30,7 @@ def world():
 
 
 def remainder(u: torch.Tensor, axes: torch.Tensor) -> torch.Tensor:
-    return root_mean_square(split(u, axes)[1])
+    return root_mean_square(project(u, axes)[1])
 
 
 def samples_of(x: torch.Tensor, labels: np.ndarray) -> Samples:

@@ -7,12 +7,12 @@ from scgan_perturb.metrics import bootstrap, energy_distance, mean_r2, mmd, vari
 from scgan_perturb.metrics._bootstrap import (
     Comparison,
     Reference,
-    interval,
     mean_across,
     resample,
     resample_groups,
     shares,
 )
+from scgan_perturb.metrics._intervals import centred_interval, percentile_interval
 
 RNG = np.random.default_rng(0)
 A, B = RNG.random((9, 6)) * np.linspace(0.5, 1, 6), RNG.random((7, 6)) * np.linspace(0.5, 1, 6)
@@ -28,7 +28,7 @@ def plain(a, b, width: float) -> dict[str, float]:
 
 
 def test_the_first_value_is_that_of_the_samples_as_they_are():
-    reference = Reference.of(B, resample(len(B), 2, RNG))
+    reference = Reference(B, resample(len(B), 2, RNG))
     values = Comparison(A, reference).measure(np.arange(4), resample(4, 2, RNG))
     assert {name: value[0] for name, value in values.items()} == pytest.approx(
         plain(A[:4], B, reference.width)
@@ -72,21 +72,28 @@ def test_the_interval_holds_the_truth_about_as_often_as_it_says():
     for _ in range(200):
         a, b = rng.normal(size=(25, 2)), rng.normal((1.5, 0), size=(25, 2))
         values = bootstrap(a, b, n_bootstrap=200, rng=rng)["e_distance"]
-        low, high = interval(np.array([energy_distance(a, b), *values]))
+        low, high = centred_interval(np.array([energy_distance(a, b), *values]))
         hits += low < truth < high
     assert 0.88 < hits / 200 <= 1
 
 
 def test_an_interval_lies_about_its_value():
     values = np.array([0.9, 0.5, 0.6, 0.7, np.nan])  # all resamplings are below the value
-    low, high = interval(values)
+    low, high = centred_interval(values)
     assert low == pytest.approx(0.9 - 0.095)
     assert high == pytest.approx(0.9 + 0.095)
-    assert np.isnan(interval(values[:1])).all()
+    assert np.isnan(centred_interval(values[:1])).all()
+
+
+def test_the_interval_of_a_change_stays_within_the_limits_of_the_change():
+    changes = np.column_stack([np.full(40, -0.3), np.linspace(-0.3, 0.1, 40)])  # -0.3: all of x
+    low, high = percentile_interval(changes)
+    np.testing.assert_allclose(low, [-0.3, -0.29], atol=1e-12)
+    np.testing.assert_allclose(high, [-0.3, 0.09], atol=1e-12)
 
 
 def test_a_single_sample_has_a_mean_and_nothing_else():
-    reference = Reference.of(B, resample(len(B), 3, RNG))
+    reference = Reference(B, resample(len(B), 3, RNG))
     values = Comparison(A, reference).measure(np.array([2]), np.ones((4, 1)))
     assert values["mean_r2"][0] == pytest.approx(mean_r2(A[2:3], B))
     assert all(np.isnan(values[name]).all() for name in ("e_distance", "mmd", "variance_r2"))
@@ -109,7 +116,7 @@ def test_one_sample_a_group_is_the_bootstrap_of_samples():
 
 
 def width_of_interval(values: np.ndarray) -> float:
-    low, high = interval(values)
+    low, high = centred_interval(values)
     return high - low
 
 
@@ -118,7 +125,7 @@ def test_donors_widen_the_interval_where_they_differ(spread, least, most):
     rng = np.random.default_rng(0)
     donors = np.repeat(np.arange(6), 20)
     a = rng.normal(size=(120, 3)) + spread * rng.normal(size=(6, 3))[donors]
-    reference = Reference.of(rng.normal(3, 1, size=(80, 3)), np.ones((301, 80)))
+    reference = Reference(rng.normal(3, 1, size=(80, 3)), np.ones((301, 80)))
     draws = resample(6, 300, rng)[1:]
     by_donor, by_sample = (
         width_of_interval(Comparison(a, reference).measure(np.arange(120), counts)["e_distance"])
@@ -143,7 +150,7 @@ def test_the_mean_across_sets_is_that_of_the_drawn_pairs():
 
 
 def test_a_resampling_without_samples_is_nan_in_every_metric():
-    reference = Reference.of(B, np.ones((2, len(B))))
+    reference = Reference(B, np.ones((2, len(B))))
     counts = np.array([np.ones(4), np.zeros(4)])  # no donor of these samples was drawn
     values = Comparison(A, reference).measure(np.arange(4), counts)
     assert all(np.isfinite(value[0]) and np.isnan(value[1]) for value in values.values())

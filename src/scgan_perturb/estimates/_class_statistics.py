@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
+from ..data._tensor_scaler import pieces
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -80,6 +82,17 @@ def statistics_of(moments: Moments) -> ClassStatistics:
     mean = _shrunk_means(mean, counts, within)
     spread = variance.sqrt().clamp_(min=MIN_SPREAD).float()
     return ClassStatistics(mean, spread)
+
+
+def standardise(
+    x: torch.Tensor, labels: torch.Tensor, mean: torch.Tensor, spread: torch.Tensor
+) -> torch.Tensor:
+    """(x − μ)/σ with the means and spreads of each sample's class, samples × genes."""
+    deviation = torch.empty_like(x)
+    for piece in pieces(x):
+        label = labels[piece]
+        torch.sub(x[piece], mean[label], out=deviation[piece]).div_(spread[label])
+    return deviation
 
 
 def _shrunk_means(mean: torch.Tensor, counts: torch.Tensor, within: torch.Tensor) -> torch.Tensor:

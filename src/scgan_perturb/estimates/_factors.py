@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from ..metrics._gaussian import shrunk_bures_map
+from ._class_statistics import standardise
+
 if TYPE_CHECKING:
     from ._class_statistics import ClassStatistics
     from ._samples import Samples
@@ -15,7 +18,6 @@ if TYPE_CHECKING:
 N_FACTORS = 60  # benchmarks/realism.py; Ledoit and Wolf's shrinkage makes up for too many
 MAX_SAMPLES = 2000  # of all classes, and of a target: enough for the covariance of 60 factors
 PRIOR_SAMPLES = 5  # weight of the spread of all classes in the rest, in samples
-MIN_SHRINKAGE = 1e-3  # a singular covariance has no map
 
 
 @dataclass(frozen=True)
@@ -66,14 +68,14 @@ def find_factors(
         if len(members) > MAX_SAMPLES:
             members = np.sort(rng.choice(members, MAX_SAMPLES, replace=False))
         index = torch.from_numpy(members).to(samples.labels.device)
-        own = samples.labels[index]
-        return (samples.rows[index] - statistics.mean[own]) / statistics.spread[own]
+        x, labels_of_x = samples.rows[index], samples.labels[index]
+        return standardise(x, labels_of_x, statistics.mean, statistics.spread)
 
     axes = principal_axes(standardised(np.arange(len(labels))))
     maps, rest = [], []
     for target in targets.tolist():
         parts = [standardised(np.flatnonzero((labels == target) == own)) for own in (False, True)]
-        scores, left = zip(*(split(part, axes) for part in parts), strict=True)
+        scores, left = zip(*(project(part, axes) for part in parts), strict=True)
         maps.append(optimal_map(*(score.double().cpu().numpy() for score in scores)))
         others, own = (rest.square().sum(dim=0) for rest in left)
         others /= len(parts[0])
@@ -83,8 +85,8 @@ def find_factors(
     return Factors(axes, stacked, torch.stack(rest))
 
 
-def split(deviations: torch.Tensor, axes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The factors of deviations, samples × factors, and what they leave, samples × genes."""
+def project(deviations: torch.Tensor, axes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Factors of deviations, samples × factors, and their residual, samples × genes."""
     factors = deviations @ axes.T
     return factors, torch.addmm(deviations, factors, axes, alpha=-1)
 
@@ -109,16 +111,10 @@ def principal_axes(deviations: torch.Tensor) -> torch.Tensor:
 
 
 def optimal_map(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """The symmetric matrix that takes the covariance of one set to that of the other at least cost.
+    """The Bures map between two sets of factors; the identity for a set that does not vary.
 
-    The identity where a set has fewer than three samples, or no spread.
+    A set of fewer than three samples counts as one that does not vary.
     """
-    from ot.gaussian import bures_wasserstein_mapping  # noqa: PLC0415 (slow to import)
-    from sklearn.covariance import ledoit_wolf, shrunk_covariance  # noqa: PLC0415 (the same)
-
-    n_factors = source.shape[1]
     if min(len(source), len(target)) < 3 or not (source.any() and target.any()):
-        return np.eye(n_factors)
-    centre = np.zeros(n_factors)
-    covariances = [shrunk_covariance(ledoit_wolf(x)[0], MIN_SHRINKAGE) for x in (source, target)]
-    return bures_wasserstein_mapping(centre, centre, *covariances)[0]
+        return np.eye(source.shape[1])
+    return shrunk_bures_map(source - source.mean(axis=0), target - target.mean(axis=0))

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from ._class_statistics import class_statistics
-from ._factors import MAX_SAMPLES, principal_axes, split
+from ._class_statistics import class_statistics, standardise
+from ._factors import MAX_SAMPLES, principal_axes, project
 
 if TYPE_CHECKING:
     from ._samples import Samples
@@ -59,9 +59,9 @@ def familiar_distance(samples: Samples, n_classes: int, seed: int) -> float:
     statistics = class_statistics(known.rows, known.labels, n_classes)
 
     def standardised(index: torch.Tensor) -> torch.Tensor:
-        own = samples.labels[index]
-        return (samples.rows[index] - statistics.mean[own]) / statistics.spread[own]
+        x, labels_of_x = samples.rows[index], samples.labels[index]
+        return standardise(x, labels_of_x, statistics.mean, statistics.spread)
 
-    _, rest = split(standardised(left_out), principal_axes(standardised(kept)))
+    _, rest = project(standardised(left_out), principal_axes(standardised(kept)))
     distances = root_mean_square(rest)
     return max(float(torch.quantile(distances.double(), FAMILIAR_SHARE)), LEAST)

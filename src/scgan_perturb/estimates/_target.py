@@ -7,6 +7,8 @@ from typing import Literal
 
 import torch
 
+from ..metrics._gaussian import ledoit_wolf
+
 
 class TargetDistribution:
     """N(μ_t, Σ_t) of the target's training samples, clipped to [0, 1] (paper, equation 4).
@@ -53,9 +55,7 @@ class TargetDistribution:
 
 def _shrinkage(centred: torch.Tensor, shrinkage: float | Literal["ledoit-wolf"]) -> float:
     if shrinkage == "ledoit-wolf":
-        from sklearn.covariance import ledoit_wolf_shrinkage  # noqa: PLC0415 (slow, rarely used)
-
-        return float(ledoit_wolf_shrinkage(centred.cpu().numpy(), assume_centered=True))
+        return ledoit_wolf(centred.double().cpu().numpy())
     if isinstance(shrinkage, str) or not 0 <= shrinkage <= 1:
         msg = f"shrinkage must be a number in [0, 1] or 'ledoit-wolf', not {shrinkage!r}."
         raise ValueError(msg)

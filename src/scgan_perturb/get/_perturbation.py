@@ -14,8 +14,9 @@ from .._messages import unknown_name
 from ..data._blocks import dense
 from ..data._expression import find_expression, layer_names, match_genes, read_expression
 from ..data._labels import several
+from ..metrics._intervals import percentile_interval
 from ._model import checked_model
-from ._resampled import interval, resampled
+from ._resampled import resampled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -206,7 +207,7 @@ def transition(
     if n_bootstrap:
         models = resampled(adata, model, n_bootstrap=n_bootstrap, seed=seed, key=key)
         changes = [one.scaler.scale(one.perturb(samples.before))[0] - x for one in models]
-        table["low"], table["high"] = interval(np.stack(changes))
+        table["low"], table["high"] = percentile_interval(np.stack(changes))
     return table.sort_values("perturbation", ascending=False, kind="stable")
 
 

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from ..models._perturbation_model import PerturbationModel
 
-LEVEL = 0.95  # of intervals
-
 
 def resampled(
     adata: AnnData, model: PerturbationModel, *, n_bootstrap: int, seed: int, key: str
@@ -50,9 +48,3 @@ def resampled(
     expression = read_expression(adata, model.params.get("layer"))
     chosen = select_genes(expression, match_genes(adata, model.genes))[np.flatnonzero(train)]
     return resampled_models(model, chosen, positions, n_models=n_bootstrap, seed=seed)
-
-
-def interval(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Ends of the 95 % interval over the first axis."""
-    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
-    return low, high

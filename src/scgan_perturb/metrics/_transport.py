@@ -1,41 +1,30 @@
-"""Optimal transport between Gaussians, in closed form: the strongest plain opponents."""
+"""Optimal transport between Gaussians, in closed form: strong baselines."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
 import numpy as np
 
-from ._baselines import members_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    Move = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
-
-# Ledoit-Wolf can estimate 0 for samples that span few directions (always for two of them); a
-# singular covariance has no map.
-MIN_SHRINKAGE = 1e-3
-NO_SPREAD = 1e-12  # scaled units; what rounding leaves of samples that are all alike
+from ._baselines import move_by_class
+from ._gaussian import NO_SPREAD, ShrunkCovariance, bures_map, has_spread, shrunk_bures_map
 
 
 def diagonal_gaussian_transport(
     x: np.ndarray, labels: np.ndarray, train: np.ndarray, train_labels: np.ndarray, target: object
 ) -> np.ndarray:
-    """Samples moved gene by gene so that their class gets the target's mean and variance.
+    """Transport each class, gene by gene, to the target's mean and variance.
 
-    μ_t + (σ_t / σ_s)(x − μ_s), the optimal map between Gaussians of independent genes. Told the
-    label of each sample, which the generator is not. Where σ_s is 0, or the class or the target
-    has a single training sample, the gene's mean is shifted.
+    μ_t + (σ_t / σ_s)(x − μ_s), the optimal map between Gaussians of independent genes. Uses the
+    label of each sample, which the generator does not know. Where σ_s is 0, or the class or the
+    target has a single training sample, only the mean is shifted.
 
     Parameters
     ----------
     x, labels
         Samples × genes, scaled to [0, 1], and their labels.
     train, train_labels
-        Training samples and their labels, each label of `x` among them, and the target.
+        Training samples and their labels. They include each label of `x` and the target.
     target
-        Label to move towards.
+        Label of the target.
 
     Returns
     -------
@@ -56,29 +45,29 @@ def diagonal_gaussian_transport(
     array([[0.5 ],
            [0.75]])
     """
-    return _class_by_class(_diagonal_map, x, labels, train, train_labels, target)
+    moved = move_by_class(_diagonal_map, x, labels, train, train_labels, target)
+    return np.clip(moved, 0, 1)
 
 
 def full_gaussian_transport(
     x: np.ndarray, labels: np.ndarray, train: np.ndarray, train_labels: np.ndarray, target: object
 ) -> np.ndarray:
-    """Samples moved so that their class gets the target's mean and its full covariance.
+    """Transport each class to the target's mean and full covariance.
 
-    The optimal (Bures-Wasserstein) map between N(μ_s, Σ_s) and N(μ_t, Σ_t). Told
-    the label of each sample. The covariances are shrunk after Ledoit and Wolf, by 0.001 at least:
-    (1 − α)·S + α·m·I, of low rank but for a multiple of the identity. So the map is found in the
-    span of both classes' centred samples, and is √(α_t m_t / α_s m_s) outside: exact, and no
-    genes × genes matrix is formed. Classes with fewer than three training samples or without any
-    spread are moved by the shift of the mean.
+    The optimal (Bures-Wasserstein) map between N(μ_s, Σ_s) and N(μ_t, Σ_t). Uses the label of each
+    sample. The covariances are shrunk after Ledoit and Wolf, by 0.001 at least, to
+    (1 − α)·S + α·m·I. In the span of both classes' centred samples the map is a small matrix;
+    outside it is the factor √(α_t m_t / α_s m_s). This is exact, and needs no genes × genes matrix.
+    Classes with fewer than three training samples, or without spread, are shifted.
 
     Parameters
     ----------
     x, labels
         Samples × genes, scaled to [0, 1], and their labels.
     train, train_labels
-        Training samples and their labels, each label of `x` among them, and the target.
+        Training samples and their labels. They include each label of `x` and the target.
     target
-        Label to move towards.
+        Label of the target.
 
     Returns
     -------
@@ -100,17 +89,17 @@ def full_gaussian_transport(
     >>> bool(np.allclose(moved.mean(axis=0), train[50:].mean(axis=0)))
     True
     """
-    return _class_by_class(_full_map, x, labels, train, train_labels, target)
+    return np.clip(move_by_class(_full_map, x, labels, train, train_labels, target), 0, 1)
 
 
 def linear_gaussian_transport(
     x: np.ndarray, source: np.ndarray, target: np.ndarray, *, n_components: int = 100
 ) -> np.ndarray:
-    """Samples moved so that all sources together get the target's mean and covariance.
+    """Transport all sources together to the target's mean and covariance.
 
-    One affine map for every sample: it needs no label. In principal components of the training
-    samples the Bures-Wasserstein map between the covariances, shrunk after Ledoit and Wolf; what
-    the components leave of a sample is scaled gene by gene to the target's spread.
+    One affine map for every sample, which needs no label. In principal components of the training
+    samples this is the Bures-Wasserstein map between the covariances, shrunk after Ledoit and
+    Wolf. The residual outside the components is scaled gene by gene to the target's spread.
 
     Parameters
     ----------
@@ -152,68 +141,16 @@ def linear_gaussian_transport(
         pca.fit(both)
     axes = pca.components_
 
-    def split(samples: np.ndarray, centre: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def project(samples: np.ndarray, centre: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         centred = samples - centre
         inside = centred @ axes.T
         return inside, centred - inside @ axes
 
     mean_s, mean_t = source.mean(axis=0), target.mean(axis=0)
-    (inside_s, rest_s), (inside_t, rest_t) = split(source, mean_s), split(target, mean_t)
-    inside, rest = split(np.asarray(x, np.float64), mean_s)
-    linear = np.eye(len(axes))
-    if _spreads(inside_s):
-        linear = _optimal_map(*(_Shrunk.of(part).covariance(part) for part in (inside_s, inside_t)))
+    (inside_s, rest_s), (inside_t, rest_t) = project(source, mean_s), project(target, mean_t)
+    inside, rest = project(np.asarray(x, np.float64), mean_s)
+    linear = shrunk_bures_map(inside_s, inside_t) if has_spread(inside_s) else np.eye(len(axes))
     moved = mean_t + inside @ linear @ axes + rest * _ratio(rest_s.std(axis=0), rest_t.std(axis=0))
-    return np.clip(moved, 0, 1)
-
-
-class _Shrunk(NamedTuple):
-    """A Ledoit-Wolf covariance (1 − α)·S + α·m·I, as α and m."""
-
-    alpha: float
-    mean_variance: float
-
-    @classmethod
-    def of(cls, centred: np.ndarray) -> _Shrunk:
-        """Estimate from centred samples × genes.
-
-        From products of samples, as scikit-learn's function takes those of genes: seconds a
-        class where genes are thousands. Both give the same.
-        """
-        n_samples, n_genes = centred.shape
-        products = centred @ centred.T
-        squares = np.diag(products)
-        size = np.square(products).sum() / n_samples**2  # ‖S‖², squared Frobenius norm
-        noise = (np.square(squares).mean() - size) / n_samples
-        excess = size - squares.mean() ** 2 / n_genes
-        alpha = min(noise / excess, 1.0) if excess > 0 else 1.0
-        return cls(max(alpha, MIN_SHRINKAGE), squares.mean() / n_genes)
-
-    @property
-    def isotropic(self) -> float:
-        """Variance in each direction that the samples do not span."""
-        return self.alpha * self.mean_variance
-
-    def covariance(self, centred: np.ndarray) -> np.ndarray:
-        """The covariance in the coordinates of centred samples × coordinates."""
-        empirical = centred.T @ centred / len(centred)
-        return (1 - self.alpha) * empirical + self.isotropic * np.eye(centred.shape[1])
-
-
-def _class_by_class(
-    move: Move,
-    x: np.ndarray,
-    labels: np.ndarray,
-    train: np.ndarray,
-    train_labels: np.ndarray,
-    target: object,
-) -> np.ndarray:
-    """Move the samples of each class with what is known of it and of the target."""
-    goal = members_of(target, train, train_labels).astype(np.float64)
-    moved = np.empty(x.shape)
-    for label in np.unique(labels):
-        own = members_of(label, train, train_labels).astype(np.float64)
-        moved[labels == label] = move(x[labels == label].astype(np.float64), own, goal)
     return np.clip(moved, 0, 1)
 
 
@@ -227,38 +164,16 @@ def _diagonal_map(x: np.ndarray, source: np.ndarray, target: np.ndarray) -> np.n
 def _full_map(x: np.ndarray, source: np.ndarray, target: np.ndarray) -> np.ndarray:
     mean_s, mean_t = source.mean(axis=0), target.mean(axis=0)
     source, target, x = source - mean_s, target - mean_t, x - mean_s
-    if min(len(source), len(target)) < 3 or not _spreads(source):
+    if min(len(source), len(target)) < 3 or not has_spread(source):
         return mean_t + x
     basis = np.linalg.qr(np.vstack([source, target]).T)[0]  # genes × directions
-    shrunk_s, shrunk_t = _Shrunk.of(source), _Shrunk.of(target)
-    linear = _optimal_map(shrunk_s.covariance(source @ basis), shrunk_t.covariance(target @ basis))
+    shrunk_s, shrunk_t = ShrunkCovariance.of(source), ShrunkCovariance.of(target)
+    linear = bures_map(shrunk_s.matrix(source @ basis), shrunk_t.matrix(target @ basis))
     inside = x @ basis
-    outside = x - inside @ basis.T
-    return (
-        mean_t
-        + inside @ linear @ basis.T
-        + np.sqrt(shrunk_t.isotropic / shrunk_s.isotropic) * outside
-    )
-
-
-def _optimal_map(covariance_s: np.ndarray, covariance_t: np.ndarray) -> np.ndarray:
-    """The symmetric matrix that takes centred N(0, Σ_s) to N(0, Σ_t) at least cost.
-
-    What POT's bures_wasserstein_mapping computes, without its sums index by index, which take a
-    minute for classes of a thousand samples.
-    """
-    values, vectors = np.linalg.eigh(covariance_s)
-    root = (vectors * np.sqrt(values)) @ vectors.T
-    inverse = (vectors / np.sqrt(values)) @ vectors.T
-    values, vectors = np.linalg.eigh(root @ covariance_t @ root)
-    return inverse @ ((vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T) @ inverse
+    outside = np.sqrt(shrunk_t.isotropic / shrunk_s.isotropic) * (x - inside @ basis.T)
+    return mean_t + inside @ linear @ basis.T + outside
 
 
 def _ratio(spread_s: np.ndarray, spread_t: np.ndarray) -> np.ndarray:
     """σ_t / σ_s; 1 where σ_s is 0."""
     return np.divide(spread_t, spread_s, out=np.ones_like(spread_t), where=spread_s > NO_SPREAD)
-
-
-def _spreads(centred: np.ndarray) -> bool:
-    """Whether samples differ from their mean."""
-    return bool(np.abs(centred).max(initial=0) > NO_SPREAD)

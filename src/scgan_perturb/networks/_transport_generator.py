@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 import torch
 from torch import nn
 
-from ..data._tensor_scaler import pieces
-from ..estimates._factors import split
+from ..estimates._class_statistics import standardise
+from ..estimates._factors import project
 from ..estimates._familiarity import root_mean_square
 from ._networks import BOTTLENECK_UNITS, N_RESIDUAL_BLOCKS
 
@@ -217,22 +217,14 @@ class TransportGenerator(nn.Module):
         target
             For each sample its target index.
         """
-        deviation = self._standardise(x, source)
-        factors, residual = split(deviation, self.axes)
+        deviation = standardise(x, source, self.mean, self.spread)
+        factors, residual = project(deviation, self.axes)
         excess = root_mean_square(residual) / self.familiar - 1
         familiarity = (1 - excess / FADE).clamp(0, 1)[:, None]
         factors = torch.matmul(factors[:, None], select_row(self.maps, target))[:, 0]
         mapped = residual.mul_(select_row(self.rest, target)).addmm_(factors, self.axes)
         deviation = deviation.clamp_(-1, 1).lerp_(mapped, familiarity)
         return Transported(mapped, self.add_mean(deviation, target).sub_(x), familiarity)
-
-    def _standardise(self, x: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
-        """u, the standardised deviations of samples from their classes, samples × genes."""
-        deviation = torch.empty_like(x)
-        for piece in pieces(x):
-            label = source[piece]
-            torch.sub(x[piece], self.mean[label], out=deviation[piece]).div_(self.spread[label])
-        return deviation
 
     def add_mean(self, deviation: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Scaled expression from standardised deviations of the target, in place, not clipped."""

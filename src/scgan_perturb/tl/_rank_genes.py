@@ -14,7 +14,8 @@ from ..data._blocks import blocks
 from ..data._labels import read_labels
 from ..get._model import checked_model
 from ..get._perturbation import ORIGINAL, read_layer, read_samples, was_perturbed
-from ..get._resampled import interval, resampled
+from ..get._resampled import resampled
+from ..metrics._intervals import percentile_interval
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -134,7 +135,7 @@ def rank_genes(
         before = read_samples(adata, model, rows, key).before
         means = [_mean_changes(one, before, own, accelerator) for one in models]
         for group, table in tables.items():
-            low, high = interval(np.stack([mean[group][genes] for mean in means]))
+            low, high = percentile_interval(np.stack([mean[group][genes] for mean in means]))
             table |= {"scores_low": low, "scores_high": high}
     adata.uns[keys.rank_genes] = {
         "params": params,
