@@ -28,7 +28,7 @@ def plain(a, b, width: float) -> dict[str, float]:
 
 
 def test_the_first_value_is_that_of_the_samples_as_they_are():
-    reference = Reference.of(B, resample(len(B), 2, RNG))
+    reference = Reference(B, resample(len(B), 2, RNG))
     values = Comparison(A, reference).measure(np.arange(4), resample(4, 2, RNG))
     assert {name: value[0] for name, value in values.items()} == pytest.approx(
         plain(A[:4], B, reference.width)
@@ -93,7 +93,7 @@ def test_the_interval_of_a_change_stays_within_the_limits_of_the_change():
 
 
 def test_a_single_sample_has_a_mean_and_nothing_else():
-    reference = Reference.of(B, resample(len(B), 3, RNG))
+    reference = Reference(B, resample(len(B), 3, RNG))
     values = Comparison(A, reference).measure(np.array([2]), np.ones((4, 1)))
     assert values["mean_r2"][0] == pytest.approx(mean_r2(A[2:3], B))
     assert all(np.isnan(values[name]).all() for name in ("e_distance", "mmd", "variance_r2"))
@@ -125,7 +125,7 @@ def test_donors_widen_the_interval_where_they_differ(spread, least, most):
     rng = np.random.default_rng(0)
     donors = np.repeat(np.arange(6), 20)
     a = rng.normal(size=(120, 3)) + spread * rng.normal(size=(6, 3))[donors]
-    reference = Reference.of(rng.normal(3, 1, size=(80, 3)), np.ones((301, 80)))
+    reference = Reference(rng.normal(3, 1, size=(80, 3)), np.ones((301, 80)))
     draws = resample(6, 300, rng)[1:]
     by_donor, by_sample = (
         width_of_interval(Comparison(a, reference).measure(np.arange(120), counts)["e_distance"])
@@ -150,7 +150,7 @@ def test_the_mean_across_sets_is_that_of_the_drawn_pairs():
 
 
 def test_a_resampling_without_samples_is_nan_in_every_metric():
-    reference = Reference.of(B, np.ones((2, len(B))))
+    reference = Reference(B, np.ones((2, len(B))))
     counts = np.array([np.ones(4), np.zeros(4)])  # no donor of these samples was drawn
     values = Comparison(A, reference).measure(np.arange(4), counts)
     assert all(np.isfinite(value[0]) and np.isnan(value[1]) for value in values.values())

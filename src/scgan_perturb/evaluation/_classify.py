@@ -1,4 +1,4 @@
-"""Who calls a sample the target."""
+"""Which samples the classifiers of an evaluation predict to be the target."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ def classify(
     accelerator: str,
     seed: int,
 ) -> Classify:
-    """Who calls scaled samples the target: f, and two that the generator never met."""
+    """A function that asks f, and two independent classifiers, which scaled samples are the target."""
     independent = IndependentClassifiers(drawn.train, drawn.train_labels, seed=seed)
 
-    def call(x: np.ndarray) -> dict[str, np.ndarray]:
-        called = dict(zip(SUCCESS[1:], independent.predict(x).values(), strict=True))
+    def is_target(x: np.ndarray) -> dict[str, np.ndarray]:
+        predicted = dict(zip(SUCCESS[1:], independent.predict(x).values(), strict=True))
         if model is not None:
             classifier, scaler = model.classifier, model.scaler
             constant = np.broadcast_to(scaler.minimum, (len(x), len(scaler.minimum)))
             expression = scaler.inverse(x, constant)
-            likely = classifier.predict_proba(expression, accelerator=accelerator).argmax(axis=1)
-            called = {SUCCESS[0]: classifier.classes[likely], **called}
-        return {name: labels == target for name, labels in called.items()}
+            classes = classifier.predict_proba(expression, accelerator=accelerator).argmax(axis=1)
+            predicted = {SUCCESS[0]: classifier.classes[classes], **predicted}
+        return {name: labels == target for name, labels in predicted.items()}
 
-    return call
+    return is_target

@@ -1,8 +1,7 @@
-"""Samples of one method against real ones of the target, by every test."""
+"""Compare the samples of one method with real ones of the target, by every test."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,76 +18,50 @@ from ..metrics import (
 )
 from ..metrics._bootstrap import Comparison, Reference, mean_across, shares
 from ..metrics._effect import difference
-from ..metrics._gene_distributions import pearson
+from ..metrics._moments import pearson
 from ..metrics._two_sample import N_FOLDS, SCORES, held_out_scores
 from ..metrics._zeros import exceeds
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from ..metrics import Effect
     from ._samples import View
 
-    Values = dict[str, np.ndarray]  # of each metric the value, then one each resampling
+    Values = dict[str, np.ndarray]  # for each metric the value, then one per resampling
 
-# Samples of each side, at most: of two-sample classifiers, rank tests and transport plans.
+# Maximum samples of each set, in two-sample classifiers, rank tests and transport plans.
 MAX_CLASSIFIED, MAX_RANKED, MAX_PLANNED = 250, 500, 250
 N_TOP = 50
 
 
-@dataclass(frozen=True)
 class Real:
-    """Held-out real samples of the target, with what depends on them alone.
+    """Held-out real samples of the target, and the distances among them (by genes, by components).
 
-    Parameters
-    ----------
-    view
-        The samples.
-    counts
-        How often each counts: 1 in the first row, then a row each resampling.
-    distances, components
-        Distances among them, by genes and by principal components.
-    seed
-        Seed of the classifiers and of the choice of samples.
+    `counts` says how often each sample counts: a row of ones, then one row per resampling.
     """
 
-    view: View
-    counts: np.ndarray
-    distances: Reference
-    components: Reference
-    seed: int
+    def __init__(self, view: View, counts: np.ndarray, seed: int) -> None:
+        self.view, self.counts, self.seed = view, counts, seed
+        self.distances = Reference(view.scaled, counts)
+        self.components = Reference(view.components, counts)
 
-    @classmethod
-    def of(cls, view: View, counts: np.ndarray, seed: int) -> Real:
-        """Compute it."""
-        distances, components = (
-            Reference.of(samples, counts) for samples in (view.scaled, view.components)
-        )
-        return cls(view, counts, distances, components, seed)
-
-    def some(self, n_samples: int, most: int) -> np.ndarray:
-        """Positions of at most so many samples, at random."""
+    def draw(self, n_samples: int, most: int) -> np.ndarray:
+        """Random positions of at most `most` of n_samples, in order."""
         rng = np.random.default_rng(self.seed)
-        chosen = rng.choice(n_samples, min(n_samples, most), replace=False)
-        return np.sort(chosen)
+        return np.sort(rng.choice(n_samples, min(n_samples, most), replace=False))
 
 
 class MethodComparison:
-    """One method's samples against the real ones; single sources take from what is computed once.
-
-    Parameters
-    ----------
-    view
-        The method's samples.
-    real
-        The real samples of the target.
-    """
+    """One method's samples against the real ones; computed once, then measured for each source."""
 
     def __init__(self, view: View, real: Real) -> None:
         self.view, self.real = view, real
         self._distances = Comparison(view.scaled, real.distances)
         self._components = Comparison(view.components, real.components)
         self._detected = exceeds(view.detected, real.view.detected)
-        self._rows = real.some(len(view.scaled), MAX_CLASSIFIED)
-        self._real_rows = real.some(len(real.view.scaled), MAX_CLASSIFIED)
+        self._rows = real.draw(len(view.scaled), MAX_CLASSIFIED)
+        self._real_rows = real.draw(len(real.view.scaled), MAX_CLASSIFIED)
         self._pairs = {f"auc_{name}": self._classify(name) for name in SCORES}
 
     def _classify(self, classifier: str) -> tuple[np.ndarray, np.ndarray] | None:
@@ -97,8 +70,11 @@ class MethodComparison:
             return None
         return held_out_scores(*sides, classifier=classifier, rng=self.real.seed).pairs()
 
-    def resampled(self, rows: np.ndarray, counts: np.ndarray) -> Values:
-        """Metrics with an interval, of the samples at `rows`: the value, then the resamplings."""
+    def measure(self, rows: np.ndarray, counts: np.ndarray) -> dict[str, Any]:
+        """All metrics of the samples at `rows`; those with an interval with their resamplings."""
+        return {**self._resampled(rows, counts), **self._single(rows)}
+
+    def _resampled(self, rows: np.ndarray, counts: np.ndarray) -> Values:
         real = self.real
         values = self._distances.measure(rows, counts)
         if len(rows) > 1:
@@ -117,69 +93,55 @@ class MethodComparison:
         classified = np.isin(rows, self._rows)
         if pairs is None or not classified.any():
             return np.full(len(counts), np.nan)
-        here = np.searchsorted(self._rows, rows[classified])
-        ours, theirs = counts[:, classified], self.real.counts[:, self._real_rows]
-        in_order, n_pairs = (((ours @ pair[here]) * theirs).sum(axis=1) for pair in pairs)
+        index = np.searchsorted(self._rows, rows[classified])
+        weights, real_weights = counts[:, classified], self.real.counts[:, self._real_rows]
+        in_order, n_pairs = (((weights @ pair[index]) * real_weights).sum(axis=1) for pair in pairs)
         return np.divide(in_order, n_pairs, out=np.full(len(counts), np.nan), where=n_pairs > 0)
 
-    def plain(self, rows: np.ndarray) -> dict[str, float]:
-        """Metrics without an interval, of the samples at `rows`."""
-        found = {"n_detected_genes": float(np.median(self.view.detected[rows]))}
+    def _single(self, rows: np.ndarray) -> dict[str, float]:
+        """Metrics without an interval."""
+        values = {"n_detected_genes": float(np.median(self.view.detected[rows]))}
         if len(rows) < 2:
-            return found
-        ours, real = self.view, self.real.view
-        found["marginals"] = marginal_distance(ours.scaled[rows], real.scaled)
-        found["correlations"] = correlation_agreement(ours.scaled[rows], real.scaled)
-        some = rows[self.real.some(len(rows), MAX_PLANNED)]
-        few = self.real.some(len(real.components), MAX_PLANNED)
-        found["sinkhorn_w2"] = sinkhorn_w2(ours.components[some], real.components[few])
-        return found
+            return values
+        view, real = self.view, self.real.view
+        values["marginals"] = marginal_distance(view.scaled[rows], real.scaled)
+        values["correlations"] = correlation_agreement(view.scaled[rows], real.scaled)
+        drawn = rows[self.real.draw(len(rows), MAX_PLANNED)]
+        real_drawn = self.real.draw(len(real.components), MAX_PLANNED)
+        values["sinkhorn_w2"] = sinkhorn_w2(view.components[drawn], real.components[real_drawn])
+        return values
 
 
-@dataclass(frozen=True)
 class TrueEffect:
-    """What changes from some source samples to the real ones of the target.
+    """The change from source samples to the real ones of the target, gene by gene.
 
-    Parameters
-    ----------
-    before
-        The source samples, scaled.
-    real
-        The real samples.
-    width
-        Range of each gene, in the units of the data.
+    `before` are the scaled source samples; `width` is the range of each gene, in the units of the
+    data.
     """
 
-    before: np.ndarray
-    real: Real
-    width: np.ndarray
-    effect: Effect
+    def __init__(self, before: np.ndarray, real: Real, width: np.ndarray) -> None:
+        self.before, self.real, self.width = before, real, width
+        self.effect = self._effect(real.view.scaled)
 
-    @classmethod
-    def of(cls, before: np.ndarray, real: Real, width: np.ndarray) -> TrueEffect:
-        """Compute it."""
-        return cls(before, real, width, cls._effect(before, real.view.scaled, real, width))
+    def _effect(self, after: np.ndarray) -> Effect:
+        drawn = (x[self.real.draw(len(x), MAX_RANKED)] for x in (self.before, after))
+        means = (x.mean(axis=0, dtype=float) for x in (after, self.before))
+        return effect(*drawn)._replace(change=difference(*means) * self.width)
 
-    @staticmethod
-    def _effect(before: np.ndarray, after: np.ndarray, real: Real, width: np.ndarray) -> Effect:
-        some, few = (real.some(len(samples), MAX_RANKED) for samples in (before, after))
-        found = effect(before[some], after[few])
-        change = difference(after.mean(axis=0, dtype=float), before.mean(axis=0, dtype=float))
-        return found._replace(change=change * width)
-
-    def compare(self, after: np.ndarray) -> dict[str, float]:
-        """How the effect of a method agrees with the true one."""
-        predicted = self._effect(self.before, after, self.real, self.width)
+    def measure(self, after: np.ndarray, counts: np.ndarray) -> dict[str, Any]:
+        """Agreement of a method's effect with the true one."""
+        predicted = self._effect(after)
         return {
+            "pearson_delta": self._pearson_delta(after, counts),
             "pearson_delta_top50": pearson_delta(predicted, self.effect, n_top=N_TOP),
             "direction": direction(predicted, self.effect),
             "overlap": overlap(predicted, self.effect),
             "log_fold_change_error": log_fold_change_error(predicted, self.effect),
         }
 
-    def pearson_delta(self, after: np.ndarray, counts: np.ndarray) -> np.ndarray:
-        """Agreement of the changes over all genes: the value, then one each resampling."""
+    def _pearson_delta(self, after: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        """Correlation of the changes over all genes: the value, then one per resampling."""
         before = self.before.mean(axis=0, dtype=float)
-        theirs = difference(self.real.distances.moments.mean, before)
-        ours = difference(shares(counts) @ after.astype(float), before)
-        return pearson(ours * self.width, theirs * self.width)
+        real = difference(self.real.distances.moments.mean, before)
+        predicted = difference(shares(counts) @ after.astype(float), before)
+        return pearson(predicted * self.width, real * self.width)

@@ -1,4 +1,4 @@
-"""What plain methods make of the held-out samples."""
+"""Baselines of an evaluation."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ._samples import Samples
 
 QUANTILES = "quantile transport"
-# These are told the label of each sample.
+# These use the label of each sample.
 TOLD = {
     "class mean shift": class_mean_shift,
     "diagonal Gaussian transport": diagonal_gaussian_transport,
@@ -35,17 +35,7 @@ TOLD = {
 
 
 def baselines(samples: Samples, zero: np.ndarray, seed: int) -> Iterator[tuple[str, np.ndarray]]:
-    """The held-out samples as each method moves them, one at a time.
-
-    Parameters
-    ----------
-    samples
-        The samples.
-    zero
-        The scaled value of each gene that is 0 in the units of the data.
-    seed
-        Seed of what is drawn.
-    """
+    """Name and result of each baseline; `zero` is the scaled value of each gene's 0."""
     x, train = samples.x, samples.train
     source, target = (samples.training(of_target=is_target) for is_target in (False, True))
     shifted = global_mean_shift(x, source, target)

@@ -1,4 +1,4 @@
-"""The samples that an evaluation compares, and the forms in which its tests ask for them."""
+"""The samples that an evaluation compares, scaled, in data units and in principal components."""
 
 from __future__ import annotations
 
@@ -9,42 +9,23 @@ import numpy as np
 
 from ..metrics._zeros import n_detected, zero_share
 
-N_COMPONENTS = 50  # as Peidli et al. (2024), and most who publish E-distances
+N_COMPONENTS = 50  # as Peidli et al. (2024) and most published E-distances
 
 
 @dataclass(frozen=True)
 class Samples:
-    """What is compared: samples × genes, scaled to the range of the training samples.
-
-    Parameters
-    ----------
-    target
-        The label.
-    train, train_labels
-        Training samples of the sources and of the target, and their labels.
-    x, labels
-        Held-out samples of the sources, and their labels.
-    perturbed
-        The same, perturbed.
-    real
-        Held-out samples of the target.
-    real_perturbed
-        The same, perturbed; no rows where they were left alone.
-    context_shift
-        Mean over contexts of the shift of each gene to the target; None without contexts.
-    x_donors, real_donors, train_donors
-        The donor of each sample as a position; None where samples are the replicates.
-    """
+    """Samples × genes, scaled to the range of the training samples."""
 
     target: str
-    train: np.ndarray
+    train: np.ndarray  # of the sources and of the target
     train_labels: np.ndarray
-    x: np.ndarray
-    labels: np.ndarray
-    perturbed: np.ndarray
-    real: np.ndarray
-    real_perturbed: np.ndarray
-    context_shift: np.ndarray | None = None
+    x: np.ndarray  # held-out samples of the sources
+    labels: np.ndarray  # of x
+    perturbed: np.ndarray  # x, perturbed
+    real: np.ndarray  # held-out samples of the target
+    real_perturbed: np.ndarray  # real, perturbed; no rows if these were not perturbed
+    context_shift: np.ndarray | None = None  # mean over contexts of the shift to the target
+    # Index of each sample's donor; None if samples are the replicates.
     x_donors: np.ndarray | None = None
     real_donors: np.ndarray | None = None
     train_donors: np.ndarray | None = None
@@ -63,25 +44,16 @@ class Samples:
 
 @dataclass(frozen=True)
 class Space:
-    """The way from scaled values to the units of the data, and to principal components.
+    """Converts scaled values to the units of the data and to principal components of these."""
 
-    Parameters
-    ----------
-    minimum, width
-        Least value of each gene and its range over the training samples, in the units of the data.
-    mean, axes
-        Mean of the training samples and their principal axes, in the units of the data;
-        axes × genes.
-    """
-
-    minimum: np.ndarray
-    width: np.ndarray
-    mean: np.ndarray
-    axes: np.ndarray
+    minimum: np.ndarray  # of each gene over the training samples
+    width: np.ndarray  # range of each gene over the training samples
+    mean: np.ndarray  # of the training samples
+    axes: np.ndarray  # principal axes × genes
 
     @classmethod
     def of(cls, train: np.ndarray, minimum: np.ndarray, width: np.ndarray) -> Space:
-        """Find the axes of scaled training samples."""
+        """Compute the axes of scaled training samples."""
         from sklearn.decomposition import PCA  # noqa: PLC0415 (slow to import)
 
         n_components = min(N_COMPONENTS, *train.shape)
@@ -96,7 +68,7 @@ class Space:
         return -self.minimum / self.width
 
     def view(self, scaled: np.ndarray) -> View:
-        """The samples in all forms."""
+        """Samples, with their components, zeros and detected genes."""
         zero = self.zero
         return View(
             scaled,
@@ -108,19 +80,9 @@ class Space:
 
 @dataclass(frozen=True)
 class View:
-    """A set of samples in the forms that tests ask for.
+    """A set of samples with the values that tests need."""
 
-    Parameters
-    ----------
-    scaled
-        Samples × genes.
-    components
-        Samples × principal components, in the units of the data.
-    zeros, detected
-        Share of the genes that are 0, and number of genes above 0, of each sample.
-    """
-
-    scaled: np.ndarray
-    components: np.ndarray
-    zeros: np.ndarray
-    detected: np.ndarray
+    scaled: np.ndarray  # samples × genes
+    components: np.ndarray  # samples × principal components, in the units of the data
+    zeros: np.ndarray  # share of the genes that are 0, for each sample
+    detected: np.ndarray  # number of genes above 0, for each sample

@@ -1,4 +1,4 @@
-"""The table of an evaluation: a row a context, source and method."""
+"""The table of an evaluation: one row per context, source and method."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from ._samples import Samples, Space
 
-    # For scaled samples and each classifier, whether it calls a sample the target.
+    # Scaled samples to, for each classifier, whether it predicts the target.
     Classify = Callable[[np.ndarray], dict[str, np.ndarray]]
 
 SUCCESS = ("success", "success_logistic_regression", "success_random_forest")
@@ -28,7 +28,7 @@ WITH_INTERVAL = (
     *("auc_random_forest", "auc_logistic_regression", "zeros", "detected_genes"),
     *("e_distance", "e_distance_pca", "mmd", "mean_r2", "variance_r2", "pearson_delta"),
 )
-# Effects, with a scale on which the mean response is 0 and a replicate is 1.
+# Effects, which are also scaled: 0 is the mean response, 1 a replicate.
 EFFECTS = (
     *("pearson_delta", "pearson_delta_top50", "direction", "overlap", "log_fold_change_error"),
 )
@@ -42,17 +42,17 @@ COLUMNS = (
     *("individuality", "perturbation"),
 )
 RANGES = {"_r2": (0, 1), "auc": (0, 1), "detected_genes": (0, 1), "pearson": (-1, 1)}
-MIN_RESAMPLED = 5  # samples; resampling fewer says little of what others would have given
+MIN_RESAMPLED = 5  # samples; fewer have no meaningful interval
 
 
 class Row(NamedTuple):
-    """What was measured of one method in one context: numbers, and resamplings of some."""
+    """The metrics of one method in one context."""
 
     context: str
     source: str
     method: str
     n_samples: int
-    measured: dict[str, np.ndarray]  # the value, then one each resampling
+    measured: dict[str, np.ndarray]  # the value, then one per resampling if there are any
     has_interval: bool
 
 
@@ -67,18 +67,8 @@ def evaluation_table(
 ) -> tuple[pd.DataFrame, float]:
     """Measure all methods; returns the table and the width of the kernel of the MMD.
 
-    Parameters
-    ----------
-    contexts
-        The samples of each context; `"all"` is the only one where there are none.
-    space
-        The units of the data.
-    classify
-        Classifiers that say whether scaled samples are the target.
-    judged
-        Name of the method that is judged.
-    n_bootstrap, seed
-        Number of resamplings, and seed of all that is drawn.
+    `contexts` has the samples of each context, or of `"all"` alone. `judged` names the method whose
+    samples are evaluated.
     """
     rows: list[Row] = []
     width = np.nan
@@ -88,8 +78,8 @@ def evaluation_table(
         width = context.real.distances.width
     if list(contexts) != [ALL]:
         rows = [*_averages(rows), *rows]
-    told = {"target": next(iter(contexts.values())).target}
-    table = pd.DataFrame([told | _flat(row) for row in rows], columns=COLUMNS)
+    target = {"target": next(iter(contexts.values())).target}
+    table = pd.DataFrame([target | _flat(row) for row in rows], columns=COLUMNS)
     mean_response = CONTEXT_SHIFT if CONTEXT_SHIFT in set(table["method"]) else GLOBAL_SHIFT
     return _scaled_effects(_in_order(table), mean_response), width
 
@@ -112,9 +102,9 @@ class _Context:
         self.groups = {ALL: np.arange(len(samples.x)), **samples.groups}
         self._donors = self._draw_donors()
         counts = self._counts(len(samples.real), samples.real_donors, stream=0)
-        self.real = Real.of(space.view(samples.real), counts, seed)
+        self.real = Real(space.view(samples.real), counts, seed)
         self.effects = {
-            source: TrueEffect.of(samples.x[rows], self.real, space.width)
+            source: TrueEffect(samples.x[rows], self.real, space.width)
             for source, rows in self.groups.items()
         }
 
@@ -128,16 +118,17 @@ class _Context:
         yield from self._target_itself(judged)
 
     def _method(self, method: str, moved: np.ndarray) -> Iterator[Row]:
-        """A row a source for the held-out samples as a method moved them."""
-        samples, verdicts = self.samples, self.classify(moved)
+        """One row per source for the held-out samples after a method."""
+        samples, is_target = self.samples, self.classify(moved)
         comparison = MethodComparison(self.space.view(moved), self.real)
         change = np.abs(moved - samples.x).mean(axis=1, dtype=float)
         for stream, (source, rows) in enumerate(self.groups.items(), start=1):
             donors = None if samples.x_donors is None else samples.x_donors[rows]
             counts = self._counts(len(rows), donors, stream)  # the same for every method
             values = {
-                **{name: called[rows].mean() for name, called in verdicts.items()},
-                **self._compare(comparison, source, rows, moved[rows], counts),
+                **{name: hits[rows].mean() for name, hits in is_target.items()},
+                **comparison.measure(rows, counts),
+                **self.effects[source].measure(moved[rows], counts),
                 "perturbation": change[rows].mean(),
                 "individuality": individuality(samples.x[rows], moved[rows], samples.labels[rows]),
             }
@@ -152,44 +143,20 @@ class _Context:
         if donors is not None:
             donors = donors[self.samples.train_labels == self.samples.target]
         counts = self._counts(len(train), donors, stream=len(self.groups) + 1)
-        shared = {
-            **comparison.resampled(rows, counts),
-            **comparison.plain(rows),
-            **{
-                name: called.mean() for name, called in self.classify(self.real.view.scaled).items()
-            },
-        }
+        shared = {**comparison.measure(rows, counts), **self._success(self.real.view.scaled)}
         for source, effect in self.effects.items():
-            values = {
-                **shared,
-                **effect.compare(train),
-                "pearson_delta": effect.pearson_delta(train, counts),
-            }
-            yield self._row(source, FLOOR, len(train), values)
+            yield self._row(source, FLOOR, len(train), shared | effect.measure(train, counts))
 
-    def _compare(
-        self,
-        comparison: MethodComparison,
-        source: str,
-        rows: np.ndarray,
-        moved: np.ndarray,
-        counts: np.ndarray,
-    ) -> dict[str, Any]:
-        effect = self.effects[source]
-        return {
-            **comparison.resampled(rows, counts),
-            **comparison.plain(rows),
-            **effect.compare(moved),
-            "pearson_delta": effect.pearson_delta(moved, counts),
-        }
+    def _success(self, x: np.ndarray) -> dict[str, float]:
+        return {name: float(hits.mean()) for name, hits in self.classify(x).items()}
 
     def _target_itself(self, judged: str) -> Iterator[Row]:
-        """How much is changed of samples that are the target already."""
+        """How much samples that are already of the target change."""
         x, perturbed = self.samples.real, self.samples.real_perturbed
         if len(perturbed):
-            values = {name: called.mean() for name, called in self.classify(perturbed).items()}
             change = np.abs(perturbed - x).mean(dtype=float)
-            yield self._row(self.samples.target, judged, len(x), values | {"perturbation": change})
+            values = {**self._success(perturbed), "perturbation": change}
+            yield self._row(self.samples.target, judged, len(x), values)
 
     def _row(self, source: str, method: str, n_samples: int, values: dict[str, Any]) -> Row:
         arrays = {name: np.atleast_1d(value) for name, value in values.items()}
@@ -201,12 +168,12 @@ class _Context:
         samples = self.samples
         if samples.x_donors is None or samples.real_donors is None:
             return None
-        judged = np.unique(np.concatenate([samples.x_donors, samples.real_donors]))
-        trained = samples.train_donors if samples.train_donors is not None else judged
-        everyone = np.concatenate([judged, trained])
-        chances = np.bincount(judged, minlength=everyone.max() + 1) / len(judged)
+        held_out = np.unique(np.concatenate([samples.x_donors, samples.real_donors]))
+        train = samples.train_donors if samples.train_donors is not None else held_out
+        n_donors = max(held_out.max(), train.max()) + 1
+        chances = np.bincount(held_out, minlength=n_donors) / len(held_out)
         rng = np.random.default_rng(self.seed)
-        return rng.multinomial(len(judged), chances, size=self.n_bootstrap)
+        return rng.multinomial(len(held_out), chances, size=self.n_bootstrap)
 
     def _counts(self, n_samples: int, donors: np.ndarray | None, stream: int) -> np.ndarray:
         """How often each sample counts in each resampling."""
@@ -230,7 +197,7 @@ def _averages(rows: list[Row]) -> Iterator[Row]:
 
 
 def _mean(arrays: list[np.ndarray]) -> np.ndarray:
-    """The mean over contexts; of those that have a number."""
+    """The mean over contexts, without NaN."""
     stacked = np.stack(arrays)
     measured = np.isfinite(stacked)
     total = np.where(measured, stacked, 0).sum(axis=0)
@@ -262,18 +229,18 @@ def _range(metric: str) -> tuple[float, float]:
 
 
 def _in_order(table: pd.DataFrame) -> pd.DataFrame:
-    """Contexts as they came; within each all sources together, each source, the target itself."""
+    """Sort rows: all sources together, each source, the target itself; contexts in their order."""
     contexts = {name: i for i, name in enumerate(dict.fromkeys(table["context"]))}
     sources = sorted(set(table["source"]) - {ALL, *table["target"]})
-    places = {ALL: -1, **{name: i for i, name in enumerate(sources)}}
-    keys = table["source"].map(places).fillna(len(sources)), table["context"].map(contexts)
+    order = {ALL: -1, **{name: i for i, name in enumerate(sources)}}
+    keys = table["source"].map(order).fillna(len(sources)), table["context"].map(contexts)
     return table.iloc[np.lexsort(keys)].reset_index(drop=True)
 
 
 def _scaled_effects(table: pd.DataFrame, mean_response: str) -> pd.DataFrame:
     """Add (u - b) / (r - b): 0 at the mean response b, 1 at a replicate r, the floor.
 
-    NaN where the replicate is no better than the mean response.
+    NaN if the replicate is no better than the mean response.
     """
     for _, rows in table.groupby(["context", "source"], sort=False):
         methods = rows.set_index("method")

@@ -1,4 +1,4 @@
-"""What an evaluation found, in plain words: the worst first."""
+"""The findings of an evaluation in words, the worst first."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-# A test has to be right in so many pairs before its verdict counts, and its interval above chance.
+# A test counts if it is right in at least this share of pairs, and its interval is above chance.
 MIN_AUC = 0.65
-MAX_DETECTED_AUC = 0.12  # off 0.5; beyond it the number of detected genes is worth a sentence
+MAX_DETECTED_AUC = 0.12  # difference from 0.5 above which detected genes get a sentence
 MAX_ZEROS = 0.02
 MIN_INDIVIDUALITY = 0.2
 TESTS = {"auc_random_forest": "A random forest", "auc_logistic_regression": "A linear classifier"}
@@ -28,18 +28,18 @@ def pooled(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def judged_method(table: pd.DataFrame) -> str:
-    """The name of what is judged."""
+    """The method that is evaluated: the model, or a prediction."""
     return PREDICTION if (table["method"] == PREDICTION).any() else MODEL
 
 
 def told_apart_by(rows: pd.DataFrame, method: str) -> str | None:
-    """The test that tells a method's samples from real ones best; None if no test does."""
+    """The test that best tells a method's samples from real ones; None if no test does."""
     found = {name: rows.loc[method, name] for name in TESTS if _tells(rows, method, name)}
     return max(found, key=lambda name: found[name]) if found else None
 
 
 def _tells(rows: pd.DataFrame, method: str, test: str) -> bool:
-    """Whether a test is right more often than by chance, and than with real samples."""
+    """Whether a test is right more often than by chance, and more often than for real samples."""
     value, low = rows.loc[method, [test, f"{test}_low"]]
     floor = rows.loc[FLOOR, test]
     low = value if np.isnan(low) else low
@@ -47,7 +47,7 @@ def _tells(rows: pd.DataFrame, method: str, test: str) -> bool:
 
 
 def findings(table: pd.DataFrame) -> list[str]:
-    """What speaks against the judged samples, the worst first; empty where nothing does."""
+    """The evidence against the evaluated samples, the worst first."""
     return [*_realism(table), *_individuality(table), *_better_baselines(table)]
 
 
@@ -77,14 +77,14 @@ def _realism(table: pd.DataFrame) -> Iterator[str]:
 
 
 def _difference(rows: pd.DataFrame, method: str) -> str:
-    """What anybody can see: detected genes and zeros."""
-    ours, real = rows.loc[method], rows.loc[FLOOR]
-    if abs(ours["detected_genes"] - 0.5) > MAX_DETECTED_AUC:
-        numbers = (f"{row['n_detected_genes']:,.0f}" for row in (ours, real))
+    """The visible difference: detected genes, or zeros."""
+    row, real = rows.loc[method], rows.loc[FLOOR]
+    if abs(row["detected_genes"] - 0.5) > MAX_DETECTED_AUC:
+        numbers = (f"{one['n_detected_genes']:,.0f}" for one in (row, real))
         return ": they express {} genes, real ones {} (medians)".format(*numbers)
-    if abs(ours["zeros"]) > MAX_ZEROS:
-        more = "fewer" if ours["zeros"] < 0 else "more"
-        return f": their zeros are {100 * abs(ours['zeros']):.0f} points {more}"
+    if abs(row["zeros"]) > MAX_ZEROS:
+        more = "fewer" if row["zeros"] < 0 else "more"
+        return f": their zeros are {100 * abs(row['zeros']):.0f} points {more}"
     return ""
 
 
@@ -100,31 +100,31 @@ def _individuality(table: pd.DataFrame) -> Iterator[str]:
 
 
 def _better_baselines(table: pd.DataFrame) -> Iterator[str]:
-    """Baselines that come nearer to real samples, unless the judged are as near as real ones."""
+    """Baselines that come nearer to real samples, unless the method is as near as real ones."""
     rows, method = pooled(table), judged_method(table)
-    ours = rows.loc[method]
-    if ours["e_distance"] <= max(0.0, rows.loc[FLOOR, "e_distance"]):
+    row = rows.loc[method]
+    if row["e_distance"] <= max(0.0, rows.loc[FLOOR, "e_distance"]):
         return
     better = rows.drop(index=[method, FLOOR]).sort_values("e_distance")
-    better = better[better["e_distance"] < ours["e_distance"]]
+    better = better[better["e_distance"] < row["e_distance"]]
     copies = better.index.isin(COPIES)
-    distance = f"E-distance {_number(ours['e_distance'])}; lower is better"
+    distance = f"E-distance {_number(row['e_distance'])}; lower is better"
     if not copies.all():
         yield (
-            f"Plain baselines come nearer to real {ours['target']!r} samples than {method} "
+            f"Plain baselines come nearer to real {row['target']!r} samples than {method} "
             f"({distance}): {named(better[~copies])}. Do not rely on the perturbations before they "
             "beat these."
         )
     if copies.any():
         yield (
-            f"Training samples of {ours['target']!r}, returned unchanged, come nearer "
+            f"Training samples of {row['target']!r}, returned unchanged, come nearer "
             f"({distance}): {named(better[copies])}. They are other individuals' samples and no "
             "perturbation, but they show how near real samples lie."
         )
 
 
 def distances(table: pd.DataFrame) -> str:
-    """E-distances of the judged samples, the best baseline, and real samples."""
+    """E-distances of untouched, evaluated and real samples, and of the best baseline."""
     rows, method = pooled(table), judged_method(table)
     plain = rows.drop(index=[method, FLOOR, *COPIES], errors="ignore")
     best = plain["e_distance"].idxmin()

@@ -1,4 +1,4 @@
-"""What a plain method would have done: the opponents of the generator."""
+"""Baselines: plain methods that the generator has to beat."""
 
 from __future__ import annotations
 
@@ -16,19 +16,18 @@ if TYPE_CHECKING:
 def class_mean_shift(
     x: np.ndarray, labels: np.ndarray, train: np.ndarray, train_labels: np.ndarray, target: object
 ) -> np.ndarray:
-    """Samples moved by the difference between the target's mean and their own class's mean.
+    """Shift samples by the difference between the target's mean and the mean of their class.
 
-    Told the label of each sample, which the generator is not.
+    Uses the label of each sample, which the generator does not know.
 
     Parameters
     ----------
     x, labels
         Samples × genes, scaled to [0, 1], and their labels.
     train, train_labels
-        Samples that the means are taken from, and their labels. Each label of `x` has to be
-        among them, and the target.
+        Training samples and their labels. They include each label of `x` and the target.
     target
-        Label to move towards.
+        Label of the target.
 
     Returns
     -------
@@ -51,9 +50,9 @@ def class_mean_shift(
 
 
 def global_mean_shift(x: np.ndarray, source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Samples moved by the difference between the target's mean and that of all sources together.
+    """Shift samples by the difference between the target's mean and the mean of all sources.
 
-    The same shift for every sample: it needs no label.
+    The shift is the same for every sample and needs no label.
 
     Parameters
     ----------
@@ -85,15 +84,15 @@ def global_mean_shift(x: np.ndarray, source: np.ndarray, target: np.ndarray) -> 
 def mean_context_shift(
     train: np.ndarray, is_target: np.ndarray, contexts: np.ndarray
 ) -> np.ndarray:
-    """The mean, over contexts, of the shift from the sources to the target.
+    """Mean over contexts of the shift from the sources to the target.
 
-    What a context (a cell type, a donor) without target samples can be given.
+    A prediction for contexts (cell types, donors) without target samples.
 
     Parameters
     ----------
     train, is_target, contexts
-        Training samples × genes of the sources and of the target, which of them are of the
-        target, and the context of each.
+        Training samples × genes of the sources and the target, which of these are of the target,
+        and the context of each.
 
     Returns
     -------
@@ -125,7 +124,7 @@ def mean_context_shift(
 
 
 def nearest_target_sample(x: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """The target sample nearest to each sample (Euclidean): another individual's, not its own.
+    """For each sample the nearest target sample (Euclidean), which is another individual's.
 
     Parameters
     ----------
@@ -157,10 +156,10 @@ def nearest_target_sample(x: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 
 def matched_target_sample(x: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """The target samples handed out by optimal transport: each to those that it suits best.
+    """For each sample a target sample, assigned by optimal transport.
 
-    The plan of least total squared distance in which every target sample is handed out equally
-    often, by POT. Another individual's sample, not the sample's own.
+    POT computes the plan of least total squared distance that uses all target samples equally
+    often. The assigned sample is another individual's.
 
     Parameters
     ----------
@@ -171,7 +170,7 @@ def matched_target_sample(x: np.ndarray, target: np.ndarray) -> np.ndarray:
 
     Returns
     -------
-    Samples × genes, rows of `target`: of those that the plan gives a sample, the largest part.
+    Samples × genes, rows of `target`: for each sample the one with the largest weight in the plan.
 
     Raises
     ------
@@ -198,7 +197,7 @@ def matched_target_sample(x: np.ndarray, target: np.ndarray) -> np.ndarray:
 def random_target_sample(
     x: np.ndarray, target: np.ndarray, *, rng: int | np.random.Generator = 0
 ) -> np.ndarray:
-    """A target sample at random for each sample: real, but with nothing of the sample in it.
+    """For each sample a random target sample: real, but unrelated to the sample.
 
     Parameters
     ----------

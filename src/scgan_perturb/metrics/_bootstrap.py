@@ -1,14 +1,13 @@
-"""How sure the figures are: both sets resampled, from distances that are computed once."""
+"""Bootstrap of both sets: distances are computed once, each resampling weighs them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from ._distances import check_pairs, gaussian_kernel, kernel_width
-from ._moments import squared_correlation
+from ._moments import pearson
 
 METRICS = ("e_distance", "mmd", "mean_r2", "variance_r2")
 
@@ -23,8 +22,8 @@ def bootstrap(
 ) -> dict[str, np.ndarray]:
     """E-distance, MMD² and the agreement of means and variances over resamplings of both sets.
 
-    Samples are drawn with replacement. Distances are computed once, each resampling weighs
-    them; pairs of a sample with its own copy do not count, so the distances stay unbiased.
+    Samples are drawn with replacement. Distances are computed once; each resampling weighs them.
+    Pairs of a sample with its own copy do not count, so the distances stay unbiased.
 
     Parameters
     ----------
@@ -40,7 +39,7 @@ def bootstrap(
     Returns
     -------
     `e_distance`, `mmd`, `mean_r2` and `variance_r2`: arrays of n_bootstrap. Their quantiles are
-    the interval. NaN where a resampling holds a single sample, again and again.
+    the interval. NaN where a resampling holds copies of a single sample.
 
     Raises
     ------
@@ -58,21 +57,21 @@ def bootstrap(
     """
     check_pairs("A bootstrap", a, b)
     rng = np.random.default_rng(rng)
-    reference = Reference.of(b, resample(len(b), n_bootstrap, rng), width=width)
+    reference = Reference(b, resample(len(b), n_bootstrap, rng), width=width)
     counts = resample(len(a), n_bootstrap, rng)
     values = Comparison(a, reference).measure(np.arange(len(a)), counts)
     return {name: replicates[1:] for name, replicates in values.items()}
 
 
-class Moments(NamedTuple):
-    """Gene means and variances: a row as the samples are, then one each resampling."""
+class ResampledMoments(NamedTuple):
+    """Gene means and variances of all samples (first row), then of each resampling."""
 
     mean: np.ndarray
     variance: np.ndarray
 
     @classmethod
-    def of(cls, samples: np.ndarray, counts: np.ndarray) -> Moments:
-        """Moments of samples × genes that are weighed by resamplings × samples."""
+    def of(cls, samples: np.ndarray, counts: np.ndarray) -> ResampledMoments:
+        """Compute them from samples × genes, and from resamplings × samples."""
         centre = samples.mean(axis=0)
         centred = samples - centre
         weights = shares(counts)
@@ -80,60 +79,27 @@ class Moments(NamedTuple):
         return cls(shift + centre, weights @ np.square(centred) - np.square(shift))
 
 
-@dataclass(frozen=True)
 class Reference:
-    """The real samples that others are compared with: all that depends on them alone.
+    """The real samples, and the distances among them.
 
-    Parameters
-    ----------
-    samples
-        Samples × genes.
-    counts
-        How often each sample counts: 1 in the first row, then a row each resampling.
-    width
-        Width of the kernel.
-    distance, kernel
-        Mean distance and kernel of pairs, a number each row of `counts`.
-    moments
-        Gene means and variances, a row each row of `counts`.
+    `counts` says how often each sample counts: a row of ones, then one row per resampling. The kernel
+    of the MMD is as wide as the median distance, unless `width` is given.
     """
 
-    samples: np.ndarray
-    counts: np.ndarray
-    width: float
-    distance: np.ndarray
-    kernel: np.ndarray
-    moments: Moments
-
-    @classmethod
-    def of(
-        cls, samples: np.ndarray, counts: np.ndarray, *, width: float | None = None
-    ) -> Reference:
-        """Compute it; the width is the median distance among the samples unless given."""
-        samples = np.asarray(samples, dtype=np.float64)
-        distances = _distances(samples)
+    def __init__(
+        self, samples: np.ndarray, counts: np.ndarray, *, width: float | None = None
+    ) -> None:
+        self.samples, self.counts = np.asarray(samples, dtype=np.float64), counts
+        distances = _distances(self.samples)
         pairs = distances[np.triu_indices(len(samples), 1)]
-        width = kernel_width(pairs) if width is None else width
-        return cls(
-            samples,
-            counts,
-            width,
-            mean_of_pairs(distances, counts),
-            mean_of_pairs(gaussian_kernel(distances, width), counts),
-            Moments.of(samples, counts),
-        )
+        self.width = kernel_width(pairs) if width is None else width
+        self.distance = mean_of_pairs(distances, counts)
+        self.kernel = mean_of_pairs(gaussian_kernel(distances, self.width), counts)
+        self.moments = ResampledMoments.of(self.samples, counts)
 
 
 class Comparison:
-    """Samples against the reference: distances computed once, for all groups of the samples.
-
-    Parameters
-    ----------
-    samples
-        Samples × genes.
-    reference
-        What they are compared with.
-    """
+    """Samples against the reference: distances are computed once, for all groups of the samples."""
 
     def __init__(self, samples: np.ndarray, reference: Reference) -> None:
         self.samples = np.asarray(samples, dtype=np.float64)
@@ -142,13 +108,13 @@ class Comparison:
         self._across = _distances(self.samples, reference.samples)
 
     def measure(self, rows: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
-        """Each metric of the samples at `rows`: the value, then one each resampling.
+        """Each metric of the samples at `rows`: the value, then one per resampling.
 
-        A single sample has no pairs and no variance: only `mean_r2` is a number then.
+        A single sample has no pairs and no variance: all but `mean_r2` are NaN.
         """
         real = self.reference
-        moments = Moments.of(self.samples[rows], counts)
-        values = {"mean_r2": squared_correlation(moments.mean, real.moments.mean)}
+        moments = ResampledMoments.of(self.samples[rows], counts)
+        values = {"mean_r2": np.square(pearson(moments.mean, real.moments.mean))}
         if len(rows) < 2:
             return {name: values.get(name, np.full(len(counts), np.nan)) for name in METRICS}
         values["e_distance"] = self.energy(rows, counts)
@@ -158,11 +124,11 @@ class Comparison:
             + real.kernel
             - 2 * mean_across(gaussian_kernel(across, real.width), counts, real.counts)
         )
-        values["variance_r2"] = squared_correlation(moments.variance, real.moments.variance)
+        values["variance_r2"] = np.square(pearson(moments.variance, real.moments.variance))
         return values
 
     def energy(self, rows: np.ndarray, counts: np.ndarray) -> np.ndarray:
-        """E-distance of the samples at `rows`: the value, then one each resampling."""
+        """E-distance of the samples at `rows`: the value, then one per resampling."""
         return (
             2 * mean_across(self._across[rows], counts, self.reference.counts)
             - mean_of_pairs(self._within[np.ix_(rows, rows)], counts)
@@ -171,37 +137,29 @@ class Comparison:
 
 
 def resample(n_samples: int, n_bootstrap: int, rng: np.random.Generator) -> np.ndarray:
-    """How often each sample counts: a row of ones, then a row each resampling."""
+    """How often each sample counts: a row of ones, then one row per resampling."""
     draws = rng.multinomial(n_samples, np.full(n_samples, 1 / n_samples), size=n_bootstrap)
     return np.vstack([np.ones(n_samples), draws])
 
 
 def resample_groups(groups: np.ndarray, draws: np.ndarray) -> np.ndarray:
-    """How often each sample counts where whole groups (donors) are drawn.
-
-    Parameters
-    ----------
-    groups
-        The group of each sample, as positions.
-    draws
-        How often each group was drawn: resamplings × groups.
-    """
+    """How often each sample counts where groups (donors) are drawn, resamplings × groups."""
     return np.vstack([np.ones(len(groups)), draws[:, groups]])
 
 
 def shares(counts: np.ndarray) -> np.ndarray:
-    """Counts as shares of their row; NaN where a resampling holds no sample."""
+    """Counts as shares of their row; NaN for a resampling without samples."""
     total = counts.sum(axis=1, keepdims=True)
     return np.divide(counts, total, out=np.full(counts.shape, np.nan), where=total > 0)
 
 
 def mean_across(values: np.ndarray, counts_a: np.ndarray, counts_b: np.ndarray) -> np.ndarray:
-    """Mean over pairs of a sample of each set, a number each row of the counts."""
+    """Mean over pairs of a sample of each set, one number for each row of the counts."""
     return ((shares(counts_a) @ values) * shares(counts_b)).sum(axis=1)
 
 
 def mean_of_pairs(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Mean over pairs of different samples, a number each row of counts; NaN without pairs."""
+    """Mean over pairs of different samples for each row of the counts; NaN without pairs."""
     among_others = values - np.diag(np.diag(values))
     total = ((counts @ among_others) * counts).sum(axis=1)
     n_pairs = counts.sum(axis=1) ** 2 - np.square(counts).sum(axis=1)

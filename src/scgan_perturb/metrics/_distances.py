@@ -82,16 +82,16 @@ def mmd(a: np.ndarray, b: np.ndarray, *, width: float | None = None) -> float:
 def sinkhorn_w2(a: np.ndarray, b: np.ndarray, *, regularisation: float = 0.05) -> float:
     """2-Wasserstein distance by entropic optimal transport (Cuturi, 2013), computed by POT.
 
-    The square root of the mean squared Euclidean distance that a plan between the two sets has to
-    cover. It is above 0 even for two sets of one distribution: compare with the floor.
+    The square root of the mean squared Euclidean distance of the transport plan between the two
+    sets. It is above 0 even for two sets of one distribution: compare with the floor.
 
     Parameters
     ----------
     a, b
         Samples × genes (or components).
     regularisation
-        Weight of the entropy, as a share of the median squared distance between the sets. More
-        where a sample is so far from all others that its kernel would be 0.
+        Weight of the entropy, as a share of the median squared distance between the sets. It is
+        raised if a sample is so far from all others that its kernel would be 0.
 
     Returns
     -------
@@ -134,7 +134,7 @@ def gaussian_kernel(distances: np.ndarray, width: float) -> np.ndarray:
 
 
 def check_pairs(what: str, a: np.ndarray, b: np.ndarray) -> None:
-    """Raise ValueError unless both sets have two samples, so that there are pairs in each."""
+    """Raise ValueError unless both sets have at least two samples."""
     if min(len(a), len(b)) < 2:
         msg = f"{what} needs at least 2 samples on each side, not {len(a)} and {len(b)}."
         raise ValueError(msg)

@@ -1,4 +1,4 @@
-"""The effect of a perturbation on each gene, beside the effect that real samples show.
+"""The effect of a perturbation on each gene, compared with the effect in real samples.
 
 The quantities of the Virtual Cell Challenge of 2026 and of the package cell-eval. An effect is a
 difference of mean log expression from the unperturbed samples, in the units of the data: a log
@@ -12,15 +12,14 @@ from typing import NamedTuple
 import numpy as np
 
 from ._baselines import check_samples
-from ._gene_distributions import pearson
+from ._moments import pearson
 
 MAX_FDR = 0.05  # of a gene that truly changes, as in the challenge
-N_TOP = 50  # genes that change most
-ROUNDING = 1e-12  # a difference of means that is a smaller share of them is none
+ROUNDING = 1e-12  # a smaller difference, as a share of the means, counts as 0
 
 
 class Effect(NamedTuple):
-    """How samples differ from the unperturbed ones.
+    """Differences between samples and the unperturbed ones.
 
     Parameters
     ----------
@@ -42,7 +41,7 @@ class Effect(NamedTuple):
     is_significant: np.ndarray
 
     def top(self, n_genes: int) -> np.ndarray:
-        """Positions of the significant genes that change most, `n_genes` at most."""
+        """Positions of the significant genes that change most, at most `n_genes`."""
         order = np.argsort(-np.abs(self.change), kind="stable")
         return order[self.is_significant[order]][:n_genes]
 
@@ -83,7 +82,7 @@ def effect(before: np.ndarray, after: np.ndarray) -> Effect:
 
 
 def difference(after: np.ndarray, before: np.ndarray) -> np.ndarray:
-    """Difference of means; 0 where rounding is all that there is, as between reordered samples."""
+    """Difference of means; 0 if it is mere rounding, as between reordered samples."""
     change = after - before
     rounding = ROUNDING * np.maximum(np.abs(after), np.abs(before))
     return np.where(np.abs(change) > rounding, change, 0.0)
@@ -97,11 +96,11 @@ def pearson_delta(predicted: Effect, real: Effect, *, n_top: int | None = None) 
     predicted, real
         The effects.
     n_top
-        Only this many genes, those that truly change most; None for all.
+        Number of genes, those whose real change is largest; None for all.
 
     Returns
     -------
-    A number from -1 to 1; NaN where a change is the same for all genes.
+    A number from -1 to 1; NaN if a change is the same for all genes.
 
     Examples
     --------
@@ -116,7 +115,7 @@ def pearson_delta(predicted: Effect, real: Effect, *, n_top: int | None = None) 
 
 
 def direction(predicted: Effect, real: Effect) -> float:
-    """Share of the genes that truly change which move the right way.
+    """Share of the truly changed genes that are predicted to change in the right direction.
 
     Parameters
     ----------
@@ -125,8 +124,8 @@ def direction(predicted: Effect, real: Effect) -> float:
 
     Returns
     -------
-    A number from 0 to 1: of the genes whose real change is significant, those whose predicted
-    change has the same sign. NaN where no gene truly changes.
+    A number from 0 to 1: of the genes whose real change is significant, the share whose predicted
+    change has the same sign. NaN if no gene truly changes.
 
     Examples
     --------
@@ -143,7 +142,7 @@ def direction(predicted: Effect, real: Effect) -> float:
 
 
 def overlap(predicted: Effect, real: Effect) -> float:
-    """Share of the genes that truly change most which are predicted to change most.
+    """Share of the genes with the largest real changes that also have the largest predicted ones.
 
     Parameters
     ----------
@@ -154,7 +153,7 @@ def overlap(predicted: Effect, real: Effect) -> float:
     -------
     A number from 0 to 1: with N genes whose real change is significant, the share of them among
     the N significant predicted genes that change most (`overlap_at_N` of cell-eval, ranked by
-    the difference of means). NaN where no gene truly changes.
+    the difference of means). NaN if no gene truly changes.
 
     Examples
     --------
@@ -181,8 +180,8 @@ def log_fold_change_error(predicted: Effect, real: Effect) -> float:
 
     Returns
     -------
-    Sum of the absolute errors over sum of the absolute changes, of genes whose real change is significant:
-    0 for the right changes, 1 for no change at all. NaN where no gene truly changes.
+    Sum of the absolute errors divided by the sum of the absolute changes, over genes whose real
+    change is significant: 0 for the right changes, 1 for no change at all. NaN if no gene truly changes.
 
     Examples
     --------

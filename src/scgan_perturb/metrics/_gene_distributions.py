@@ -1,14 +1,13 @@
-"""How genes are distributed: each alone, and two at a time."""
+"""Distributions of single genes, and correlations of pairs of genes."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from ._distances import check_pairs
+from ._moments import pearson, unit
 
-N_VARIABLE = (
-    50  # genes whose correlations are compared: of more, chance is all that is left of 20 samples
-)
+N_VARIABLE = 50  # genes whose correlations are compared; with 20 samples, more are mostly chance
 
 
 def marginal_distance(a: np.ndarray, b: np.ndarray) -> float:
@@ -16,16 +15,16 @@ def marginal_distance(a: np.ndarray, b: np.ndarray) -> float:
 
     The 1-Wasserstein distance of each gene between the two sets, summed over genes and divided by
     the sum of the genes' standard deviations in `b`. Genes that are constant in `b` count with
-    their distance, and need no division by 0.
+    their distance.
 
     Parameters
     ----------
     a, b
-        Samples × genes, at least two samples each; `b` are the real ones.
+        Samples × genes, at least two samples each; `b` is the real set.
 
     Returns
     -------
-    The distance: 0 where all genes are distributed alike. NaN where `b` does not vary.
+    The distance: 0 if all genes have the same distributions. NaN if `b` does not vary.
 
     Raises
     ------
@@ -48,7 +47,7 @@ def marginal_distance(a: np.ndarray, b: np.ndarray) -> float:
 def wasserstein(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """1-Wasserstein distance of each gene: the area between the two quantile functions."""
     a, b = (np.sort(samples, axis=0).astype(float) for samples in (a, b))
-    # Both quantile functions are steps; these are all places where one of them may step.
+    # Both quantile functions are steps; these are all positions where one may step.
     n_a, n_b = len(a), len(b)
     steps = np.unique(np.concatenate([np.arange(n_a + 1) * n_b, np.arange(n_b + 1) * n_a]))
     middle = (steps[:-1] + steps[1:]) / (2 * n_a * n_b)
@@ -66,15 +65,15 @@ def correlation_agreement(a: np.ndarray, b: np.ndarray, *, n_genes: int = N_VARI
     Parameters
     ----------
     a, b
-        Samples × genes, at least two samples each; `b` are the real ones.
+        Samples × genes, at least two samples each; `b` is the real set.
     n_genes
-        Number of genes, at most: those that vary most in `b`.
+        Maximum number of genes; those that vary most in `b` are chosen.
 
     Returns
     -------
     Pearson correlation, over all pairs of these genes, between their correlation in `a` and in
-    `b`. A gene that is constant in a set has correlation 0 there. NaN where a set has no
-    correlations that differ, with two genes or fewer.
+    `b`. A gene that is constant in a set has correlation 0 there. NaN if all correlations of a set
+    are the same, and for two genes or fewer.
 
     Raises
     ------
@@ -100,20 +99,5 @@ def correlation_agreement(a: np.ndarray, b: np.ndarray, *, n_genes: int = N_VARI
 
 def _correlations(samples: np.ndarray) -> np.ndarray:
     """Genes × genes; 0 for a gene that is constant."""
-    return _unit(samples.T) @ _unit(samples.T).T
-
-
-def pearson(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Pearson correlation along the last axis; NaN where one does not vary."""
-    a, b = _unit(a), _unit(b)
-    varies = a.any(axis=-1) & b.any(axis=-1)
-    return np.where(varies, (a * b).sum(axis=-1), np.nan)
-
-
-def _unit(values: np.ndarray) -> np.ndarray:
-    """Values less their mean, of length 1 along the last axis; 0 where they are constant."""
-    centred = values - values.mean(axis=-1, keepdims=True, dtype=float)
-    length = np.linalg.norm(centred, axis=-1, keepdims=True)
-    # What rounding leaves of values that are all alike is no variation.
-    scale = np.abs(values).max(axis=-1, keepdims=True, initial=0) * np.sqrt(values.shape[-1])
-    return np.divide(centred, length, out=np.zeros_like(centred), where=length > 1e-12 * scale)
+    genes = unit(samples.T)
+    return genes @ genes.T

@@ -1,18 +1,18 @@
-"""How much of a sample is left once it was perturbed."""
+"""How much of a sample survives a perturbation."""
 
 from __future__ import annotations
 
 import numpy as np
 
-MIN_RANKED = 3  # samples; the ranks of two agree or not, by chance
+MIN_RANKED = 3  # samples; the ranks of two agree by chance
 
 
 def individuality(before: np.ndarray, after: np.ndarray, groups: np.ndarray) -> float:
-    """How well the rank of a sample among those of its class survives a perturbation, gene by gene.
+    """How well a sample keeps its rank within its class, gene by gene.
 
-    Handing out a real sample of the target, whoever's it is, passes every test of realism and is
-    no perturbation. Here such samples are at 0: within a class, who was high in a gene is not
-    high in it afterwards. A shift of the class keeps all ranks and is at 1.
+    A method that returns real samples of the target passes every test of realism, but perturbs
+    nothing. Its individuality is 0: a sample with a high value of a gene within its class does not
+    have a high value afterwards. A shift of the class keeps all ranks: its individuality is 1.
 
     Parameters
     ----------
@@ -23,9 +23,9 @@ def individuality(before: np.ndarray, after: np.ndarray, groups: np.ndarray) -> 
 
     Returns
     -------
-    Mean of Spearman's rank correlation between the two, within each class and gene, over genes
-    that vary before and over classes (weighted by their samples). A gene that no longer varies
-    afterwards counts as 0. NaN without a class of three samples in which a gene varies.
+    Spearman's rank correlation between before and after within each class and gene, averaged over
+    genes that vary before, and over classes (weighted by their samples). A gene that is constant
+    afterwards counts as 0. NaN if no class has three samples and a gene that varies.
 
     Examples
     --------
@@ -56,5 +56,6 @@ def _rank_correlation(before: np.ndarray, after: np.ndarray) -> float:
     a, b = (rankdata(x[:, varies], axis=0) for x in (before, after))
     a, b = a - a.mean(axis=0), b - b.mean(axis=0)
     product = (a * b).sum(axis=0)
+    # Not by `pearson`, which rounds: the same ranks give exactly 1.
     size = np.sqrt(np.square(a).sum(axis=0) * np.square(b).sum(axis=0))
     return float(np.divide(product, size, out=np.zeros_like(product), where=size > 0).mean())

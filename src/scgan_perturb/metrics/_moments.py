@@ -18,7 +18,7 @@ def mean_r2(a: np.ndarray, b: np.ndarray) -> float:
 
     Returns
     -------
-    A number from 0 to 1; NaN where the means of a set are all alike.
+    A number from 0 to 1; NaN if the means of a set are all the same.
 
     Raises
     ------
@@ -33,13 +33,13 @@ def mean_r2(a: np.ndarray, b: np.ndarray) -> float:
     1.0
     """
     check_samples(a=a, b=b)
-    return float(squared_correlation(*(samples.mean(axis=0, dtype=float) for samples in (a, b))))
+    return float(pearson(a.mean(axis=0, dtype=float), b.mean(axis=0, dtype=float)) ** 2)
 
 
 def variance_r2(a: np.ndarray, b: np.ndarray) -> float:
     """Squared Pearson correlation, over genes, of the variances of two sets of samples.
 
-    Low where samples have collapsed onto a point, or kept the spread of what they were.
+    Low for samples that collapsed onto a point, or that kept the spread of their source class.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def variance_r2(a: np.ndarray, b: np.ndarray) -> float:
 
     Returns
     -------
-    A number from 0 to 1; NaN where the variances of a set are all alike.
+    A number from 0 to 1; NaN if the variances of a set are all the same.
 
     Raises
     ------
@@ -64,12 +64,20 @@ def variance_r2(a: np.ndarray, b: np.ndarray) -> float:
     1.0
     """
     check_pairs("The agreement of variances", a, b)
-    return float(squared_correlation(*(samples.var(axis=0, dtype=float) for samples in (a, b))))
+    return float(pearson(a.var(axis=0, dtype=float), b.var(axis=0, dtype=float)) ** 2)
 
 
-def squared_correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Squared Pearson correlation along the last axis; NaN where one does not vary."""
-    a, b = (values - values.mean(axis=-1, keepdims=True) for values in (a, b))
-    spread = np.square(a).sum(axis=-1) * np.square(b).sum(axis=-1)
-    product = np.square((a * b).sum(axis=-1))
-    return np.divide(product, spread, out=np.full(np.shape(product), np.nan), where=spread > 0)
+def pearson(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Pearson correlation along the last axis; NaN where one does not vary."""
+    a, b = unit(a), unit(b)
+    varies = a.any(axis=-1) & b.any(axis=-1)
+    return np.where(varies, (a * b).sum(axis=-1), np.nan)
+
+
+def unit(values: np.ndarray) -> np.ndarray:
+    """Values less their mean, scaled to length 1 along the last axis; 0 where they are constant."""
+    centred = values - values.mean(axis=-1, keepdims=True, dtype=float)
+    length = np.linalg.norm(centred, axis=-1, keepdims=True)
+    # The rounding of values that are all alike is no variation.
+    scale = np.abs(values).max(axis=-1, keepdims=True, initial=0) * np.sqrt(values.shape[-1])
+    return np.divide(centred, length, out=np.zeros_like(centred), where=length > 1e-12 * scale)

@@ -1,4 +1,4 @@
-"""Transport of each gene through its quantiles: zeros stay zeros, in the right number."""
+"""Transport of each gene through its quantiles, with the right number of zeros."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 from ._baselines import move_by_class
 from ._zeros import TOLERANCE
 
-GAP = 8.0  # between the values of neighbouring genes, where these are searched together
+GAP = 8.0  # between the values of neighbouring genes in one search for all genes
 
 
 def quantile_transport(
@@ -20,23 +20,23 @@ def quantile_transport(
     zero: float | np.ndarray = 0.0,
     rng: int | np.random.Generator = 0,
 ) -> np.ndarray:
-    """Samples moved gene by gene so that their class gets the target's distribution.
+    """Transport each class, gene by gene, to the target's distribution.
 
-    x to the quantile function of the target at the share of the class that is below x: the optimal
-    map between the genes' distributions, with their zeros. Ties, zeros above all, are given
-    ranks at random. Told the label of each sample, which the generator is not.
+    A value x becomes the target's quantile at the share of the class that is below x. This is the
+    optimal map between the distributions of a gene, zeros included. Ties, mostly zeros, get random
+    ranks. Uses the label of each sample, which the generator does not know.
 
     Parameters
     ----------
     x, labels
         Samples × genes, scaled to [0, 1], and their labels.
     train, train_labels
-        Training samples and their labels, each label of `x` among them, and the target.
+        Training samples and their labels. They include each label of `x` and the target.
     target
-        Label to move towards.
+        Label of the target.
     zero
-        The value that stands for "not detected", or one for each gene; values above it are
-        interpolated, and never between it and the next.
+        The value that stands for "not detected", or one for each gene. Only values above it are
+        interpolated.
     rng
         Seed or generator.
 
@@ -71,15 +71,15 @@ def quantile_transport(
 def _ranks(
     x: np.ndarray, source: np.ndarray, zero: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """The share of the source that is below each value, between 0 and 1; at random among ties.
+    """Share of the source below each value, between 0 and 1; random among ties.
 
-    A new value between two of the source takes the place of one of them. Of n values above 0, of
-    which k are below it, that is the lower one with probability k/n: so the ranks of new samples
-    of a class are uniform, as those of its training samples are.
+    A new value between two source values takes the rank of one of them. Of n source values above
+    0, k are below the new one: it takes the lower rank with probability k/n. So new samples of a
+    class have uniform ranks, like its training samples.
     """
     n_genes = x.shape[1]
     offsets = GAP * np.arange(n_genes)
-    # One search for all genes: each has a stretch of the line to itself.
+    # One search for all genes: each gene has its own interval of one line.
     x = x.clip(source.min(axis=0) - 1, source.max(axis=0) + 1)
     line = (np.sort(source, axis=0) + offsets).T.ravel()
     first = len(source) * np.arange(n_genes)
@@ -87,22 +87,22 @@ def _ranks(
     n_zeros = (source <= zero + TOLERANCE).sum(axis=0)
     takes_lower = rng.random(x.shape) * (len(source) - n_zeros) < low - n_zeros
     low = np.where((low == high) & takes_lower, low - 1, low)
-    room = np.maximum(high - low, 1)
-    low = np.minimum(low, len(source) - room)
-    return (low + room * rng.random(x.shape)) / len(source)
+    n_ties = np.maximum(high - low, 1)
+    low = np.minimum(low, len(source) - n_ties)
+    return (low + n_ties * rng.random(x.shape)) / len(source)
 
 
 def _quantiles(ranks: np.ndarray, target: np.ndarray, zero: np.ndarray) -> np.ndarray:
-    """The target's values at these ranks: zeros, then the others interpolated."""
+    """The target's values at these ranks; values above zero are interpolated."""
     target = np.sort(target, axis=0)
     n_zeros = (target <= zero + TOLERANCE).sum(axis=0)
     n_others = len(target) - n_zeros
-    place = ranks * len(target) - n_zeros  # below 0 among the zeros
-    within = np.clip(place - 0.5, 0, np.maximum(n_others - 1, 0))
+    rank = ranks * len(target) - n_zeros  # below 0 among the zeros
+    within = np.clip(rank - 0.5, 0, np.maximum(n_others - 1, 0))
     below = n_zeros + within.astype(int)
     above = np.minimum(below + 1, len(target) - 1)
     low, high = (
         np.take_along_axis(target, np.minimum(i, len(target) - 1), 0) for i in (below, above)
     )
     values = low + (within - within.astype(int)) * (high - low)
-    return np.where(place < 0, zero, values)
+    return np.where(rank < 0, zero, values)

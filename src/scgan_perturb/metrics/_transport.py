@@ -1,4 +1,4 @@
-"""Optimal transport between Gaussians, in closed form: the strongest plain opponents."""
+"""Optimal transport between Gaussians, in closed form: strong baselines."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from ._gaussian import NO_SPREAD, ShrunkCovariance, bures_map, has_spread, shrun
 def diagonal_gaussian_transport(
     x: np.ndarray, labels: np.ndarray, train: np.ndarray, train_labels: np.ndarray, target: object
 ) -> np.ndarray:
-    """Samples moved gene by gene so that their class gets the target's mean and variance.
+    """Transport each class, gene by gene, to the target's mean and variance.
 
-    μ_t + (σ_t / σ_s)(x − μ_s), the optimal map between Gaussians of independent genes. Told the
-    label of each sample, which the generator is not. Where σ_s is 0, or the class or the target
-    has a single training sample, the gene's mean is shifted.
+    μ_t + (σ_t / σ_s)(x − μ_s), the optimal map between Gaussians of independent genes. Uses the
+    label of each sample, which the generator does not know. Where σ_s is 0, or the class or the
+    target has a single training sample, only the mean is shifted.
 
     Parameters
     ----------
     x, labels
         Samples × genes, scaled to [0, 1], and their labels.
     train, train_labels
-        Training samples and their labels, each label of `x` among them, and the target.
+        Training samples and their labels. They include each label of `x` and the target.
     target
-        Label to move towards.
+        Label of the target.
 
     Returns
     -------
@@ -52,23 +52,22 @@ def diagonal_gaussian_transport(
 def full_gaussian_transport(
     x: np.ndarray, labels: np.ndarray, train: np.ndarray, train_labels: np.ndarray, target: object
 ) -> np.ndarray:
-    """Samples moved so that their class gets the target's mean and its full covariance.
+    """Transport each class to the target's mean and full covariance.
 
-    The optimal (Bures-Wasserstein) map between N(μ_s, Σ_s) and N(μ_t, Σ_t). Told
-    the label of each sample. The covariances are shrunk after Ledoit and Wolf, by 0.001 at least:
-    (1 − α)·S + α·m·I, of low rank but for a multiple of the identity. So the map is found in the
-    span of both classes' centred samples, and is √(α_t m_t / α_s m_s) outside: exact, and no
-    genes × genes matrix is formed. Classes with fewer than three training samples or without any
-    spread are moved by the shift of the mean.
+    The optimal (Bures-Wasserstein) map between N(μ_s, Σ_s) and N(μ_t, Σ_t). Uses the label of each
+    sample. The covariances are shrunk after Ledoit and Wolf, by 0.001 at least, to
+    (1 − α)·S + α·m·I. In the span of both classes' centred samples the map is a small matrix;
+    outside it is the factor √(α_t m_t / α_s m_s). This is exact, and needs no genes × genes matrix.
+    Classes with fewer than three training samples, or without spread, are shifted.
 
     Parameters
     ----------
     x, labels
         Samples × genes, scaled to [0, 1], and their labels.
     train, train_labels
-        Training samples and their labels, each label of `x` among them, and the target.
+        Training samples and their labels. They include each label of `x` and the target.
     target
-        Label to move towards.
+        Label of the target.
 
     Returns
     -------
@@ -96,11 +95,11 @@ def full_gaussian_transport(
 def linear_gaussian_transport(
     x: np.ndarray, source: np.ndarray, target: np.ndarray, *, n_components: int = 100
 ) -> np.ndarray:
-    """Samples moved so that all sources together get the target's mean and covariance.
+    """Transport all sources together to the target's mean and covariance.
 
-    One affine map for every sample: it needs no label. In principal components of the training
-    samples the Bures-Wasserstein map between the covariances, shrunk after Ledoit and Wolf; what
-    the components leave of a sample is scaled gene by gene to the target's spread.
+    One affine map for every sample, which needs no label. In principal components of the training
+    samples this is the Bures-Wasserstein map between the covariances, shrunk after Ledoit and
+    Wolf. The residual outside the components is scaled gene by gene to the target's spread.
 
     Parameters
     ----------

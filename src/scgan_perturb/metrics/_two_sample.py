@@ -1,4 +1,4 @@
-"""Classifier two-sample tests, and classifiers that had no part in a fit."""
+"""Classifier two-sample tests, and classifiers that are independent of a fit."""
 
 from __future__ import annotations
 
@@ -16,23 +16,16 @@ if TYPE_CHECKING:
 
 N_FOLDS = 5
 N_TREES = 200
-# Of a two-sample test. With 25 trees an AUC of 0.73 is found as 0.65 (quantile transport to dendritic cells).
+# In a two-sample test. With 25 trees an AUC of 0.73 is estimated as 0.65 (quantile transport to
+# dendritic cells).
 N_TREES_PER_FOLD = 100
-MAX_ITER = 2000  # of the logistic regression; a hundred or so suffice as a rule
+MAX_ITER = 2000  # of the logistic regression; about a hundred usually suffice
 
 TwoSampleClassifier = Literal["random_forest", "logistic_regression"]
 
 
 class HeldOutScores(NamedTuple):
-    """What classifiers that never saw a sample think of it: higher is more like the second set.
-
-    Parameters
-    ----------
-    a, b
-        Score of each sample of the first and of the second set.
-    fold_a, fold_b
-        Fold in which each sample was held out.
-    """
+    """Scores of held-out samples of both sets (higher: more like the second), and their folds."""
 
     a: np.ndarray
     b: np.ndarray
@@ -40,10 +33,9 @@ class HeldOutScores(NamedTuple):
     fold_b: np.ndarray
 
     def pairs(self) -> tuple[np.ndarray, np.ndarray]:
-        """For each pair of a sample of `a` and one of `b`: is it in order, and does it count.
+        """For each pair of samples whether it is in order (a tie: half), and whether it counts.
 
-        Scores of different folds come from different classifiers, so only pairs within a fold
-        count. A tie is half in order.
+        Only pairs within a fold count: other scores come from different classifiers.
         """
         same_fold = self.fold_a[:, None] == self.fold_b
         return same_fold * exceeds(self.b, self.a).T, same_fold.astype(float)
@@ -65,9 +57,9 @@ def two_sample_auc(
 ) -> float:
     """How well a classifier tells two sets of samples apart, cross-validated.
 
-    Both sets weigh the same (Lopez-Paz and Oquab, 2017). A random forest sees what a linear test
-    cannot: zeros that became small numbers, genes that no longer vary together. Copies of one
-    sample share a fold, so that a copy is not recognised by its twin.
+    Both sets have the same weight (Lopez-Paz and Oquab, 2017). A random forest sees differences
+    that a linear test cannot: zeros that became small numbers, correlations that are lost. Copies
+    of a sample share a fold, so that no copy is recognised by another.
 
     Parameters
     ----------
@@ -83,13 +75,13 @@ def two_sample_auc(
     Returns
     -------
     Area under the receiver operating characteristic: how often the classifier puts a pair of
-    samples, one of each set, in the right order. 0.5 where it cannot tell them apart, 1 where it
-    always can.
+    samples, one of each set, in the right order. 0.5 if it cannot tell them apart, 1 if it always
+    can.
 
     Raises
     ------
     ValueError
-        If a set has fewer samples than there are folds, or the classifier is none of the two.
+        If a set has fewer samples than folds, or the classifier is unknown.
 
     Examples
     --------
@@ -116,12 +108,12 @@ def held_out_scores(
             f"not {len(a)} and {len(b)}."
         )
         raise ValueError(msg)
-    # In the forest's float32, without -0: copies of a sample are the same to the last bit.
+    # In the forest's float32, and without -0: copies of a sample have the same bits.
     both = np.vstack([a, b]).astype(np.float32) + np.float32(0)
     is_b = np.repeat([0, 1], [len(a), len(b)])
     folds = list(_folds(both, is_b, n_folds, rng))
     if classifier == "logistic_regression":
-        # The penalty does not depend on the axes, and the span is small where genes are many.
+        # The penalty does not depend on the axes. With many genes the span has fewer axes.
         centre, axes = span(both.astype(np.float64))
         both = (both - centre) @ axes
 
@@ -129,14 +121,14 @@ def held_out_scores(
         train, test = fold
         return SCORES[classifier](both[train], is_b[train], both[test], rng)
 
-    with warnings.catch_warnings():  # where Newton's method fails, scikit-learn takes another
+    with warnings.catch_warnings():  # if Newton's method fails, scikit-learn uses another
         for category in (ConvergenceWarning, LinAlgWarning):
             warnings.simplefilter("ignore", category)
-        # A logistic regression sets warning filters, which are those of all threads.
+        # A logistic regression sets warning filters, which all threads share.
         with ThreadPoolExecutor(n_folds if classifier == "random_forest" else 1) as threads:
-            found = list(threads.map(score, folds))
+            scores_by_fold = list(threads.map(score, folds))
     scores, fold_of = np.empty(len(both)), np.empty(len(both), dtype=int)
-    for i, ((_, test), values) in enumerate(zip(folds, found, strict=True)):
+    for i, ((_, test), values) in enumerate(zip(folds, scores_by_fold, strict=True)):
         scores[test], fold_of[test] = values, i
     parts = (values[is_b == side] for values in (scores, fold_of) for side in (0, 1))
     return HeldOutScores(*parts)
@@ -147,8 +139,8 @@ def _folds(
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Stratified folds; copies of a sample share one.
 
-    A set with fewer different samples than folds is not kept together: that it repeats itself is
-    how anybody would recognise it.
+    Copies are spread over folds if a set has fewer different samples than folds: such repetition
+    is what a test has to detect.
     """
     import pandas as pd  # noqa: PLC0415 (slow to import)
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold  # noqa: PLC0415
@@ -165,24 +157,26 @@ def _folds(
 
 def _linear(train: np.ndarray, is_b: np.ndarray, test: np.ndarray, rng: int) -> np.ndarray:  # noqa: ARG001
     """Distance from the plane of a logistic regression."""
-    # Newton's method: a few steps, where there are as few axes as samples.
-    fitted = logistic_regression(class_weight="balanced", solver="newton-cholesky")
-    return fitted.fit(train, is_b).decision_function(test)
+    # Newton's method needs a few steps for as few axes as samples.
+    regression = _logistic_regression(class_weight="balanced", solver="newton-cholesky")
+    return regression.fit(train, is_b).decision_function(test)
 
 
 def _forest(train: np.ndarray, is_b: np.ndarray, test: np.ndarray, rng: int) -> np.ndarray:
-    """Share of the trees of a random forest (Breiman, 2001) for which a sample is of the second set.
+    """Share of the trees of a random forest (Breiman, 2001) that assign a sample to the second set.
 
-    scikit-learn's trees, on resampled samples: its own forest spends several times as long on the
-    checks of each tree as on growing trees as small as these. Of 0 and 1 the Gini impurity is
-    twice the variance, so a regression grows the same trees as a classification, with fewer checks.
+    Trees of scikit-learn on resampled samples: its own forest spends more time on the checks of
+    each tree than on growing it. For labels 0 and 1 the Gini impurity is twice the variance, so a
+    regression grows the same trees as a classification, with fewer checks.
     """
     from sklearn import config_context  # noqa: PLC0415 (slow to import)
     from sklearn.tree import DecisionTreeRegressor  # noqa: PLC0415 (slow to import)
 
     train, test = (np.ascontiguousarray(x, dtype=np.float32) for x in (train, test))
     draws, n_samples = np.random.default_rng(rng), len(train)
-    balance = (n_samples / (2 * np.bincount(is_b, minlength=2)))[is_b]  # both sets weigh the same
+    balance = (n_samples / (2 * np.bincount(is_b, minlength=2)))[
+        is_b
+    ]  # the same weight for both sets
     answer, score = is_b[:, None].astype(np.float64), np.zeros(len(test))
     with config_context(skip_parameter_validation=True, assume_finite=True):
         for _ in range(N_TREES_PER_FOLD):
@@ -199,46 +193,32 @@ SCORES = {"random_forest": _forest, "logistic_regression": _linear}
 
 
 class IndependentClassifiers:
-    """A logistic regression and a random forest that the generator never met.
-
-    Parameters
-    ----------
-    train, labels
-        Training samples × genes, scaled, and their labels.
-    seed
-        Seed of the forest.
-    """
+    """A logistic regression and a random forest of scaled samples, independent of the generator."""
 
     def __init__(self, train: np.ndarray, labels: np.ndarray, *, seed: int) -> None:
+        from sklearn.ensemble import RandomForestClassifier  # noqa: PLC0415 (slow to import)
+
         self._centre, self._axes = span(train)
-        self._linear = logistic_regression().fit((train - self._centre) @ self._axes, labels)
+        self._linear = _logistic_regression().fit((train - self._centre) @ self._axes, labels)
         # On one thread: scikit-learn's threads empty each other's (and the user's) warning filters.
-        self._forest = random_forest(N_TREES, random_state=seed).fit(train, labels)
+        self._forest = RandomForestClassifier(N_TREES, random_state=seed).fit(train, labels)
 
     def predict(self, x: np.ndarray) -> dict[str, np.ndarray]:
-        """The label that each gives the samples."""
+        """The label of each sample by each classifier."""
         return {
             "logistic_regression": self._linear.predict((x - self._centre) @ self._axes),
             "random_forest": self._forest.predict(x),
         }
 
 
-def logistic_regression(**options: Any) -> Any:
-    """scikit-learn's, with its own penalty."""
+def _logistic_regression(**options: Any) -> Any:
     from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 (slow to import)
 
     return LogisticRegression(max_iter=MAX_ITER, **options)
 
 
-def random_forest(n_trees: int, **options: Any) -> Any:
-    """scikit-learn's."""
-    from sklearn.ensemble import RandomForestClassifier  # noqa: PLC0415 (slow to import)
-
-    return RandomForestClassifier(n_trees, **options)
-
-
 def span(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean of the samples, and orthonormal axes of what they span about it, genes × axes."""
+    """Mean of the samples, and orthonormal axes of their span around it, genes × axes."""
     centre = samples.mean(axis=0)
     if len(samples) >= samples.shape[1]:
         return centre, np.eye(samples.shape[1], dtype=samples.dtype)

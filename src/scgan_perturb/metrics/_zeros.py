@@ -1,4 +1,4 @@
-"""Zeros: what a shift of means turns into small numbers, and any biologist sees at a glance."""
+"""Zeros, which a shift of means turns into small numbers."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import numpy as np
 
 from ._baselines import check_samples
 
-# A value this near to 0 is 0: what rounding leaves on the way there and back.
+# A value this near to 0 is 0: scaling to [0, 1] and back rounds.
 TOLERANCE = 1e-6
 
 
 def zero_difference(a: np.ndarray, b: np.ndarray) -> float:
-    """Share of values that are 0 in `a`, less that in `b`.
+    """Share of values that are 0 in `a`, minus the share in `b`.
 
     Parameters
     ----------
@@ -20,7 +20,7 @@ def zero_difference(a: np.ndarray, b: np.ndarray) -> float:
 
     Returns
     -------
-    A number from -1 to 1: 0 where both sets are as sparse, below 0 where `a` has too few zeros.
+    A number from -1 to 1: 0 if both sets are equally sparse, below 0 if `a` has fewer zeros.
 
     Raises
     ------
@@ -39,7 +39,7 @@ def zero_difference(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def detected_genes_auc(a: np.ndarray, b: np.ndarray) -> float:
-    """How well the number of genes above 0 tells two sets of samples apart.
+    """How well the number of genes above 0 separates two sets of samples.
 
     Parameters
     ----------
@@ -48,8 +48,8 @@ def detected_genes_auc(a: np.ndarray, b: np.ndarray) -> float:
 
     Returns
     -------
-    How often a sample of `a` has more genes above 0 than one of `b`, a tie counting half: 0.5
-    where the number tells nothing, 1 where all of `a` have more, 0 where all have fewer.
+    How often a sample of `a` has more genes above 0 than one of `b`; a tie counts half. 0.5 if the
+    number says nothing, 1 if all of `a` have more, 0 if all have fewer.
 
     Raises
     ------

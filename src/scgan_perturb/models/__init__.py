@@ -1,1 +1,1 @@
-"""Networks, losses, target distribution, training, files: arrays and tensors, no AnnData."""
+"""Fitted models: predict, perturb, save and load. No AnnData."""

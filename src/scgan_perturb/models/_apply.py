@@ -1,4 +1,4 @@
-"""Networks of scaled samples, applied block by block to expression in input units."""
+"""Apply networks of scaled samples to expression in input units, block by block."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..data._expression import Expression
     from ..data._scaling import GeneScaler
 
-# Enough for a processor's matrix products, few enough to allocate without new pages: benchmarks/speed.py.
+# Enough for efficient matrix products, few enough to reuse memory: benchmarks/speed.py.
 BLOCK_VALUES, LEAST_ROWS, MOST_ROWS = 2**22, 192, 1024
 
 
@@ -32,62 +32,59 @@ class Block(NamedTuple):
     probabilities: np.ndarray
 
 
-def predicted(
+def predict_probabilities(
     network: nn.Module,
     scaler: GeneScaler,
     n_classes: int,
     expression: Matrix,
     accelerator: str | torch.device,
 ) -> np.ndarray:
-    """Probabilities of a classifier of scaled samples, float32 of samples × classes."""
+    """Class probabilities of a classifier of scaled samples, float32 of samples × classes."""
     n_samples = expression.shape[0]
     result = np.empty((n_samples, n_classes), dtype=np.float32)
-    for rows, said in _said(network, scaler, expression, slice(0, n_samples), accelerator):
-        result[rows] = said.softmax(dim=1).cpu().numpy()
+    for rows, logits in _logits(network, scaler, expression, slice(0, n_samples), accelerator):
+        result[rows] = logits.softmax(dim=1).cpu().numpy()
     return result
 
 
-def called(
+def predict_classes(
     network: nn.Module,
     scaler: GeneScaler,
     expression: Expression,
     rows: slice,
     accelerator: str | torch.device,
 ) -> np.ndarray:
-    """Positions of the classes that a classifier of scaled samples calls some of them."""
-    said = _said(network, scaler, expression, rows, accelerator)
-    found = [logits.argmax(dim=1).cpu().numpy() for _, logits in said]
-    return np.concatenate([np.empty(0, dtype=np.int64), *found])  # of no samples, none
+    """Positions of the likeliest classes of some samples."""
+    parts = [
+        logits.argmax(dim=1).cpu().numpy()
+        for _, logits in _logits(network, scaler, expression, rows, accelerator)
+    ]
+    return np.concatenate([np.empty(0, dtype=np.int64), *parts])
 
 
-def _said(
+def _logits(
     network: nn.Module,
     scaler: GeneScaler,
     expression: Expression,
     rows: slice,
     accelerator: str | torch.device,
 ) -> Iterator[tuple[slice, torch.Tensor]]:
-    """Logits of some of the samples, a block at a time."""
+    """Logits of some samples, a block at a time."""
     on = TensorScaler(scaler, device_of(accelerator))
     network.to(on.device)
     for part in blocks(rows, block_rows(expression.shape[1])):
         block = expression[part]
         with torch.inference_mode():
-            said = network(on.scale(block))
-        yield part, said
+            logits = network(on.scale(block))
+        yield part, logits
 
 
-def perturbed(
+def perturb_blocks(
     network: nn.Module, scaler: GeneScaler, expression: Matrix, accelerator: str | torch.device
 ) -> Iterator[Block]:
-    """Perturbed samples in input units, and what f says of them, a block at a time.
+    """Perturbed samples in input units with their class probabilities, a block at a time.
 
-    Parameters
-    ----------
-    network
-        Scaled samples to perturbed ones and the logits of f.
-    scaler, expression, accelerator
-        Range of each gene, samples × genes in input units, and the device.
+    The network turns scaled samples into perturbed ones and the logits of f.
     """
     on = TensorScaler(scaler, device_of(accelerator))
     network.to(on.device)
@@ -99,10 +96,10 @@ def perturbed(
             if torch.isnan(x_adv).any():
                 msg = "The model gives NaN: its weights may be damaged."
                 raise ValueError(msg)
-            done = Block(rows, on.restore(x_adv, block, x), logits.softmax(dim=1).cpu().numpy())
-        yield done
+            restored = on.restore(x_adv, block, x)
+        yield Block(rows, restored, logits.softmax(dim=1).cpu().numpy())
 
 
 def block_rows(n_genes: int) -> int:
-    """Samples that are perturbed at a time."""
+    """Number of samples in a block."""
     return min(max(BLOCK_VALUES // max(n_genes, 1), LEAST_ROWS), MOST_ROWS)

@@ -38,15 +38,7 @@ def save_parts(parts: Mapping[str, Any], folder: str | Path) -> None:
 
 
 def load_parts(folder: str | Path, build: Callable[[dict[str, Any]], Model]) -> Model:
-    """Read the parts of a model from a folder, and build it.
-
-    Raises
-    ------
-    FileNotFoundError
-        If the folder lacks one of the two files.
-    ValueError
-        If a file is damaged or does not fit the other.
-    """
+    """Read the parts of a model from a folder, and build it; errors as for a model's `load`."""
     folder = Path(folder)
     for name in (JSON_FILE, ARRAYS_FILE):
         if not (folder / name).is_file():
@@ -59,7 +51,7 @@ def load_parts(folder: str | Path, build: Callable[[dict[str, Any]], Model]) -> 
         _check_digest(text, body)
         arrays = load(body)
         return build({**text, **arrays, "weights": arrays})
-    # Of types that NumPy does not know safetensors makes a KeyError or more, by version.
+    # For types that NumPy lacks, safetensors raises KeyError or others, by version.
     except (ValueError, LookupError, TypeError, RecursionError, SafetensorError) as error:
         msg = f"The model in {folder} cannot be read: {error}"
         raise ValueError(msg) from error
@@ -78,12 +70,12 @@ def _check_digest(text: dict[str, Any], body: bytes) -> None:
 
 
 def _digest(text: dict[str, Any], body: bytes) -> str:
-    """A hash of both files: a flipped bit in a weight is a number like any other."""
+    """A hash of both files, which detects flipped bits."""
     return digest(json.dumps(text, sort_keys=True), body, separator=b"")
 
 
 def _plain(value: Any) -> Any:
-    """NumPy's arrays and numbers as JSON knows them."""
+    """NumPy's arrays and numbers as types of JSON."""
     if isinstance(value, (np.ndarray, np.generic)):
         return value.tolist()
     msg = f"{type(value).__name__} cannot be written to JSON."

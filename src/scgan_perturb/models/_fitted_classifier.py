@@ -1,4 +1,4 @@
-"""A fitted classifier as plain arrays: stored in an AnnData, applied to expression."""
+"""A fitted classifier as plain arrays, which an AnnData can store."""
 
 from __future__ import annotations
 
@@ -26,27 +26,13 @@ CLASSIFIER = "classifier."
 
 @dataclass(frozen=True)
 class FittedClassifier:
-    """The target model f with the genes, ranges and classes it was trained on.
+    """The target model f with the genes, ranges and classes it was trained on."""
 
-    Parameters
-    ----------
-    genes
-        Names of the genes, in the order of the columns.
-    classes
-        Labels, in the order of the logits.
-    scaler
-        Range of each gene over the training samples.
-    weights
-        float32 arrays by name.
-    params
-        Settings of the fit: text, numbers, truth values, arrays of text.
-    """
-
-    genes: np.ndarray = field(repr=False)
-    classes: np.ndarray
-    scaler: GeneScaler = field(repr=False)
+    genes: np.ndarray = field(repr=False)  # in the order of the columns
+    classes: np.ndarray  # in the order of the logits
+    scaler: GeneScaler = field(repr=False)  # ranges over the training samples
     weights: Weights = field(repr=False)
-    params: dict[str, Any] = field(default_factory=dict)
+    params: dict[str, Any] = field(default_factory=dict)  # text, numbers, bools, arrays of text
 
     def network(self) -> nn.Module:
         """Classifier f on the CPU, frozen, in evaluation mode."""
@@ -61,19 +47,13 @@ class FittedClassifier:
     def predict_proba(
         self, expression: Matrix, *, accelerator: str | torch.device = "auto"
     ) -> np.ndarray:
-        """Class probabilities, float32 of samples × classes.
-
-        Parameters
-        ----------
-        expression
-            Samples × `genes`, in input units.
-        accelerator
-            Device, as Lightning Fabric names them.
-        """
-        from ._apply import predicted  # noqa: PLC0415
+        """Class probabilities, float32 of samples × classes, for samples × genes in input units."""
+        from ._apply import predict_probabilities  # noqa: PLC0415
 
         expression = check_expression(expression, len(self.genes))
-        return predicted(self.network(), self.scaler, len(self.classes), expression, accelerator)
+        return predict_probabilities(
+            self.network(), self.scaler, len(self.classes), expression, accelerator
+        )
 
     def predict(
         self,
@@ -82,24 +62,15 @@ class FittedClassifier:
         rows: slice | None = None,
         accelerator: str | torch.device = "auto",
     ) -> np.ndarray:
-        """Positions of the likeliest classes of all samples, or of some that are consecutive.
-
-        The expression may be on disk, and is not checked.
-        """
-        from ._apply import called  # noqa: PLC0415
+        """Positions of the likeliest classes of some samples; checks nothing, for data on disk."""
+        from ._apply import predict_classes  # noqa: PLC0415
 
         rows = slice(0, expression.shape[0]) if rows is None else rows
-        return called(self.network(), self.scaler, expression, rows, accelerator)
+        return predict_classes(self.network(), self.scaler, expression, rows, accelerator)
 
 
 def check_expression(expression: Matrix, n_genes: int) -> Matrix:
-    """The expression as an array or CSR, if it is finite and of so many genes.
-
-    Raises
-    ------
-    ValueError
-        If the number of genes differs, or a value is NaN or infinite.
-    """
+    """The expression as an array or CSR; ValueError for other genes, NaN or infinite values."""
     is_sparse = sparse.issparse(expression)
     expression = sparse.csr_matrix(expression) if is_sparse else np.asarray(expression)
     if np.ndim(expression) != 2 or expression.shape[1] != n_genes:
@@ -114,7 +85,7 @@ def check_expression(expression: Matrix, n_genes: int) -> Matrix:
 
 
 def classifier_to_parts(classifier: FittedClassifier) -> dict[str, Any]:
-    """The parts of a classifier."""
+    """A classifier as a dict to store."""
     return {
         "params": classifier.params,
         "genes": classifier.genes,
@@ -126,13 +97,7 @@ def classifier_to_parts(classifier: FittedClassifier) -> dict[str, Any]:
 
 
 def classifier_from_parts(parts: Mapping[str, Any]) -> FittedClassifier:
-    """A classifier from its parts.
-
-    Raises
-    ------
-    ValueError
-        If a part is missing or does not fit the others.
-    """
+    """Inverse of :func:`classifier_to_parts`; ValueError if a part is missing or does not fit."""
     try:
         genes = as_names(parts["genes"])
         scaler = GeneScaler(as_floats(parts["scale_min"]), as_floats(parts["scale_max"]))
@@ -156,8 +121,8 @@ def classifier_from_parts(parts: Mapping[str, Any]) -> FittedClassifier:
         if len(set(names)) < len(names):
             msg = f"Not a stored model: its {what} are not all different."
             raise ValueError(msg)
-    for name, instead in (("groupby", None), ("layer", "X")):
-        if not isinstance(classifier.params.get(name, instead), str):
+    for name, default in (("groupby", None), ("layer", "X")):
+        if not isinstance(classifier.params.get(name, default), str):
             msg = f"Not a stored model: its {name} is no name."
             raise ValueError(msg)
     return classifier

@@ -1,4 +1,4 @@
-"""A user's own classifier, to be convinced in place of the fitted one."""
+"""A user's classifier for the generator to convince, in place of the fitted one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from .._messages import examples
-from ._apply import predicted
+from ._apply import predict_probabilities
 from ._fitted_classifier import check_expression
 
 if TYPE_CHECKING:
@@ -22,27 +22,11 @@ if TYPE_CHECKING:
 
 
 class ModuleClassifier:
-    """A differentiable module that gives logits, with the interface of a fitted classifier.
+    """A copy of a differentiable module, with the interface of a fitted classifier.
 
-    Parameters
-    ----------
-    module
-        Takes float32 samples × genes in input units, returns logits, samples × labels. A copy is
-        used, frozen and in evaluation mode.
-    labels
-        Labels in the order of the logits.
-    classes
-        Labels of the fit, which have to be among them.
-    genes
-        Names of the genes, in the order of the columns.
-    scaler
-        Range of each gene.
-
-    Raises
-    ------
-    ValueError
-        If a class of the fit is not among the labels, the module's output is not samples ×
-        labels, or it has no gradient with respect to its input.
+    The module maps float32 samples × genes in input units to logits, samples × labels. The labels
+    include all `classes` of the fit. ValueError if not, or if the output has another shape or no
+    gradient.
     """
 
     def __init__(
@@ -54,17 +38,20 @@ class ModuleClassifier:
         genes: np.ndarray,
         scaler: GeneScaler,
     ) -> None:
-        own = [str(label) for label in labels]
-        if missing := [label for label in map(str, classes) if label not in own]:
-            msg = f"The classifier does not know {examples(missing)}; its classes are {examples(own)}."
+        names = [str(label) for label in labels]
+        if missing := [label for label in map(str, classes) if label not in names]:
+            msg = (
+                f"The classifier does not know {examples(missing)}; "
+                f"its classes are {examples(names)}."
+            )
             raise ValueError(msg)
-        others = [label for label in own if label not in set(map(str, classes))]
-        # The classes of the fit first, in their order, so that positions mean the same.
+        others = [label for label in names if label not in set(map(str, classes))]
+        # The classes of the fit first, in their order, so that positions agree.
         self.classes = np.array([*map(str, classes), *others], dtype=object)
         self.genes, self.scaler = genes, scaler
         self._module = copy.deepcopy(module).cpu().eval().requires_grad_(False)
-        self._order = [own.index(label) for label in self.classes]
-        self._check(len(own))
+        self._order = [names.index(label) for label in self.classes]
+        self._check(len(names))
 
     def network(self) -> nn.Module:
         """Scaled samples, varying genes only, to logits in the order of `classes`."""
@@ -75,7 +62,9 @@ class ModuleClassifier:
     ) -> np.ndarray:
         """Class probabilities, float32 of samples × classes, of samples × genes in input units."""
         expression = check_expression(expression, len(self.genes))
-        return predicted(self.network(), self.scaler, len(self.classes), expression, accelerator)
+        return predict_probabilities(
+            self.network(), self.scaler, len(self.classes), expression, accelerator
+        )
 
     def _check(self, n_labels: int) -> None:
         x = torch.rand(2, int(self.scaler.varying.sum()), requires_grad=True)
@@ -99,7 +88,7 @@ class ModuleClassifier:
 
 
 class _OnScaled(nn.Module):
-    """A module on input units, as one on scaled samples of the varying genes."""
+    """Applies a module of input units to scaled samples of the varying genes."""
 
     low: torch.Tensor
     span: torch.Tensor
@@ -115,7 +104,7 @@ class _OnScaled(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Scaled samples to logits."""
         whole = torch.zeros(len(x), len(self.low), device=x.device)
-        # Genes that were constant in training stay at their one value.
+        # Genes that were constant in training keep that value.
         whole = whole.index_copy(1, self.columns, x)
         return self.module(whole * self.span + self.low)[:, self.order]
 
@@ -136,10 +125,10 @@ def check_module(
 
 
 def module_classifier(
-    own: tuple[nn.Module, Sequence[object]], fitted: FittedClassifier
+    given: tuple[nn.Module, Sequence[object]], fitted: FittedClassifier
 ) -> ModuleClassifier:
     """The user's module, for the genes and classes of the fit."""
-    module, labels = own
+    module, labels = given
     return ModuleClassifier(
         module, labels, classes=fitted.classes, genes=fitted.genes, scaler=fitted.scaler
     )

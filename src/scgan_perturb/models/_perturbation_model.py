@@ -1,4 +1,4 @@
-"""A fitted generator as plain arrays: stored in an AnnData, saved to a folder, applied to expression."""
+"""A fitted generator as plain arrays, which an AnnData or a folder can store."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ GENERATOR = "generator."
 class PerturbationModel:
     """A fitted generator: perturbs expression towards its target.
 
-    Got from :func:`~scgan_perturb.get.model`, or read with :meth:`load`.
+    :func:`~scgan_perturb.get.model` and :meth:`load` return it.
 
     Parameters
     ----------
@@ -146,14 +146,14 @@ class PerturbationModel:
         """x_adv = clip(x + G(x), 0, 1) in input units (paper, section 2.2).
 
         Values beyond the training range are clipped to it; genes that were constant in
-        training are returned as they are.
+        training are returned unchanged.
 
         Parameters
         ----------
         expression
             Samples × `genes`, in input units, dense or sparse.
         accelerator
-            Device, as Lightning Fabric names them.
+            Lightning Fabric accelerator.
 
         Returns
         -------
@@ -173,18 +173,18 @@ class PerturbationModel:
     def perturb_blocks(
         self, expression: Matrix, *, accelerator: str | torch.device = "auto"
     ) -> Iterator[Block]:
-        """What :meth:`perturb` gives, a block of samples at a time, with what f says of them."""
-        from ._apply import perturbed  # noqa: PLC0415
+        """Like :meth:`perturb`, a block at a time, with the class probabilities by f."""
+        from ._apply import perturb_blocks  # noqa: PLC0415
 
-        return perturbed(self.network(), self.scaler, expression, accelerator)
+        return perturb_blocks(self.network(), self.scaler, expression, accelerator)
 
     def save(self, folder: str | Path) -> None:
-        """Write `model.json` and `weights.safetensors` into a folder, made if need be."""
+        """Write `model.json` and `weights.safetensors` into a folder, which is created if needed."""
         save_parts(model_to_parts(self), folder)
 
     @classmethod
     def load(cls, folder: str | Path) -> PerturbationModel:
-        """Read what :meth:`save` wrote; nothing in the files is executed.
+        """Read a model that :meth:`save` wrote; nothing in the files is executed.
 
         Raises
         ------
@@ -197,7 +197,7 @@ class PerturbationModel:
 
 
 def model_to_parts(model: PerturbationModel) -> dict[str, Any]:
-    """The parts of a model: those of its classifier, the target means and the generator."""
+    """A model as a dict to store: its classifier, target means and generator."""
     parts = classifier_to_parts(model.classifier)
     return {
         **parts,
@@ -209,13 +209,7 @@ def model_to_parts(model: PerturbationModel) -> dict[str, Any]:
 
 
 def model_from_parts(parts: Mapping[str, Any]) -> PerturbationModel:
-    """A model from its parts.
-
-    Raises
-    ------
-    ValueError
-        If a part is missing or does not fit the others.
-    """
+    """Inverse of :func:`model_to_parts`; ValueError if a part is missing or does not fit."""
     classifier = classifier_from_parts(parts)
     try:
         model = PerturbationModel(
@@ -227,7 +221,7 @@ def model_from_parts(parts: Mapping[str, Any]) -> PerturbationModel:
         fits = model.target in model.targets and set(model.targets) <= set(classifier.classes)
         fits &= model.target_means.shape == (len(model.targets), len(model.genes))
         fits &= bool(np.isfinite(model.target_means).all())
-        # The transport generator keeps their positions as well, and looks things up by them.
+        # The transport generator stores the positions of the targets as well.
         if fits and "targets" in model.weights:
             positions = [list(classifier.classes).index(name) for name in model.targets]
             fits = np.array_equal(model.weights["targets"], positions)
@@ -241,7 +235,7 @@ def model_from_parts(parts: Mapping[str, Any]) -> PerturbationModel:
 
 
 def _checked_model(parts: Mapping[str, Any]) -> PerturbationModel:
-    """A model whose weights fit its networks."""
+    """A model; ValueError if its weights do not fit its networks."""
     model = model_from_parts(parts)
     model.network()
     model.classifier.network()

@@ -1,4 +1,4 @@
-"""Models as they would have been, had other samples of the same classes been at hand."""
+"""Models with class statistics of resampled training samples."""
 
 from __future__ import annotations
 
@@ -22,33 +22,17 @@ if TYPE_CHECKING:
 def resampled_models(
     model: PerturbationModel, expression: Matrix, labels: np.ndarray, *, n_models: int, seed: int
 ) -> Iterator[PerturbationModel]:
-    """Bootstrap: the means and spreads of the classes from samples drawn anew with replacement.
+    """Bootstrap: class means and spreads of training samples drawn with replacement.
 
-    The factors and the trained correction stay the same; means and spreads make up nearly all of a
-    perturbation.
-
-    Parameters
-    ----------
-    model
-        A model of recipe "transport".
-    expression
-        Its training samples × genes, input units.
-    labels
-        Position of the class of each.
-    n_models, seed
-        How many, and the seed of the draws.
-
-    Raises
-    ------
-    ValueError
-        If the model's recipe is "paper", whose generator is not made of class statistics.
+    The factors and the trained correction stay the same, because means and spreads make up nearly
+    all of a perturbation. ValueError for recipe "paper", which has no class statistics.
     """
     if model.params.get("recipe") == PAPER:
         msg = "Intervals need a fit with recipe='transport'; this one has recipe='paper'."
         raise ValueError(msg)
     rng = np.random.default_rng(seed)
     n_classes = len(model.classifier.classes)
-    members = [np.flatnonzero(labels == place) for place in range(n_classes)]
+    members = [np.flatnonzero(labels == label) for label in range(n_classes)]
     for _ in range(n_models):
         drawn = np.concatenate([rng.choice(m, len(m)) for m in members])
         rows = ScaledRows(expression, drawn, model.scaler, torch.device("cpu"))
