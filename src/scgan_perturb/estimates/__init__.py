@@ -1,1 +1,1 @@
-"""What is known of the classes before training: means, spreads, factors, maps."""
+"""Estimates of the classes before training: means, spreads, factors, maps."""

@@ -1,4 +1,4 @@
-"""Mean and spread of each class, estimated so that small classes lean on the others."""
+"""Empirical Bayes estimates of the mean and spread of each class."""
 
 from __future__ import annotations
 
@@ -21,13 +21,7 @@ BLOCK = 512  # samples at a time
 
 @dataclass(frozen=True)
 class ClassStatistics:
-    """What is known of each class, in scaled units.
-
-    Parameters
-    ----------
-    mean, spread
-        Expected expression of each class and its standard deviation, classes × genes.
-    """
+    """Mean expression of each class and its standard deviation, scaled, classes × genes."""
 
     mean: torch.Tensor
     spread: torch.Tensor
@@ -36,18 +30,9 @@ class ClassStatistics:
 def class_statistics(rows: Rows, labels: torch.Tensor, n_classes: int) -> ClassStatistics:
     """Empirical Bayes estimates of the mean and spread of each class, gene by gene.
 
-    A class's mean is drawn towards the mean of all classes by as much as its own error outweighs
-    the differences between classes; its variance towards the variance within all classes, which
-    counts as `PRIOR_SAMPLES` samples.
-
-    Parameters
-    ----------
-    rows
-        Training samples.
-    labels
-        Position of the class of each sample. Each class has at least one.
-    n_classes
-        Number of classes.
+    A class's mean is shrunk towards the mean of all classes, the more the larger its error is
+    relative to the differences between classes. Its variance is shrunk towards the variance within
+    all classes, which counts as `PRIOR_SAMPLES` samples. Each class needs at least one sample.
     """
     return statistics_of(class_moments(rows, labels, n_classes))
 
@@ -61,7 +46,7 @@ class Moments(NamedTuple):
 
 
 def class_moments(rows: Rows, labels: torch.Tensor, n_classes: int) -> Moments:
-    """The moments of samples, in one pass; those of several sets may be added."""
+    """The moments of samples, in one pass; moments of several sets can be added."""
     counts = torch.bincount(labels, minlength=n_classes).to(torch.float64)[:, None]
     sums = torch.zeros(n_classes, rows.n_genes, dtype=torch.float64, device=labels.device)
     squares = torch.zeros_like(sums)
@@ -98,19 +83,19 @@ def standardise(
 def _shrunk_means(mean: torch.Tensor, counts: torch.Tensor, within: torch.Tensor) -> torch.Tensor:
     """Posterior means; the variance between classes by the moments of DerSimonian and Laird (1986).
 
-    Classes count by their size when that variance is estimated. Unweighted, the errors of small
-    classes hide differences that large ones show, and the latter are drawn to the centre as well.
+    This estimate weights classes by size. Unweighted, the errors of small classes would hide the
+    differences between large ones, which would then be shrunk as well.
     """
     n_samples = counts.sum()
     centre = (counts * mean).sum(dim=0) / n_samples
     excess = (counts * (mean - centre).square()).sum(dim=0) - (len(mean) - 1) * within
     between = (excess / (n_samples - counts.square().sum() / n_samples)).clamp_(min=0)
     error = within / counts
-    # Where nothing errs, the mean is exact.
+    # A mean without error is exact.
     precision = 1 / (between + error).clamp_min_(1e-30)
-    own = torch.where(error > 0, between * precision, 1.0)
+    weight = torch.where(error > 0, between * precision, 1.0)
     centre = (precision * mean).sum(dim=0) / precision.sum(dim=0)
-    return (centre + own * (mean - centre)).float()
+    return (centre + weight * (mean - centre)).float()
 
 
 def _blocks(rows: Rows) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:

@@ -15,29 +15,18 @@ if TYPE_CHECKING:
     from ._class_statistics import ClassStatistics
     from ._samples import Samples
 
-N_FACTORS = 60  # benchmarks/realism.py; Ledoit and Wolf's shrinkage makes up for too many
+N_FACTORS = 60  # benchmarks/realism.py; shrinkage makes up for too many
 MAX_SAMPLES = 2000  # of all classes, and of a target: enough for the covariance of 60 factors
-PRIOR_SAMPLES = 5  # weight of the spread of all classes in the rest, in samples
+PRIOR_SAMPLES = 5  # weight of the other classes' residual spread, in samples
 
 
 @dataclass(frozen=True)
 class Factors:
-    """What turns the deviations of other classes into such as the target has.
+    """Turns the deviations of other classes into deviations of each target."""
 
-    Parameters
-    ----------
-    axes
-        Orthonormal directions in which samples deviate from their class, n_factors × genes.
-    maps
-        For each target what takes the factors of other classes to its own, n_targets × n_factors ×
-        n_factors.
-    rest
-        For each target what the rest of a deviation is multiplied with, n_targets × genes.
-    """
-
-    axes: torch.Tensor
-    maps: torch.Tensor
-    rest: torch.Tensor
+    axes: torch.Tensor  # orthonormal, n_factors × genes
+    maps: torch.Tensor  # of factors, n_targets × n_factors × n_factors
+    rest: torch.Tensor  # scale of the residual, n_targets × genes
 
 
 def find_factors(
@@ -45,21 +34,10 @@ def find_factors(
 ) -> Factors:
     """Principal components of the deviations, and Gaussian transport between covariances in them.
 
-    A sample's deviation from its class, gene by gene in units of the spread of the class, varies
-    along axes that the classes share. For each target the Bures-Wasserstein map, by POT, takes the
-    covariance of all other classes together to that of the target, both shrunk after Ledoit and
-    Wolf; what the axes leave of a deviation is scaled gene by gene.
-
-    Parameters
-    ----------
-    samples
-        Training samples.
-    statistics
-        Mean and spread of each class.
-    targets
-        Positions of the targets among the classes.
-    seed
-        Seed of the draw, where samples are more than are needed.
+    Deviations of samples from their class, in units of its spread, vary along axes that all classes
+    share. For each target the Bures map takes the covariance of all other classes together to that
+    of the target, both shrunk after Ledoit and Wolf. The residual outside the axes is scaled gene
+    by gene.
     """
     rng = np.random.default_rng(seed)
     labels = samples.labels.cpu().numpy()
@@ -74,12 +52,12 @@ def find_factors(
     axes = principal_axes(standardised(np.arange(len(labels))))
     maps, rest = [], []
     for target in targets.tolist():
-        parts = [standardised(np.flatnonzero((labels == target) == own)) for own in (False, True)]
-        scores, left = zip(*(project(part, axes) for part in parts), strict=True)
-        maps.append(optimal_map(*(score.double().cpu().numpy() for score in scores)))
-        others, own = (rest.square().sum(dim=0) for rest in left)
+        parts = [standardised(np.flatnonzero((labels == target) == is_t)) for is_t in (False, True)]
+        factors, residuals = zip(*(project(part, axes) for part in parts), strict=True)
+        maps.append(optimal_map(*(part.double().cpu().numpy() for part in factors)))
+        others, of_target = (residual.square().sum(dim=0) for residual in residuals)
         others /= len(parts[0])
-        variance = (own + PRIOR_SAMPLES * others) / (len(parts[1]) + PRIOR_SAMPLES)
+        variance = (of_target + PRIOR_SAMPLES * others) / (len(parts[1]) + PRIOR_SAMPLES)
         rest.append(torch.where(others > 0, variance / others, 1.0).sqrt())
     stacked = torch.from_numpy(np.stack(maps)).to(axes)
     return Factors(axes, stacked, torch.stack(rest))
@@ -92,12 +70,9 @@ def project(deviations: torch.Tensor, axes: torch.Tensor) -> tuple[torch.Tensor,
 
 
 def principal_axes(deviations: torch.Tensor) -> torch.Tensor:
-    """The directions of greatest variance, orthonormal, at most N_FACTORS × genes.
+    """Orthonormal directions of greatest variance, at most N_FACTORS, and at most half of the genes.
 
-    No more than half of the genes, so that deviations have something left outside.
-
-    From the products of samples, which are fewer than genes: seconds where a decomposition of
-    samples × genes takes minutes.
+    From products of samples if these are fewer than genes: seconds instead of minutes.
     """
     wide = len(deviations) < deviations.shape[1]
     products = (deviations @ deviations.T if wide else deviations.T @ deviations).double()

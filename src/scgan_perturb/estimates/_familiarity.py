@@ -1,4 +1,4 @@
-"""How far from its class a sample may be that is of a known class."""
+"""The distance from its class within which a sample counts as familiar."""
 
 from __future__ import annotations
 
@@ -14,34 +14,24 @@ from ._factors import MAX_SAMPLES, principal_axes, project
 if TYPE_CHECKING:
     from ._samples import Samples
 
-LEFT_OUT = 0.2  # of each class, to measure
-FAMILIAR_SHARE = 0.95  # of them
-LEAST = 1e-3  # spreads; where the axes leave nothing, as of a single gene, the rest is rounding
+LEFT_OUT = 0.2  # share of each class, to measure the distance
+FAMILIAR_SHARE = 0.95  # of these samples
+LEAST = 1e-3  # in spreads; without a residual, as for a single gene, there is only rounding
 
 
 def root_mean_square(rest: torch.Tensor) -> torch.Tensor:
-    """Over genes, of what the axes leave of each sample's deviation.
+    """Root mean square over genes of each sample's residual outside the axes.
 
-    Samples of one class deviate along axes that the classes share. What lies outside tells a class
-    that was never seen, far better than the length of the whole.
+    It detects samples of an unknown class far better than the length of the whole deviation.
     """
     return torch.linalg.vector_norm(rest, dim=1) / math.sqrt(rest.shape[1])
 
 
 def familiar_distance(samples: Samples, n_classes: int, seed: int) -> float:
-    """The remainder within which nearly all samples of known classes lie.
+    """The residual that nearly all samples of known classes stay below.
 
-    Measured on samples that had no part in means, spreads and axes: those that had are nearer.
-    Infinite where classes are too small to leave any out.
-
-    Parameters
-    ----------
-    samples
-        Training samples, of each class at least one.
-    n_classes
-        Number of classes.
-    seed
-        Seed of the draw of those that are left out.
+    Measured on samples that means, spreads and axes are not estimated from, whose residual is
+    larger. Infinite if classes are too small to leave samples out.
     """
     rng = np.random.default_rng(seed)
     labels = samples.labels.cpu().numpy()

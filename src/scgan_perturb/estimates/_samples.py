@@ -11,18 +11,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Samples:
-    """Samples of known classes.
-
-    Parameters
-    ----------
-    rows
-        The samples.
-    labels
-        Position of the class of each, on the device.
-    """
+    """Samples of known classes."""
 
     rows: Rows
-    labels: torch.Tensor
+    labels: torch.Tensor  # position of each sample's class, on the device
 
     def at(self, index: torch.Tensor) -> Samples:
         """The samples at these positions."""
@@ -30,7 +22,7 @@ class Samples:
 
 
 class Rows(Protocol):
-    """Scaled samples by position, as :class:`ScaledRows` offers them."""
+    """Scaled samples by position; :class:`ScaledRows` is one."""
 
     device: torch.device
 
@@ -42,11 +34,11 @@ class Rows(Protocol):
 
     @property
     def n_genes(self) -> int:
-        """Width of the samples."""
+        """Number of genes."""
 
 
 class ChosenRows:
-    """Some rows of others."""
+    """A subset of rows."""
 
     def __init__(self, rows: Rows, index: torch.Tensor) -> None:
         self._rows, self._index, self.device = rows, index, rows.device
@@ -59,5 +51,5 @@ class ChosenRows:
 
     @property
     def n_genes(self) -> int:
-        """Width of the samples."""
+        """Number of genes."""
         return self._rows.n_genes

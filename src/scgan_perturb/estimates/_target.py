@@ -14,15 +14,8 @@ class TargetDistribution:
     """N(μ_t, Σ_t) of the target's training samples, clipped to [0, 1] (paper, equation 4).
 
     Σ_t is never formed. With the centred samples C (n_t × genes), μ_t + zᵀC/√(n_t − 1) for
-    z ~ N(0, I) has exactly the sample mean and covariance.
-
-    Parameters
-    ----------
-    samples
-        Scaled target samples, n_t × genes, n_t ≥ 2.
-    shrinkage
-        Share α in [0, 1] by which the covariance is drawn towards m·I, m its mean diagonal, as
-        in (1 − α)Σ_t + αmI; `"ledoit-wolf"` estimates α from the samples.
+    z ~ N(0, I) has exactly the sample mean and covariance. The shrinkage α in [0, 1] gives
+    (1 − α)Σ_t + αmI with the mean diagonal m; `"ledoit-wolf"` estimates α from the samples.
     """
 
     def __init__(
@@ -43,12 +36,13 @@ class TargetDistribution:
     def sample(
         self, n_samples: int, rng: torch.Generator, rows: slice = slice(None)
     ) -> torch.Tensor:
-        """Draw n_samples × genes, clipped to [0, 1]; returns these rows of them."""
-        like = self._factor
-        z = torch.randn(n_samples, len(like), generator=rng, device=like.device)[rows]
-        drawn = torch.addmm(self.mean, z, like)
+        """Draw n_samples × genes, clipped to [0, 1], and return some rows."""
+        factor = self._factor
+        z = torch.randn(n_samples, len(factor), generator=rng, device=factor.device)[rows]
+        drawn = torch.addmm(self.mean, z, factor)
         if self._isotropic:
-            noise = torch.randn(n_samples, like.shape[1], generator=rng, device=like.device)[rows]
+            n_genes = factor.shape[1]
+            noise = torch.randn(n_samples, n_genes, generator=rng, device=factor.device)[rows]
             drawn = drawn.add_(noise, alpha=self._isotropic)
         return drawn.clamp_(0, 1)
 

@@ -1,4 +1,4 @@
-"""All that Gaussian transport knows of the classes, estimated from samples."""
+"""The estimates of Gaussian transport."""
 
 from __future__ import annotations
 
@@ -17,21 +17,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Transport:
-    """Estimates from one set of samples.
-
-    Parameters
-    ----------
-    statistics
-        Mean and spread of each class.
-    factors
-        How genes vary together, and what takes others' deviations to those of each target.
-    familiar
-        The distance within which samples of known classes lie.
-    """
+    """Estimates from one set of samples."""
 
     statistics: ClassStatistics
     factors: Factors
-    familiar: float
+    familiar: float  # the distance that samples of known classes stay below
 
 
 def estimate_transport(
@@ -42,20 +32,9 @@ def estimate_transport(
     *,
     statistics: ClassStatistics | None = None,
 ) -> Transport:
-    """Estimate all of it.
+    """Estimate the transport to the targets (positions among the classes).
 
-    Parameters
-    ----------
-    samples
-        Samples, of each class at least one.
-    n_classes
-        Number of classes.
-    targets
-        Positions of the targets among the classes.
-    seed
-        Seed of the draws, where samples are more than are needed.
-    statistics
-        Mean and spread of each class, estimated from more samples; None to do so from these.
+    Each class needs a sample. Given statistics can come from more samples than these.
     """
     if statistics is None:
         statistics = class_statistics(samples.rows, samples.labels, n_classes)

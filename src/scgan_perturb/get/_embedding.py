@@ -33,7 +33,7 @@ def embedding(adata: AnnData, method: str = "tsne", *, key: str = TSPG) -> pd.Da
 
     Returns
     -------
-    DataFrame, a row a point: `x`, `y`, `label` (of the original sample), `state` (`original` or
+    DataFrame with one row per point: `x`, `y`, `label` (of the original sample), `state` (`original` or
     `perturbed`); the index holds the samples' names.
 
     Raises
@@ -41,7 +41,7 @@ def embedding(adata: AnnData, method: str = "tsne", *, key: str = TSPG) -> pd.Da
     KeyError
         If there is no such fit or embedding.
     ValueError
-        If the embedding is damaged, or of another target than the layer.
+        If the embedding is damaged, or has another target than the layer.
 
     Examples
     --------

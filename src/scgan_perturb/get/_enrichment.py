@@ -21,13 +21,13 @@ def enrichment_df(adata: AnnData, name: str | None = None, *, key: str = TSPG) -
     adata
         AnnData with tested gene sets.
     name
-        What the result was called by `key_added`; None for `f"{key}_enrichment"`.
+        Name of the result, as in `key_added`; None for `f"{key}_enrichment"`.
     key
         Name of the fit.
 
     Returns
     -------
-    DataFrame, a row a set. Columns: `term`; `overlap`, the number of `genes` found in it, and
+    DataFrame with one row per set. Columns: `term`; `overlap`, the number of `genes` found in it, and
     `set_size`, of its genes in the background; `p_value`; `q_value` (Benjamini-Hochberg over all
     sets tested); `odds_ratio` or, for the method `"prerank"`, `nes`; `genes`, joined by `;`.
 
@@ -36,7 +36,7 @@ def enrichment_df(adata: AnnData, name: str | None = None, *, key: str = TSPG) -
     KeyError
         If there is no such result.
     ValueError
-        If the result is of another target than the layer.
+        If the result has another target than the layer.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What an evaluation found, as a table."""
+"""Results of an evaluation, as a table."""
 
 from __future__ import annotations
 
@@ -16,70 +16,69 @@ if TYPE_CHECKING:
 def evaluation_df(
     adata: AnnData, *, source: str | None = ALL, context: str | None = ALL, key: str = TSPG
 ) -> pd.DataFrame:
-    """What :func:`~scgan_perturb.tl.evaluate` found: perturbed samples beside baselines.
+    """Results of :func:`~scgan_perturb.tl.evaluate`: perturbed samples beside baselines.
 
-    All is of held-out samples, scaled to the range of the training samples.
+    All values are of held-out samples, scaled to the range of the training samples.
 
     Parameters
     ----------
     adata
         AnnData with an evaluated fit or prediction.
     source
-        `"all"` for the samples of all sources together, or a source class; None for all of them.
+        `"all"` for the samples of all sources together, or a source class; None for all rows.
     context
-        `"all"` for the average over the contexts of `by=`, or one of them; None for all of them.
+        `"all"` for the average over the contexts of `by=`, or one context; None for all rows.
     key
         Name of the fit, or of the evaluated prediction.
 
     Returns
     -------
-    DataFrame, a row a method (and source, and context). Columns:
+    DataFrame with one row per method (and source, and context). Columns:
 
     `target`, `context`, `source`, `method`
-        Where to, within what, from where, and how; :func:`~scgan_perturb.tl.evaluate` lists the
-        methods.
+        :func:`~scgan_perturb.tl.evaluate` lists the methods.
     `is_told_label`
-        Whether the method is told the label of each sample, which the model is not.
+        Whether the method uses the label of each sample, which the model does not.
     `n_samples`
         Number of samples.
     `success`, `success_logistic_regression`, `success_random_forest`
-        Share that is called the target, by the classifier of the fit, which the generator was
-        trained to convince (NaN for a prediction), and by two that had no part in it.
+        Share of samples that are predicted to be the target: by the classifier of the fit, which
+        the generator was trained to convince (NaN for a prediction), and by two independent ones.
     `auc_random_forest`, `auc_logistic_regression`
         How often a cross-validated classifier puts a perturbed and a real sample in the right
-        order: 0.5 where it cannot tell them apart, 1 where it always can. See
-        :func:`~scgan_perturb.metrics.two_sample_auc`; NaN for fewer than five samples. That of a
-        single source is of the classifier of all.
+        order: 0.5 if it cannot tell them apart, 1 if it always can. See
+        :func:`~scgan_perturb.metrics.two_sample_auc`; NaN for fewer than five samples. Rows of a
+        single source use the classifier of all sources.
     `zeros`, `detected_genes`, `n_detected_genes`
-        Share of zeros less that of real samples; how often a perturbed sample has more genes above 0
-        than a real one (0.5 is best); the median of their number.
+        Share of zeros minus that of real samples; how often a perturbed sample has more genes above
+        0 than a real one (0.5 is best); median number of genes above 0.
     `marginals`, `correlations`
         Mean Wasserstein distance of a gene, in units of the target's spread (0 is best); agreement
         of the gene-gene correlations, at most 1. See
         :func:`~scgan_perturb.metrics.marginal_distance` and
         :func:`~scgan_perturb.metrics.correlation_agreement`.
     `e_distance`, `e_distance_pca`, `sinkhorn_w2`, `mmd`
-        Distances to held-out real samples, the first and the last in scaled units, the others in 50
-        principal components of the data as they are. See
+        Distances to held-out real samples: the first and the last in scaled units, the others in 50
+        principal components in input units. See
         :func:`~scgan_perturb.metrics.energy_distance`, :func:`~scgan_perturb.metrics.sinkhorn_w2`
         and :func:`~scgan_perturb.metrics.mmd`.
     `mean_r2`, `variance_r2`
         Squared correlation of gene means and variances with those of real samples.
     `pearson_delta`, `pearson_delta_top50`, `direction`, `overlap`, `log_fold_change_error`
-        Whether the mean change of each gene is the true one, see
+        Agreement of the mean change of each gene with the true one, see
         :func:`~scgan_perturb.metrics.pearson_delta`, :func:`~scgan_perturb.metrics.direction`,
         :func:`~scgan_perturb.metrics.overlap` and
         :func:`~scgan_perturb.metrics.log_fold_change_error`. With `_scaled` added: 0 for the mean
         response (the global shift, or the mean of the contexts' shifts), 1 for a replicate (real
-        training samples); NaN where a replicate is no better than the mean response.
+        training samples); NaN if a replicate is no better than the mean response.
     `individuality`
-        How much of each sample is left, see :func:`~scgan_perturb.metrics.individuality`: 1 for a
+        How well samples keep their ranks, see :func:`~scgan_perturb.metrics.individuality`: 1 for a
         shift, 0 for a random real sample.
     `perturbation`
         Mean absolute change of a gene, as a share of its range.
 
-    The 95 % bootstrap intervals stand in columns of the same name with `_low` and `_high` added; NaN
-    for fewer than five samples, here or of the target.
+    Columns with `_low` and `_high` added are the ends of 95 % bootstrap intervals; NaN for fewer
+    than five samples of the method or of the target.
 
     Raises
     ------
@@ -108,8 +107,8 @@ def evaluation_df(
     for column, chosen in (("source", source), ("context", context)):
         if chosen is None or column not in table:  # version 0.1 knew no contexts
             continue
-        there = table[column] == chosen
-        if not there.any():
+        rows = table[column] == chosen
+        if not rows.any():
             raise unknown_name(column.capitalize(), chosen, table[column].unique())
-        table = table[there]
+        table = table[rows]
     return table.reset_index(drop=True)

@@ -1,4 +1,4 @@
-"""The course of a training, as a table."""
+"""Losses of a training, as a table."""
 
 from __future__ import annotations
 
@@ -25,12 +25,13 @@ def history(adata: AnnData, *, key: str = TSPG) -> pd.DataFrame:
 
     Returns
     -------
-    DataFrame, a row an epoch. For a generator: means over the epoch of the terms of its loss and
-    of their weighted sum `loss_generator`, and `held_out_success` after it. The terms are
-    `loss_adv`, `loss_td` and `loss_energy` by recipe "transport", `loss_gan`, `loss_adv`,
-    `loss_norm` and `loss_td` (equations 1 to 4) by recipe "paper"; the first has
-    `loss_validation` as well, the weighted sum of `loss_adv` and `loss_energy` on training samples
-    that only choose the epoch, and whose lowest row was kept; the second `loss_discriminator`. For a classifier: `loss`, `held_out_accuracy`.
+    DataFrame with one row per epoch. For a generator: means over the epoch of the terms of its loss
+    and of their weighted sum `loss_generator`, and `held_out_success` after the epoch. The terms of
+    recipe "transport" are `loss_adv`, `loss_td` and `loss_energy`. It also has `loss_validation`,
+    the weighted sum of `loss_adv` and `loss_energy` on training samples that only choose the epoch;
+    the weights of its lowest row are kept. The terms of recipe "paper" are `loss_gan`, `loss_adv`,
+    `loss_norm` and `loss_td` (equations 1 to 4); it also has `loss_discriminator`. For a
+    classifier: `loss`, `held_out_accuracy`.
 
     Raises
     ------

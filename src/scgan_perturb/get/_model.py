@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def model(adata: AnnData, *, key: str = TSPG) -> PerturbationModel:
-    """The fitted generator as an object, free of the AnnData.
+    """The fitted generator as an object that does not need the AnnData.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def model(adata: AnnData, *, key: str = TSPG) -> PerturbationModel:
     KeyError
         If there is no such fit.
     ValueError
-        If what is stored there is not a fit, or is damaged.
+        If the stored object is not a fit, or is damaged.
 
     Examples
     --------
@@ -62,7 +62,7 @@ def model(adata: AnnData, *, key: str = TSPG) -> PerturbationModel:
 def checked_model(
     adata: AnnData, key: str, *, labels: bool = False, training: bool = False
 ) -> PerturbationModel:
-    """The model, once :func:`check_fit_belongs` has found that it belongs to the data."""
+    """The model, after :func:`check_fit_belongs`."""
     found = model(adata, key=key)
     check_fit_belongs(adata, found, key, labels=labels, training=training)
     return found

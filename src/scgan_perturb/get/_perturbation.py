@@ -1,4 +1,4 @@
-"""What a fit changed, as tables."""
+"""The changes by a fit, as tables."""
 
 from __future__ import annotations
 
@@ -30,27 +30,23 @@ if TYPE_CHECKING:
 ORIGINAL, PERTURBED = "original", "perturbed"
 
 
-class Samples(NamedTuple):
-    """Samples before and after: rows × the model's genes, input units."""
+class BeforeAfter(NamedTuple):
+    """Original and perturbed samples × the model's genes, input units."""
 
     names: pd.Index
     before: np.ndarray
     after: np.ndarray
 
 
-def read_samples(adata: AnnData, model: PerturbationModel, rows: np.ndarray, key: str) -> Samples:
-    """Original and perturbed expression of the samples at `rows`.
-
-    Raises
-    ------
-    KeyError
-        If the perturbed layer is not there.
-    """
+def read_samples(
+    adata: AnnData, model: PerturbationModel, rows: np.ndarray, key: str
+) -> BeforeAfter:
+    """Original and perturbed expression of the samples at `rows`; KeyError without the layer."""
     xadv = find_layer(adata, key)
     positions = match_genes(adata, model.genes)
     original = find_expression(adata, model.params.get("layer"))
     before, after = (dense(matrix[rows][:, positions]) for matrix in (original, xadv))
-    return Samples(adata.obs_names[rows], before, after)
+    return BeforeAfter(adata.obs_names[rows], before, after)
 
 
 def read_layer(adata: AnnData, key: str) -> Matrix:
@@ -69,7 +65,7 @@ def find_layer(adata: AnnData, key: str) -> Expression:
 
 
 def was_perturbed(adata: AnnData, key: str) -> np.ndarray:
-    """Which samples were perturbed, as a boolean array; KeyError if that is not known."""
+    """Which samples were perturbed, as a boolean array; KeyError if this is not stored."""
     column = tspg_keys(key).predicted
     if column not in adata.obs:
         remedy = "Call sp.tl.perturb(adata) to write it."
@@ -78,15 +74,7 @@ def was_perturbed(adata: AnnData, key: str) -> np.ndarray:
 
 
 def find_rows(adata: AnnData, obs_names: object | None) -> np.ndarray:
-    """Positions of the named samples, or of all for None.
-
-    Raises
-    ------
-    KeyError
-        If a sample is not there.
-    ValueError
-        If sample names repeat.
-    """
+    """Positions of the named samples, or of all for None; ValueError if sample names repeat."""
     if obs_names is None:
         return np.arange(adata.n_obs)
     if not adata.obs_names.is_unique:
@@ -116,7 +104,7 @@ def perturbation(
         Sample or samples; None for all.
     units
         `"input"` for the units of the data, `"scaled"` for shares of each gene's range over
-        the training samples, in [-1, 1]. This is P after clipping: what is really added.
+        the training samples, in [-1, 1]. This is P after clipping.
     key
         Name of the fit.
 
@@ -153,7 +141,7 @@ def perturbation(
 def transition(
     adata: AnnData, obs_name: str, *, n_bootstrap: int = 0, seed: int = 0, key: str = TSPG
 ) -> pd.DataFrame:
-    """One sample's way to the target, gene by gene, as the paper's heatmaps show it.
+    """One sample's transition to the target, gene by gene, as in the paper's heatmaps.
 
     Parameters
     ----------
@@ -162,8 +150,8 @@ def transition(
     obs_name
         The sample.
     n_bootstrap
-        How many times to draw the training samples anew, with replacement within each class, for
-        an interval of each perturbation; 0 for no intervals. Recipe "transport" only.
+        Number of resamplings of the training samples, with replacement within each class, for an
+        interval of each perturbation; 0 for no intervals. Recipe "transport" only.
     seed
         Seed of these draws.
     key
@@ -171,19 +159,19 @@ def transition(
 
     Returns
     -------
-    DataFrame, a row a gene, from the most increased to the most decreased. Columns, all scaled
+    DataFrame with one row per gene, from the most increased to the most decreased. Columns, all scaled
     to the range of the training samples: `x` (the sample), `perturbation` (in [-1, 1], after
     clipping), `xadv` (perturbed) and `target_mean` (paper, section 2.3); with `n_bootstrap`
-    also `low` and `high`, the ends of the 95 % interval of the perturbation: how far it depends
-    on which samples of each class were at hand. The trained correction is held fixed.
+    also `low` and `high`, the ends of the 95 % interval of the perturbation, which shows how much
+    it depends on the training samples of each class. The trained correction is held fixed.
 
     Raises
     ------
     KeyError
         If there is no such fit, layer or sample.
     ValueError
-        If the expression has changed since the fit, several samples are named, sample names repeat, or intervals are asked for of recipe
-        "paper".
+        If the expression has changed since the fit, several samples are named, sample names
+        repeat, or intervals are requested for recipe "paper".
 
     Examples
     --------

@@ -38,24 +38,24 @@ def rank_genes_df(
     adata
         AnnData with ranked genes.
     group
-        Source class or several, or `"all"` for all samples together; None for all of these.
+        Source class, several of them, or `"all"` for all samples together; None for all groups.
     key
         Name of the fit.
 
     Returns
     -------
-    DataFrame, a row a gene of a group, from the most increased to the most decreased. Columns:
+    DataFrame with one row per group and gene, from the most increased to the most decreased. Columns:
     `group`, `gene`; `mean` and `sd` over the samples of the perturbation, as a share of the
     gene's range over the training samples; `share` of samples in which the gene moves the way
     it moves on average; `logfoldchange`, the mean change in input units. `mean_low` and
-    `mean_high`, the ends of the interval of the mean, where they were asked for.
+    `mean_high`, the ends of the interval of the mean, if the ranking has intervals.
 
     Raises
     ------
     KeyError
-        If genes were not ranked, or there is no such group.
+        If genes were not ranked, or the group does not exist.
     ValueError
-        If the ranking is of another target than the layer.
+        If the ranking has another target than the layer.
 
     Examples
     --------
@@ -87,12 +87,12 @@ def rank_genes_df(
 
 
 def _groups(ranking: Mapping[str, Any], name: str) -> list[str]:
-    """The groups, which every field has to have, with as many genes each."""
-    found = {}
+    """The groups; ValueError if the fields differ in groups or numbers of genes."""
+    layouts = {}
     for field in {*COLUMNS, *(ranking.keys() & INTERVAL.keys())}:
         array = np.asarray(ranking.get(field))
-        found[field] = (array.dtype.names, array.shape)
-    if len(set(found.values())) > 1 or found["names"][0] is None:
+        layouts[field] = (array.dtype.names, array.shape)
+    if len(set(layouts.values())) > 1 or layouts["names"][0] is None:
         msg = f"adata.uns[{name!r}] is damaged: its fields differ in groups or genes, or have none."
         raise ValueError(msg)
-    return list(found["names"][0])
+    return list(layouts["names"][0])

@@ -1,4 +1,4 @@
-"""A fit as other samples of the same classes would have made it."""
+"""Fits of resampled training samples, for intervals."""
 
 from __future__ import annotations
 
@@ -22,26 +22,22 @@ if TYPE_CHECKING:
 def resampled(
     adata: AnnData, model: PerturbationModel, *, n_bootstrap: int, seed: int, key: str
 ) -> Iterator[PerturbationModel]:
-    """The model fitted to training samples drawn anew from those in `adata`, again and again.
+    """The model with class statistics of resampled training samples, n_bootstrap times.
 
-    Raises
-    ------
-    KeyError
-        If the split is not there, so that the training samples are not known.
-    ValueError
-        If a class has no training sample in `adata`, or the recipe is "paper".
+    KeyError without the split; ValueError if a class has no training sample in `adata`, or for
+    recipe "paper".
     """
-    from ..models._resample import resampled_models  # noqa: PLC0415 (imports torch
+    from ..models._resample import resampled_models  # noqa: PLC0415 (imports torch)
 
     split = tspg_keys(key).split
     if split not in adata.obs:
         remedy = "Intervals need the AnnData that sp.tl.fit_tspg was called on."
         raise unknown_name("Column", split, adata.obs.columns, remedy)
-    classes = {label: place for place, label in enumerate(map(str, model.classifier.classes))}
+    classes = {label: i for i, label in enumerate(map(str, model.classifier.classes))}
     labels = read_labels(adata, model.params["groupby"]).astype(str).map(classes)
     train = ((adata.obs[split] == TRAIN) & labels.notna()).to_numpy()
     positions = labels[train].to_numpy(dtype=np.int64)
-    if missing := [label for label, place in classes.items() if place not in positions]:
+    if missing := [label for label, i in classes.items() if i not in positions]:
         msg = f"No training sample of {missing[0]!r} is there to draw from."
         raise ValueError(msg)
     expression = read_expression(adata, model.params.get("layer"))

@@ -1,4 +1,4 @@
-"""What is stored in an AnnData, checked: files get damaged, and others write there too."""
+"""Read stored results and check them: files can be damaged, and users can write there."""
 
 from __future__ import annotations
 
@@ -26,16 +26,9 @@ def stored_dict(adata: AnnData, what: str, name: str, remedy: str) -> Mapping[st
 
 
 def check_target(adata: AnnData, key: str, params: object, where: str, call: str) -> None:
-    """Raise ValueError if a result is of another target than the layer it was derived from.
+    """Raise ValueError if a result has another target than the layer it was derived from.
 
-    Parameters
-    ----------
-    adata, key
-        AnnData, and name of the fit.
-    params
-        The result's parameters; a result that names no target is not checked.
-    where, call
-        Name of the result, and the call that makes it anew.
+    `where` names the result, `call` computes it again. A result without a target is not checked.
     """
     fit = adata.uns.get(key)
     now = fit.get("params", {}).get("target") if isinstance(fit, Mapping) else None
@@ -46,7 +39,7 @@ def check_target(adata: AnnData, key: str, params: object, where: str, call: str
 
 
 def check_table(table: object, where: str, columns: Sequence[str] = ()) -> pd.DataFrame:
-    """The same table; ValueError if it is none, or lacks a column."""
+    """The table, unchanged; ValueError if it is not a table, or lacks a column."""
     if not isinstance(table, pd.DataFrame):
         msg = f"{where} is damaged: it is no table but {type(table).__name__}."
         raise ValueError(msg)

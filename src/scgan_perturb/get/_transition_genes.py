@@ -1,4 +1,4 @@
-"""The genes that move most on single samples' ways to the target."""
+"""The genes that change most in transitions of single samples."""
 
 from __future__ import annotations
 
@@ -26,26 +26,25 @@ def transition_genes(
     rng: int | np.random.Generator | None = 0,
     key: str = TSPG,
 ) -> pd.DataFrame:
-    """List the genes that move most in one sample of each source class (paper, section 3).
+    """List the genes that change most in one sample of each source class (paper, section 3).
 
     Parameters
     ----------
     adata
         AnnData with a fit, its perturbed layer and its labels.
     n_genes
-        Number of genes in each direction, at most: a gene that does not move the way of its
-        list is not in it.
+        Maximum number of genes in each direction.
     obs_names
-        Samples to take; None for one random perturbed sample of each class but the target, a
-        held-out one where the class has any.
+        Samples to use; None for one random perturbed sample of each class except the target,
+        a held-out one if there is any.
     rng
-        Seed or generator of that choice; None for another choice each time.
+        Seed or generator of the random samples; None for new ones each time.
     key
         Name of the fit.
 
     Returns
     -------
-    DataFrame, a row a gene of a sample. Columns: `sample`, `label`, `direction` (`up`, `down`),
+    DataFrame with one row per sample and gene. Columns: `sample`, `label`, `direction` (`up`, `down`),
     `rank` (from 1, the strongest), `gene`, `perturbation` (as a share of the gene's range over
     the training samples). Count distinct genes over all transitions as in the example.
 
@@ -54,8 +53,8 @@ def transition_genes(
     KeyError
         If there is no such fit, layer, label column or sample.
     ValueError
-        If `n_genes` is not at least 1, no sample was perturbed, or expression or labels have changed
-        since the fit.
+        If `n_genes` is below 1, no sample was perturbed, or expression or labels have changed since
+        the fit.
 
     Examples
     --------
@@ -74,7 +73,7 @@ def transition_genes(
         raise ValueError(msg)
     model = checked_model(adata, key, labels=True)
     labels = read_labels(adata, model.params["groupby"])
-    read_layer(adata, key)  # raises where there is nothing to list
+    read_layer(adata, key)  # raises if there is no layer
     if obs_names is None:
         rows = _choose_samples(adata, labels, model.target, np.random.default_rng(rng), key)
     else:
@@ -92,7 +91,7 @@ def transition_genes(
 def _choose_samples(
     adata: AnnData, labels: pd.Series, target: str, rng: np.random.Generator, key: str
 ) -> np.ndarray:
-    """Position of one perturbed sample of each class but the target."""
+    """Position of one perturbed sample of each class except the target."""
     keys = tspg_keys(key)
     perturbed = was_perturbed(adata, key) & (labels != target).to_numpy()
     if not perturbed.any():
@@ -103,21 +102,21 @@ def _choose_samples(
         held_out = perturbed & (adata.obs[keys.split] == TEST).to_numpy()
     rows = []
     for label in labels[perturbed].unique():
-        own = (labels == label).to_numpy()
-        best = own & held_out
-        rows.append(rng.choice(np.flatnonzero(best if best.any() else own & perturbed)))
+        of_class = (labels == label).to_numpy()
+        best = of_class & held_out
+        rows.append(rng.choice(np.flatnonzero(best if best.any() else of_class & perturbed)))
     return np.array(rows)
 
 
 def _strongest(change: pd.Series, n_genes: int) -> pd.DataFrame:
-    """The genes of one sample that rise and that fall the most."""
+    """The genes of one sample that increase and decrease most."""
     ordered = change.sort_values(ascending=False, kind="stable")
     up, down = ordered[ordered > 0][:n_genes], ordered[ordered < 0][::-1][:n_genes]
     chosen = pd.concat([up, down])
     return pd.DataFrame(
         {
             "direction": ["up"] * len(up) + ["down"] * len(down),
-            "rank": np.r_[1 : len(up) + 1, 1 : len(down) + 1].astype(int),  # also of none
+            "rank": np.r_[1 : len(up) + 1, 1 : len(down) + 1].astype(int),  # int even if empty
             "gene": chosen.index,
             "perturbation": chosen.to_numpy(),
         }

@@ -20,14 +20,7 @@ def adversarial_loss(
 ) -> torch.Tensor:
     """Margin in logits of the best other class over the target, at least −κ (equation 2).
 
-    Parameters
-    ----------
-    logits
-        f(x_adv), samples × classes.
-    target
-        Position of the target class: one for all samples, or one for each.
-    kappa
-        Margin of the target beyond which the loss no longer falls.
+    `logits` are f(x_adv), samples × classes. Beyond the margin κ the loss does not fall further.
     """
     column = torch.as_tensor(target, device=logits.device).expand(len(logits))[:, None]
     others = logits.scatter(1, column, -torch.inf)
@@ -49,16 +42,10 @@ def energy_loss(
 ) -> torch.Tensor:
     """The part of the E-distance that depends on the perturbed samples, unbiased.
 
-    2·E‖a − b‖ − E‖a − a'‖ for perturbed samples a and real samples b, for each group. The paper
-    does not have this term.
-
-    Parameters
-    ----------
-    perturbed, real
-        Groups × samples × genes, at least two perturbed samples a group.
-    everyone
-        All perturbed samples, detached, if `perturbed` is a subset of them: the mean of the losses
-        of the subsets, weighted by samples, is the loss of all. None if `perturbed` holds all.
+    2·E‖a − b‖ − E‖a − a'‖ for perturbed samples a and real samples b, for each group, from groups ×
+    samples × genes. The paper does not have this term. If `perturbed` is a subset, `everyone` holds
+    all perturbed samples, detached: the mean of the losses of the subsets, weighted by samples, is
+    the loss of all.
     """
     everyone = perturbed.detach() if everyone is None else everyone
     # Distances are symmetric: twice the gradient of one side saves a matrix product.

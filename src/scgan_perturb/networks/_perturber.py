@@ -50,20 +50,7 @@ def transport(
     class. The sample then keeps less of its deviation from the mean of the target: the largest
     share in `DEVIATION_KEPT` that convinces f, or all of it if none does.
 
-    Parameters
-    ----------
-    generator
-        The transport generator.
-    classifier
-        f.
-    x
-        Scaled samples.
-    target
-        For each sample the position of its target among the targets.
-
-    Returns
-    -------
-    The perturbed samples, and the logits of f for them.
+    `target` has the target index of each sample. Returns perturbed samples and the logits of f.
     """
     perturbed = generator(x, classifier(x).softmax(dim=1), target)
     wanted = generator.targets[target].long()

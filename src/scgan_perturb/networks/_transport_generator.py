@@ -75,21 +75,11 @@ def select_row(rows: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
 
 
 class Transported(NamedTuple):
-    """Samples transported to their target, before the correction.
+    """Samples transported to their target, before the correction."""
 
-    Parameters
-    ----------
-    mapped
-        M_t(u), standardised deviations of the target, samples × genes.
-    change
-        T(x) − x; an unfamiliar sample keeps its own limited deviation. Samples × genes.
-    familiarity
-        φ, samples × 1.
-    """
-
-    mapped: torch.Tensor
-    change: torch.Tensor
-    familiarity: torch.Tensor
+    mapped: torch.Tensor  # M_t(u), standardised deviations of the target, samples × genes
+    change: torch.Tensor  # T(x) − x; unfamiliar samples keep their own limited deviation
+    familiarity: torch.Tensor  # φ, samples × 1
 
 
 class Clamp(torch.autograd.Function):
@@ -118,15 +108,6 @@ class TransportGenerator(nn.Module):
     1.25 times that. An unfamiliar sample is not of class s, so u describes its class and not its
     deviation from its class. Its u is then limited to ±1, its factors stay, and h is not added.
     g_t is 1, or 0 for the genes that a sparse fit does not change.
-
-    Parameters
-    ----------
-    n_genes, n_classes
-        Number of genes, and of classes of f.
-    n_targets
-        Number of classes that can be the target.
-    n_factors
-        Number of factors.
     """
 
     mean: torch.Tensor
@@ -179,17 +160,8 @@ class TransportGenerator(nn.Module):
 
         A clipped gradient would be zero for a gene below 0 or above 1, which then stayed there.
 
-        Parameters
-        ----------
-        x
-            Scaled samples.
-        probabilities
-            Class probabilities by f, samples × classes.
-        target
-            For each sample its target index.
-        transported
-            Result of :meth:`transport` for the classes of f, if it is known. Its change is
-            overwritten in place.
+        `probabilities` are class probabilities by f, `target` has target indices. `transported` is
+        the result of :meth:`transport` if it is known; its change is overwritten in place.
         """
         if transported is None:
             # The residual is a small difference, which bfloat16 would lose.
@@ -206,16 +178,9 @@ class TransportGenerator(nn.Module):
 
     @torch.no_grad()
     def transport(self, x: torch.Tensor, source: torch.Tensor, target: torch.Tensor) -> Transported:
-        """Transport scaled samples from their classes to their targets, without the correction.
+        """Transport scaled samples, without the correction.
 
-        Parameters
-        ----------
-        x
-            Scaled samples.
-        source
-            Position of the class of each.
-        target
-            For each sample its target index.
+        `source` has positions among the classes, `target` target indices.
         """
         deviation = standardise(x, source, self.mean, self.spread)
         factors, residual = project(deviation, self.axes)
