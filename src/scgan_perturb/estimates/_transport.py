@@ -1,45 +1,36 @@
-"""The estimates of Gaussian transport."""
+"""All that transport knows of the classes, estimated from samples."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ._class_statistics import ClassStatistics, class_statistics
-from ._factors import Factors, find_factors
-from ._familiarity import familiar_distance
+from ._latent import Latent, estimate_latent
+from ._marginals import Marginals, estimate_marginals
 
 if TYPE_CHECKING:
-    import torch
-
     from ._samples import Samples
 
 
 @dataclass(frozen=True)
 class Transport:
-    """Estimates from one set of samples."""
+    """Estimates from one set of samples: distributions gene by gene, and how genes vary together."""
 
-    statistics: ClassStatistics
-    factors: Factors
-    familiar: float  # the distance that samples of known classes stay below
+    marginals: Marginals
+    latent: Latent
 
 
-def estimate_transport(
-    samples: Samples,
-    n_classes: int,
-    targets: torch.Tensor,
-    seed: int,
-    *,
-    statistics: ClassStatistics | None = None,
-) -> Transport:
-    """Estimate the transport to the targets (positions among the classes).
+def estimate_transport(samples: Samples, n_classes: int, seed: int) -> Transport:
+    """Estimate both.
 
-    Each class needs a sample. Given statistics can come from more samples than these.
+    Parameters
+    ----------
+    samples
+        Training samples, of each class at least one.
+    n_classes
+        Number of classes.
+    seed
+        Seed of the draws of the factors.
     """
-    if statistics is None:
-        statistics = class_statistics(samples.rows, samples.labels, n_classes)
-    return Transport(
-        statistics,
-        find_factors(samples, statistics, targets, seed),
-        familiar_distance(samples, n_classes, seed),
-    )
+    marginals = estimate_marginals(samples.rows, samples.labels, n_classes)
+    return Transport(marginals, estimate_latent(samples.rows, samples.labels, marginals, seed))

@@ -1,198 +1,225 @@
-"""The generator of recipe "transport": Gaussian transport, corrected by a trained network."""
+"""The generator of recipe "transport": transport between the distributions of classes."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import nn
 
-from ..estimates._class_statistics import standardise
-from ..estimates._factors import project
-from ..estimates._familiarity import root_mean_square
-from ._networks import BOTTLENECK_UNITS, N_RESIDUAL_BLOCKS
+from ..estimates._latent import (
+    Latent,
+    Products,
+    draw_factors,
+    find_posterior,
+    optimal_maps,
+    products_of,
+)
+from ..estimates._marginals import N_KNOTS, Marginals, find_scores, find_values
+from ._draws import normal, stream_of, uniform
 
 if TYPE_CHECKING:
-    from typing import Any
-
     from ..estimates._transport import Transport
 
-FADE = 0.25  # familiarity falls to 0 at (1 + FADE) times the familiar distance
+# Mean square of a sample's noise, or of its factors, up to which it is believed. 95 % of samples of
+# known bulk tissues are below 2.2, docs/method.md.
+FAMILIAR = 2.0
+SMALLEST, LARGEST = 1e-7, 1 - 1e-6  # probabilities whose normal scores are finite
+FACTORS, NOISE, FAR, PRESENCE = range(4)  # streams of random numbers
 
 
-def _hidden(n_in: int, n_out: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(n_in, n_out), nn.LayerNorm(n_out), nn.ReLU())
+class Encoded(NamedTuple):
+    """Samples as the factor model of their class sees them.
 
-
-class _Residual(nn.Module):
-    def __init__(self, n_units: int) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            _hidden(n_units, n_units), nn.Linear(n_units, n_units), nn.LayerNorm(n_units)
-        )
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Samples × units to samples × units."""
-        return x + self.layers(x)
-
-
-class Correction(nn.Module):
-    """The paper's hourglass (section 2.2), conditioned on the target, with layer normalisation.
-
-    Layer normalisation does not depend on the other samples, so batches can mix targets. The last
-    layer starts at zero, so training starts at the transport. It has a bias for each target, so
-    that one target can change without the others.
+    Parameters
+    ----------
+    x
+        Scaled samples, samples × genes.
+    labels, keys
+        Position of the class of each, and its key to random numbers.
+    present, scores
+        Where a gene is present (boolean), and the normal scores there: samples × genes.
+    mode, cholesky
+        Posterior of the factors: see :func:`~scgan_perturb.estimates._latent.find_posterior`.
     """
 
-    def __init__(self, n_genes: int, n_targets: int) -> None:
-        super().__init__()
-        wide, middle, narrow = BOTTLENECK_UNITS
-        self.input = nn.Linear(n_genes, wide)
-        self.target_in = nn.Embedding(n_targets, wide)
-        self.encoder = nn.Sequential(
-            nn.LayerNorm(wide), nn.ReLU(), _hidden(wide, middle), _hidden(middle, narrow)
-        )
-        self.target_narrow = nn.Embedding(n_targets, narrow)
-        self.decoder = nn.Sequential(
-            *(_Residual(narrow) for _ in range(N_RESIDUAL_BLOCKS)),
-            _hidden(narrow, middle),
-            _hidden(middle, wide),
-        )
-        self.output = nn.Linear(wide, n_genes, bias=False)
-        self.target_out = nn.Embedding(n_targets, n_genes)
-
-    def forward(self, x: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """Samples × genes, and each sample's target index, to samples × genes."""
-        hidden = self.encoder(self.input(x) + self.target_in(target))
-        hidden = self.decoder(hidden + self.target_narrow(target))
-        bias = select_row(self.target_out.weight, target)
-        return torch.addmm(bias, hidden, self.output.weight.T)
-
-
-def select_row(rows: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """For each sample the row of its target; a single row is returned unchanged."""
-    return rows if len(rows) == 1 else rows[target]
-
-
-class Transported(NamedTuple):
-    """Samples transported to their target, before the correction."""
-
-    mapped: torch.Tensor  # M_t(u), standardised deviations of the target, samples × genes
-    change: torch.Tensor  # T(x) − x; unfamiliar samples keep their own limited deviation
-    familiarity: torch.Tensor  # φ, samples × 1
-
-
-class Clamp(torch.autograd.Function):
-    """Clamp to [0, 1] in place; the gradient ignores the clamp."""
-
-    @staticmethod
-    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
-        """Of any shape."""
-        ctx.mark_dirty(x)
-        return x.clamp_(0, 1)
-
-    @staticmethod
-    def backward(_: Any, gradient: torch.Tensor) -> torch.Tensor:
-        """The gradient, unchanged."""
-        return gradient
+    x: torch.Tensor
+    labels: torch.Tensor
+    keys: torch.Tensor
+    present: torch.Tensor
+    scores: torch.Tensor
+    mode: torch.Tensor
+    cholesky: torch.Tensor
 
 
 class TransportGenerator(nn.Module):
-    """P = (1 − p_t)·g_t·(T(x) − x + φ·h(x, t)): the change of a sample of unknown class towards t.
+    """Transport from the distribution of a sample's class to that of the target.
 
-    T is the Gaussian transport μ_t + σ_t·M_t(u), u = (x − μ_s)/σ_s, from the class s that the
-    classifier f predicts. M_t maps the factors of u, in which genes vary together, to factors of t.
-    h is the trained correction. p_t is the probability of the target by f: a sample that already
-    is of the target hardly changes. φ detects unfamiliar samples by their residual outside the
-    factors: it is 1 up to the residual of nearly all samples of known classes, and falls to 0 at
-    1.25 times that. An unfamiliar sample is not of class s, so u describes its class and not its
-    deviation from its class. Its u is then limited to ±1, its factors stay, and h is not added.
-    g_t is 1, or 0 for the genes that a sparse fit does not change.
+    Each gene has in each class a share of samples in which it is present, and quantiles of its
+    values there; factors say how genes vary together. A sample's factors are drawn from their
+    posterior, mapped to the covariance of the target's, and turn into presences and values with
+    the target's distributions. Genes keep their rank, given the factors: a value keeps its noise,
+    an absent gene draws the noise that it may have had. g_t is 1, or 0 for the genes that a
+    sparse fit does not change.
+
+    An unfamiliar sample has noise or factors larger than samples of known classes have. What
+    cannot be believed of them is drawn from the target instead.
+
+    Parameters
+    ----------
+    n_genes, n_classes
+        Number of genes, and of classes of f.
+    n_targets
+        Number of classes that can be the target.
+    n_factors
+        Number of factors.
     """
 
-    mean: torch.Tensor
-    spread: torch.Tensor
-    familiar: torch.Tensor
     targets: torch.Tensor
-    axes: torch.Tensor
-    maps: torch.Tensor
-    rest: torch.Tensor
     gate: torch.Tensor
 
     def __init__(self, n_genes: int, n_classes: int, n_targets: int, n_factors: int) -> None:
         super().__init__()
-        self.correction = Correction(n_genes, n_targets)
-        self.register_buffer("gate", torch.ones(n_targets, n_genes))
-        self.register_buffer("mean", torch.zeros(n_classes, n_genes))
-        self.register_buffer("spread", torch.ones(n_classes, n_genes))
-        self.register_buffer("familiar", torch.ones(()))
-        self.register_buffer("targets", torch.zeros(n_targets))
-        self.register_buffer("axes", torch.zeros(n_factors, n_genes))
-        self.register_buffer("maps", torch.zeros(n_targets, n_factors, n_factors))
-        self.register_buffer("rest", torch.ones(n_targets, n_genes))
+        class_genes, loadings = (n_classes, n_genes), (n_genes, n_factors)
+        shapes = {
+            **dict.fromkeys(("share", "location", "scale"), class_genes),
+            "shape": (*class_genes, N_KNOTS),
+            **dict.fromkeys(("low", "high"), (n_genes,)),
+            **dict.fromkeys(("presence", "value"), loadings),
+            "noise": (n_genes,),
+            "covariance": (n_classes, n_factors, n_factors),
+            **dict.fromkeys(("intercept", "offset", "gain"), class_genes),
+            "targets": (n_targets,),
+            "gate": (n_targets, n_genes),
+        }
+        for name, shape in shapes.items():
+            self.register_buffer(name, torch.zeros(shape))
+        self.register_buffer("always", torch.zeros(n_genes, dtype=torch.bool))
 
     @torch.no_grad()
     def set_up(self, transport: Transport, targets: torch.Tensor) -> None:
-        """Start at a transport to the targets (positions among the classes)."""
-        self.set_transport(transport)
+        """Take over estimates, and the targets (positions among the classes)."""
+        for part in (transport.marginals, transport.latent):
+            for name, values in vars(part).items():
+                setattr(self, name, values.clone())
         self.targets.copy_(targets)
-        nn.init.zeros_(self.correction.output.weight)
         self.gate.fill_(1)
 
-    @torch.no_grad()
-    def set_transport(self, transport: Transport) -> None:
-        """Replace means, spreads and factors; keep the correction."""
-        self.mean.copy_(transport.statistics.mean)
-        self.spread.copy_(transport.statistics.spread)
-        self.familiar.fill_(transport.familiar)
-        self.axes = transport.factors.axes.clone()
-        self.maps = transport.factors.maps.clone()
-        self.rest.copy_(transport.factors.rest)
+    @property
+    def marginals(self) -> Marginals:
+        """The marginals of the classes."""
+        return Marginals(*(getattr(self, name) for name in Marginals.__dataclass_fields__))
+
+    @property
+    def latent(self) -> Latent:
+        """The factor model."""
+        return Latent(*(getattr(self, name) for name in Latent.__dataclass_fields__))
+
+    def prepare(self) -> Prepared:
+        """What follows from the weights: compute it once for many samples."""
+        classes = self.targets.long().tolist()
+        maps = torch.stack([optimal_maps(self.covariance, target) for target in classes])
+        return Prepared(self.marginals, self.latent, products_of(self.latent), maps)
+
+    def encode(
+        self, prepared: Prepared, x: torch.Tensor, labels: torch.Tensor, keys: torch.Tensor
+    ) -> Encoded:
+        """Find presences, scores and factors of scaled samples of known classes."""
+        marginals = prepared.marginals
+        present = (x > 0) | marginals.always
+        sample, gene = present.nonzero(as_tuple=True)
+        scores = torch.zeros_like(x)
+        scores[sample, gene] = find_scores(marginals, x[sample, gene], labels[sample], gene)
+        posterior = find_posterior(
+            prepared.latent, prepared.products, present.float(), scores, labels
+        )
+        return Encoded(x, labels, keys, present, scores, *posterior)
 
     def forward(
         self,
-        x: torch.Tensor,
-        probabilities: torch.Tensor,
+        prepared: Prepared,
+        encoded: Encoded,
         target: torch.Tensor,
-        transported: Transported | None = None,
+        seed: int,
+        draw: int,
     ) -> torch.Tensor:
-        """x_adv = clip(x + P, 0, 1), samples × genes, with the gradient of x + P.
+        """One draw of the perturbed samples, scaled, samples × genes.
 
-        A clipped gradient would be zero for a gene below 0 or above 1, which then stayed there.
-
-        `probabilities` are class probabilities by f, `target` has target indices. `transported` is
-        the result of :meth:`transport` if it is known; its change is overwritten in place.
+        Parameters
+        ----------
+        prepared
+            Result of :meth:`prepare`.
+        encoded
+            The samples.
+        target
+            For each sample its target index.
+        seed, draw
+            Two numbers that name the draw.
         """
-        if transported is None:
-            # The residual is a small difference, which bfloat16 would lose.
-            with torch.autocast(x.device.type, enabled=False):
-                transported = self.transport(x, probabilities.argmax(dim=1), target)
-        change, familiarity = transported[1:]
-        del transported  # M_t(u) needs as much memory as the samples
-        correction = self.correction(x, target).float()
-        remaining = 1 - probabilities.gather(1, self.targets[target].long()[:, None])
-        # In place: new memory for each step would take longer than the sums.
-        perturbation = change.addcmul_(familiarity, correction).mul_(remaining)
-        perturbation.mul_(select_row(self.gate, target))
-        return cast("torch.Tensor", Clamp.apply(perturbation.add_(x)))
+        marginals, latent = prepared.marginals, prepared.latent
+        x, labels, keys, present = encoded[:4]
+        wanted = self.targets[target].long()
+        n_factors = latent.presence.shape[1]
+        noise_scale = latent.noise.sqrt()
+        noise = normal(keys, n_factors, stream_of(seed, draw, FACTORS))
+        factors = draw_factors(encoded.mode, encoded.cholesky, noise)
+        centred = encoded.scores / latent.gain[labels] - latent.offset[labels]
+        rest = (centred - factors @ latent.value.T) / noise_scale
+        rest = torch.where(present, rest, 0.0)
+        factors, rest = _believed(factors, rest, present, keys, seed, draw)
+        mapped = (factors[:, None] @ prepared.maps[target, labels])[:, 0]
+        before = torch.addmm(latent.intercept[labels], factors, latent.presence.T).sigmoid_()
+        after = torch.addmm(latent.intercept[wanted], mapped, latent.presence.T).sigmoid_()
+        # Of genes with a jump: those that are present, or may become so.
+        changing = (present | (after > before)) & ~marginals.always
+        sample, gene = changing.nonzero(as_tuple=True)
+        u = uniform(keys[sample], gene, stream_of(seed, draw, PRESENCE))
+        p, q, e = before[changing], after[changing], rest[changing]
+        # 1 - F(noise): below p where the gene is present, above where it is absent.
+        tail = torch.where(present[changing], p * torch.special.ndtr(-e), torch.lerp(p, 1 + 0 * p, u))
+        is_present = marginals.always.expand_as(present).clone()
+        is_present[sample, gene] = tail < q
+        rest[sample, gene] = -torch.special.ndtri((tail / q).clamp(SMALLEST, LARGEST))
+        scores = torch.addmm(latent.offset[wanted], mapped, latent.value.T)
+        scores = scores.addcmul_(noise_scale, rest).mul_(latent.gain[wanted])
+        sample, gene = is_present.nonzero(as_tuple=True)
+        values = find_values(marginals, scores[sample, gene], wanted[sample], gene)
+        perturbed = torch.zeros_like(x)
+        perturbed[sample, gene] = values
+        # A sample of the target is one already; nor do genes change that a sparse fit leaves.
+        unchanged = (labels == wanted)[:, None] | (self.gate[target] == 0)
+        return torch.where(unchanged, x, perturbed)
 
-    @torch.no_grad()
-    def transport(self, x: torch.Tensor, source: torch.Tensor, target: torch.Tensor) -> Transported:
-        """Transport scaled samples, without the correction.
 
-        `source` has positions among the classes, `target` target indices.
-        """
-        deviation = standardise(x, source, self.mean, self.spread)
-        factors, residual = project(deviation, self.axes)
-        excess = root_mean_square(residual) / self.familiar - 1
-        familiarity = (1 - excess / FADE).clamp(0, 1)[:, None]
-        factors = torch.matmul(factors[:, None], select_row(self.maps, target))[:, 0]
-        mapped = residual.mul_(select_row(self.rest, target)).addmm_(factors, self.axes)
-        deviation = deviation.clamp_(-1, 1).lerp_(mapped, familiarity)
-        return Transported(mapped, self.add_mean(deviation, target).sub_(x), familiarity)
+class Prepared(NamedTuple):
+    """What follows from the weights of a generator. `maps`: targets × classes × factors × factors."""
 
-    def add_mean(self, deviation: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """Scaled expression from standardised deviations of the target, in place, not clipped."""
-        classes = self.targets.long()
-        mean, spread = (select_row(x[classes], target) for x in (self.mean, self.spread))
-        return deviation.mul_(spread).add_(mean)
+    marginals: Marginals
+    latent: Latent
+    products: Products
+    maps: torch.Tensor
+
+
+def _believed(
+    factors: torch.Tensor,
+    rest: torch.Tensor,
+    present: torch.Tensor,
+    keys: torch.Tensor,
+    seed: int,
+    draw: int,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Shrink the noise and the factors of unfamiliar samples, and draw what is then missing."""
+    n_present = present.sum(1).clamp_min(1)
+    excess = (rest.square().sum(1) / n_present / FAMILIAR).clamp_min(1)
+    far = torch.maximum(excess, factors.square().mean(1) / FAMILIAR)
+    rows = (far > 1).nonzero().flatten()
+    if len(rows) == 0:
+        return factors, rest
+    own, excess, far = keys[rows], excess[rows, None], far[rows, None]
+    drawn = normal(own, rest.shape[1], stream_of(seed, draw, NOISE))
+    rest[rows] = rest[rows] / excess + (1 - 1 / excess).sqrt() * drawn * present[rows]
+    drawn = normal(own, factors.shape[1], stream_of(seed, draw, FAR))
+    factors[rows] = factors[rows] / far + (1 - 1 / far).sqrt() * drawn
+    return factors, rest
+
+
