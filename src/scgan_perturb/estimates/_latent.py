@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 
-from ._marginals import Marginals, find_scores
+from ._marginals import find_scores
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ._marginals import Marginals
     from ._samples import Rows
 
 # All constants: chosen on inner validation samples of three data sets, docs/method.md.
@@ -45,6 +48,9 @@ class Latent:
         Variances ψ, genes.
     covariance
         S_c, classes × factors × factors.
+    centre
+        Mean of each class's factors, classes × factors. It is not 0 where marginals and loadings do
+        not agree; the map to a target takes it along.
     intercept, offset, gain
         b, a and k, classes × genes.
     """
@@ -53,6 +59,7 @@ class Latent:
     value: torch.Tensor
     noise: torch.Tensor
     covariance: torch.Tensor
+    centre: torch.Tensor
     intercept: torch.Tensor
     offset: torch.Tensor
     gain: torch.Tensor
@@ -161,11 +168,7 @@ def calibrated(latent: Latent, share: torch.Tensor) -> Latent:
         intercept[label] = b
         offset[label] = (-joint * slope).clamp(-1, 1)
         gain[label] = total.clamp(0.5, 2).rsqrt()
-    return Latent(*_loadings(latent), intercept, offset, gain)
-
-
-def _loadings(latent: Latent) -> tuple[torch.Tensor, ...]:
-    return latent.presence, latent.value, latent.noise, latent.covariance
+    return replace(latent, intercept=intercept, offset=offset, gain=gain)
 
 
 def estimate_latent(rows: Rows, labels: torch.Tensor, marginals: Marginals, seed: int) -> Latent:
@@ -194,25 +197,26 @@ def estimate_latent(rows: Rows, labels: torch.Tensor, marginals: Marginals, seed
         none,
         factors.new_ones(n_genes),
         identity.repeat(n_classes, 1, 1),
+        factors.new_zeros(n_classes, n_factors),
         *(marginals.share,) * 3,
     )
     latent = calibrated(latent, marginals.share)
     kept: list[tuple[torch.Tensor, ...]] = []
     for step in range(N_ROUNDS):
         latent = _with_loadings(latent, data, factors, n_steps=1 if step else 3)
-        is_last = step == N_ROUNDS - 1
         if step >= N_ROUNDS - N_AVERAGED:
-            kept.append(_loadings(latent)[:3])
-        if is_last:
-            mean = (torch.stack(part).mean(0) for part in zip(*kept, strict=True))
-            latent = Latent(*mean, latent.covariance, *(marginals.share,) * 3)
+            kept.append((latent.presence, latent.value, latent.noise))
+        if step == N_ROUNDS - 1:
+            parts = (torch.stack(part).mean(0) for part in zip(*kept, strict=True))
+            presence, value, noise = parts
+            latent = replace(latent, presence=presence, value=value, noise=noise)
         latent = calibrated(latent, marginals.share)
         factors = _drawn(latent, data, rng)
         latent, factors = _with_covariances(
             latent, factors, data.labels, is_free=step < N_ROUNDS - N_AVERAGED
         )
         latent = calibrated(latent, marginals.share)
-    return latent
+    return replace(latent, centre=_centres(latent, data))
 
 
 class _Data(NamedTuple):
@@ -279,28 +283,31 @@ def _with_loadings(latent: Latent, data: _Data, factors: torch.Tensor, n_steps: 
         hessian = (variance.T @ squares).view_as(gram) + RIDGE * identity
         step = torch.linalg.solve(hessian, gradient[..., None])[..., 0]
         presence = presence + step.clamp(-1, 1)
-    return Latent(presence, value, noise.clamp(0.05, 2), *_rest(latent))
+    return replace(latent, presence=presence, value=value, noise=noise.clamp(0.05, 2))
 
 
-def _rest(latent: Latent) -> tuple[torch.Tensor, ...]:
-    return latent.covariance, latent.intercept, latent.offset, latent.gain
+def _posteriors(latent: Latent, data: _Data) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Posteriors of the factors, a block of samples at a time."""
+    products = products_of(latent)
+    parts = (part.split(BLOCK) for part in data)
+    for present, scores, labels in zip(*parts, strict=True):
+        yield find_posterior(latent, products, present, scores, labels)
 
 
 def _drawn(latent: Latent, data: _Data, rng: torch.Generator) -> torch.Tensor:
     """A posterior draw of the factors of each sample."""
     n_samples, n_factors = len(data.labels), latent.presence.shape[1]
-    noise = torch.randn(n_samples, n_factors, generator=rng).to(data.scores.device)
-    products = products_of(latent)
-    parts = [
-        draw_factors(
-            *find_posterior(
-                latent, products, data.present[rows], data.scores[rows], data.labels[rows]
-            ),
-            noise[rows],
-        )
-        for rows in (slice(start, start + BLOCK) for start in range(0, n_samples, BLOCK))
-    ]
-    return torch.cat(parts)
+    noise = torch.randn(n_samples, n_factors, generator=rng).to(data.scores.device).split(BLOCK)
+    posteriors = zip(_posteriors(latent, data), noise, strict=True)
+    return torch.cat([draw_factors(*posterior, part) for posterior, part in posteriors])
+
+
+def _centres(latent: Latent, data: _Data) -> torch.Tensor:
+    """Mean of each class's factors, shrunk to 0."""
+    modes = torch.cat([mode for mode, _ in _posteriors(latent, data)])
+    sums = torch.zeros_like(latent.centre).index_add_(0, data.labels, modes)
+    counts = torch.bincount(data.labels, minlength=len(sums))
+    return sums / (counts + COVARIANCE_PRIOR)[:, None]
 
 
 def _with_covariances(
@@ -320,8 +327,8 @@ def _with_covariances(
         inverse = torch.linalg.inv(root)
         presence, value, factors = presence @ root, value @ root, factors @ inverse.T
         covariance = inverse @ covariance @ inverse.T
-    rest = latent.intercept, latent.offset, latent.gain
-    return Latent(presence, value, latent.noise, covariance, *rest), factors
+    moved = replace(latent, presence=presence, value=value, covariance=covariance)
+    return moved, factors
 
 
 def optimal_maps(covariance: torch.Tensor, target: int) -> torch.Tensor:

@@ -88,6 +88,7 @@ class TransportGenerator(nn.Module):
             **dict.fromkeys(("presence", "value"), loadings),
             "noise": (n_genes,),
             "covariance": (n_classes, n_factors, n_factors),
+            "centre": (n_classes, n_factors),
             **dict.fromkeys(("intercept", "offset", "gain"), class_genes),
             "targets": (n_targets,),
             "gate": (n_targets, n_genes),
@@ -167,7 +168,8 @@ class TransportGenerator(nn.Module):
         rest = (centred - factors @ latent.value.T) / noise_scale
         rest = torch.where(present, rest, 0.0)
         factors, rest = _believed(factors, rest, present, keys, seed, draw)
-        mapped = (factors[:, None] @ prepared.maps[target, labels])[:, 0]
+        deviation = factors - latent.centre[labels]
+        mapped = (deviation[:, None] @ prepared.maps[target, labels])[:, 0] + latent.centre[wanted]
         before = torch.addmm(latent.intercept[labels], factors, latent.presence.T).sigmoid_()
         after = torch.addmm(latent.intercept[wanted], mapped, latent.presence.T).sigmoid_()
         # Of genes with a jump: those that are present, or may become so.
