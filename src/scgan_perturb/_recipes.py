@@ -17,49 +17,35 @@ class _Recipe:
 
     name: ClassVar[str]
     most: ClassVar[dict[str, float]]  # upper limits of options that have one
-    max_epochs: int | None
-    batch_size: int
+    counts: ClassVar[dict[str, int]] = {}  # options that are counts, with their lower limits
 
     def __post_init__(self) -> None:
-        if self.max_epochs is not None:
-            check_count("max_epochs", self.max_epochs)
-        check_count("batch_size", self.batch_size, least=2)
         for name, value in asdict(self).items():  # type: ignore[call-overload]
-            if name not in ("max_epochs", "batch_size") and value != "ledoit-wolf":
+            if name in self.counts:
+                check_count(name, value, least=self.counts[name])
+            elif value != "ledoit-wolf":
                 upper = {"most": self.most[name]} if name in self.most else {}
                 check_number(name, value, least=0, **upper)
 
     @property
     def params(self) -> dict[str, Any]:
-        """The recipe as a fit stores it: its name and its options that are not None."""
-        options = asdict(self).items()  # type: ignore[call-overload]
-        return {"recipe": self.name, **{name: v for name, v in options if v is not None}}
+        """The recipe as a fit stores it: its name and its options."""
+        return {"recipe": self.name, **asdict(self)}  # type: ignore[call-overload]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Transport(_Recipe):
-    """Options of recipe "transport": Gaussian transport, corrected by a trained network.
+    """Options of recipe "transport": transport between the distributions of classes.
+
+    Nothing is trained but the classifier: the distributions are estimated from the training
+    samples. A trained correction, with a discriminator or without, made samples no more real;
+    the docs show what was tried.
 
     Parameters
     ----------
-    weight_adv
-        Weight of the classifier's term (paper, equation 2).
-    weight_td
-        Weight of the distance to a draw: the point to which Gaussian transport from its true class
-        takes the sample. The distance is relative to the spread of the target.
-    weight_energy
-        Weight of the E-distance to real samples of the target, relative to the distance between
-        real samples.
-    kappa
-        Margin in logits over the best other class, beyond which the classifier's term is constant.
     sparsity
-        Share of the genes that stay unchanged, below 1. For each target these are the genes that the
-        transport moves least. A higher share makes samples less real; the docs say by how much.
-    max_epochs
-        Largest number of passes over the training samples. None lets the fit decide. The epoch with
-        the best loss on a tenth of the training samples is kept.
-    batch_size
-        Largest number of samples in a batch.
+        Share of the genes that stay unchanged, below 1: those that the transport moves least,
+        for each target. A higher share makes samples less real; the docs say by how much.
 
     Raises
     ------
@@ -70,20 +56,12 @@ class Transport(_Recipe):
     --------
     >>> import scgan_perturb as sp
     >>> adata = sp.datasets.pbmc68k()
-    >>> recipe = sp.tl.Transport(sparsity=0.5, max_epochs=2)
-    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", recipe=recipe)
+    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", recipe=sp.tl.Transport(sparsity=0.5))
     >>> adata.uns["tspg"]["params"]["sparsity"]
     0.5
     """
 
-    # Weights and kappa: chosen on validation samples of two data sets, benchmarks/realism.py.
-    weight_adv: float = 2.0
-    weight_td: float = 10.0
-    weight_energy: float = 50.0
-    kappa: float = 3.0
     sparsity: float = 0.0
-    max_epochs: int | None = None
-    batch_size: int = BATCH_SIZE
 
     name: ClassVar[str] = TRANSPORT
     most: ClassVar[dict[str, float]] = {"sparsity": 0.999}
@@ -139,6 +117,7 @@ class Paper(_Recipe):
 
     name: ClassVar[str] = PAPER
     most: ClassVar[dict[str, float]] = {"shrinkage": 1}
+    counts: ClassVar[dict[str, int]] = {"max_epochs": 1, "batch_size": 2}
 
 
 RECIPES: dict[str, type[Transport | Paper]] = {TRANSPORT: Transport, PAPER: Paper}

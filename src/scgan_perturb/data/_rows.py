@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from ._blocks import blocks
+from ._blocks import blocks, select_genes
 from ._matrix import ExpressionMatrix, MemoryMatrix
+from ._scaling import GeneScaler
 from ._tensor_scaler import TensorScaler
 
 if TYPE_CHECKING:
     from ._blocks import Matrix
-    from ._scaling import GeneScaler
 
 HELD_SHARE = 0.5  # of a GPU's free memory: networks and what is between them need the rest
 
@@ -49,7 +49,7 @@ class ScaledRows:
             expression = MemoryMatrix(expression)
         self._expression = expression
         self._rows, self.device = rows, device
-        self._scaler = TensorScaler(scaler, device)
+        self._ranges, self._scaler = scaler, TensorScaler(scaler, device)
         self._read: tuple[np.ndarray, Matrix] | None = None
         self._held: torch.Tensor | None = None
         if len(rows) and self._expression.in_memory and self._has_room():
@@ -100,6 +100,15 @@ class ScaledRows:
             if (held[positions] == rows).all():
                 return expression[positions]
         return self._expression[rows]
+
+    def columns(self, genes: slice) -> torch.Tensor:
+        """Some of the varying genes of all rows."""
+        if self._held is not None:
+            return self._held[:, genes]
+        positions = np.flatnonzero(self._ranges.varying)[genes]
+        ranges = GeneScaler(self._ranges.minimum[positions], self._ranges.maximum[positions])
+        block = select_genes(self._at(self._rows), positions)
+        return TensorScaler(ranges, self.device).scale(block)
 
     def all(self) -> torch.Tensor:
         """All rows at once."""

@@ -52,10 +52,13 @@ class TensorScaler:
         """Number of varying genes."""
         return len(self._low)
 
+    def unscaled(self, block: Matrix) -> torch.Tensor:
+        """Samples × varying genes in input units."""
+        return self._varying(self._tensor(block))
+
     def scale(self, block: Matrix) -> torch.Tensor:
         """Samples × genes in input units, scaled and clipped: float32, samples × varying genes."""
-        x = self._varying(self._tensor(block))
-        return (x - self._low).div_(self._span).clamp_(0, 1)
+        return (self.unscaled(block) - self._low).div_(self._span).clamp_(0, 1)
 
     def restore(self, scaled: torch.Tensor, block: Matrix, before: torch.Tensor) -> np.ndarray:
         """Scaled values in input units, float32 of samples × genes, in the memory of the scaled ones.

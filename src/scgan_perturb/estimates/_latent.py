@@ -235,7 +235,9 @@ def _read(rows: Rows, labels: torch.Tensor, marginals: Marginals) -> _Data:
     if n_all > n_most:
         # The same share of each class, and at least one sample.
         order = labels.argsort(stable=True)
-        index = order[torch.linspace(0, n_all - 1, n_most, device=order.device).long()].sort().values
+        index = (
+            order[torch.linspace(0, n_all - 1, n_most, device=order.device).long()].sort().values
+        )
     present = torch.empty(len(index), rows.n_genes, device=labels.device)
     scores = torch.zeros_like(present)
     for block in torch.arange(len(index), device=labels.device).split(BLOCK):

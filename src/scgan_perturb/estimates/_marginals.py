@@ -226,9 +226,7 @@ def _locations(
     return centre + (weight * prior / variance).sum(-1) * residual
 
 
-def _scales(
-    deviations: torch.Tensor, present: torch.Tensor, within: torch.Tensor
-) -> torch.Tensor:
+def _scales(deviations: torch.Tensor, present: torch.Tensor, within: torch.Tensor) -> torch.Tensor:
     """Standard deviations; the prior of a precision is a mixture of gammas about that within."""
     worth = within.new_tensor(SCALE_SAMPLES)
     freedom, spread = (present - 1).clamp_min(0)[..., None], within[:, None]
@@ -345,10 +343,10 @@ def find_scores(
 
 
 def find_values(
-    marginals: Marginals, scores: torch.Tensor, labels: torch.Tensor, genes: torch.Tensor
+    marginals: Marginals, scores: torch.Tensor, label: int, genes: torch.Tensor
 ) -> torch.Tensor:
-    """Scaled values of present genes from normal scores: the inverse of :func:`find_scores`."""
-    at = labels * marginals.shape.shape[1] + genes
+    """Scaled values of present genes of a class from normal scores: undoes :func:`find_scores`."""
+    at = label * marginals.shape.shape[1] + genes
     position = (scores + LAST_KNOT) * ((N_KNOTS - 1) / (2 * LAST_KNOT))
     below = position.floor().long().clamp(0, N_KNOTS - 2)
     table, start = marginals.shape.flatten(), at * N_KNOTS

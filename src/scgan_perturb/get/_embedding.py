@@ -47,7 +47,7 @@ def embedding(adata: AnnData, method: str = "tsne", *, key: str = TSPG) -> pd.Da
     --------
     >>> import scgan_perturb as sp
     >>> adata = sp.datasets.pbmc68k()
-    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", recipe=sp.tl.Transport(max_epochs=2))
+    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B")
     >>> sp.tl.embed(adata, method="pca", n_perturbed=50)
     >>> sp.get.embedding(adata, "pca")["state"].value_counts().to_dict()
     {'original': 700, 'perturbed': 50}

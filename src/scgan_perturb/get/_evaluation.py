@@ -89,7 +89,7 @@ def evaluation_df(
     --------
     >>> import scgan_perturb as sp
     >>> adata = sp.datasets.pbmc68k()
-    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", recipe=sp.tl.Transport(max_epochs=2))
+    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B")
     >>> sp.tl.evaluate(adata)
     >>> sp.get.evaluation_df(adata, source="Dendritic")["source"].unique().tolist()
     ['Dendritic']

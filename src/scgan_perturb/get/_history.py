@@ -42,7 +42,7 @@ def history(adata: AnnData, *, key: str = TSPG) -> pd.DataFrame:
     --------
     >>> import scgan_perturb as sp
     >>> adata = sp.datasets.pbmc68k()
-    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", recipe=sp.tl.Transport(max_epochs=2))
+    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B")
     >>> len(sp.get.history(adata))
     2
     """

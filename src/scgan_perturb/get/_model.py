@@ -43,7 +43,7 @@ def model(adata: AnnData, *, key: str = TSPG) -> PerturbationModel:
     >>> import tempfile
     >>> import scgan_perturb as sp
     >>> adata = sp.datasets.pbmc68k()
-    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", recipe=sp.tl.Transport(max_epochs=2))
+    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B")
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     sp.get.model(adata).save(folder)
     ...     model = sp.get.PerturbationModel.load(folder)

@@ -123,7 +123,7 @@ def perturbation(
     --------
     >>> import scgan_perturb as sp
     >>> adata = sp.datasets.pbmc68k()
-    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", recipe=sp.tl.Transport(max_epochs=2))
+    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B")
     >>> sp.get.perturbation(adata, adata.obs_names[:2]).shape
     (2, 765)
     """
@@ -177,7 +177,7 @@ def transition(
     --------
     >>> import scgan_perturb as sp
     >>> adata = sp.datasets.pbmc68k()
-    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", recipe=sp.tl.Transport(max_epochs=2))
+    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B")
     >>> list(sp.get.transition(adata, adata.obs_names[0]).columns)
     ['x', 'perturbation', 'xadv', 'target_mean']
     """
@@ -226,7 +226,7 @@ def perturbed_adata(adata: AnnData, *, key: str = TSPG) -> AnnData:
     --------
     >>> import scgan_perturb as sp
     >>> adata = sp.datasets.pbmc68k()
-    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", recipe=sp.tl.Transport(max_epochs=2))
+    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B")
     >>> sp.get.perturbed_adata(adata).obs["tspg_state"].value_counts().to_dict()
     {'original': 700, 'perturbed': 700}
     """

@@ -61,7 +61,7 @@ def rank_genes_df(
     --------
     >>> import scgan_perturb as sp
     >>> adata = sp.datasets.pbmc68k()
-    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", recipe=sp.tl.Transport(max_epochs=2))
+    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B")
     >>> sp.tl.rank_genes(adata)
     >>> list(sp.get.rank_genes_df(adata, "all").columns)
     ['group', 'gene', 'mean', 'sd', 'share', 'logfoldchange']

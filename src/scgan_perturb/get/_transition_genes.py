@@ -60,7 +60,7 @@ def transition_genes(
     --------
     >>> import scgan_perturb as sp
     >>> adata = sp.datasets.pbmc68k()
-    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", recipe=sp.tl.Transport(max_epochs=2))
+    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B")
     >>> table = sp.get.transition_genes(adata, 5)
     >>> table.groupby(["label", "direction"], observed=True).size().unique()
     array([5])

@@ -10,6 +10,7 @@ import torch
 from ..data._blocks import blocks
 from ..data._tensor_scaler import TensorScaler
 from ..engine._device import device_of
+from ..networks._draws import keys_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,9 +20,10 @@ if TYPE_CHECKING:
     from ..data._blocks import Matrix
     from ..data._matrix import ExpressionMatrix
     from ..data._scaling import GeneScaler
+    from ..networks._perturber import TransportPerturber
 
 # Enough for efficient matrix products, few enough to reuse memory: benchmarks/speed.py.
-BLOCK_VALUES, LEAST_ROWS, MOST_ROWS = 2**22, 192, 1024
+BLOCK_VALUES, LEAST_ROWS, MOST_ROWS = 2**22, 128, 1024
 
 
 class Block(NamedTuple):
@@ -84,7 +86,7 @@ def perturb_blocks(
 ) -> Iterator[Block]:
     """Perturbed samples in input units with their class probabilities, a block at a time.
 
-    The network turns scaled samples into perturbed ones and the logits of f.
+    The network turns scaled samples and their keys into perturbed samples and logits.
     """
     on = TensorScaler(scaler, device_of(accelerator))
     network.to(on.device)
@@ -92,7 +94,7 @@ def perturb_blocks(
         block = expression[rows]
         with torch.inference_mode():
             x = on.scale(block)
-            x_adv, logits = network(x)
+            x_adv, logits = network(x, keys_of(on.unscaled(block)))
             if torch.isnan(x_adv).any():
                 msg = "The model gives NaN: its weights may be damaged."
                 raise ValueError(msg)
@@ -100,6 +102,24 @@ def perturb_blocks(
         yield Block(rows, restored, logits.softmax(dim=1).cpu().numpy())
 
 
+def expected_blocks(
+    network: TransportPerturber,
+    scaler: GeneScaler,
+    expression: Matrix,
+    accelerator: str | torch.device,
+    n_draws: int,
+) -> Iterator[np.ndarray]:
+    """Means over draws of the perturbed samples in input units, a block at a time."""
+    on = TensorScaler(scaler, device_of(accelerator))
+    network.to(on.device)
+    for rows in blocks(expression.shape[0], block_rows(expression.shape[1])):
+        block = expression[rows]
+        with torch.inference_mode():
+            x = on.scale(block)
+            yield on.restore(network.expected(x, keys_of(on.unscaled(block)), n_draws), block, x)
+
+
 def block_rows(n_genes: int) -> int:
     """Number of samples in a block."""
-    return min(max(BLOCK_VALUES // max(n_genes, 1), LEAST_ROWS), MOST_ROWS)
+    n_rows = min(max(BLOCK_VALUES // max(n_genes, 1), LEAST_ROWS), MOST_ROWS)
+    return n_rows // LEAST_ROWS * LEAST_ROWS  # whole blocks of the products

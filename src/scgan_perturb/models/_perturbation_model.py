@@ -30,10 +30,13 @@ if TYPE_CHECKING:
 
     from ..data._blocks import Matrix
     from ..data._scaling import GeneScaler
+    from ..networks._perturber import TransportPerturber
     from ..networks._transport_generator import TransportGenerator
     from ._apply import Block
+    from ._module_classifier import ModuleClassifier
 
 GENERATOR = "generator."
+N_DRAWS_EXPECTED = 16  # their mean has a quarter of the spread of one draw
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ class PerturbationModel:
     --------
     >>> import scgan_perturb as sp
     >>> adata = sp.datasets.pbmc68k()
-    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", recipe=sp.tl.Transport(max_epochs=2))
+    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B")
     >>> model = sp.get.model(adata)
     >>> model.perturb(adata.X[:3]).shape
     (3, 765)
@@ -114,8 +117,11 @@ class PerturbationModel:
         """Position of the target among the classes."""
         return int(np.flatnonzero(self.classifier.classes == self.target)[0])
 
-    def network(self) -> nn.Module:
-        """Scaled samples to perturbed ones and logits of f; on the CPU, frozen, for evaluation."""
+    def network(self, classifier: FittedClassifier | ModuleClassifier | None = None) -> nn.Module:
+        """Scaled samples and keys to perturbed samples and logits; on the CPU, frozen.
+
+        The logits are those of the classifier to convince; None for that of the model.
+        """
         import torch  # noqa: PLC0415 (a stored model can be read without torch)
 
         from ..networks._networks import Generator, from_arrays  # noqa: PLC0415
@@ -126,26 +132,31 @@ class PerturbationModel:
         if self.params.get("recipe") == PAPER:
             with torch.device("meta"):
                 generator: nn.Module = Generator(n_genes)
-            return PaperPerturber(from_arrays(generator, self.weights), self.classifier.network())
+            to_convince = (classifier or self.classifier).network()
+            return PaperPerturber(from_arrays(generator, self.weights), to_convince)
         with torch.device("meta"):
             generator = TransportGenerator(
                 n_genes,
                 len(self.classifier.classes),
                 len(self.targets),
-                len(np.atleast_2d(self.weights.get("axes", ()))),
+                np.shape(self.weights.get("presence", np.empty((0, 0))))[-1],
             )
+        f = self.classifier.network()
         return TransportPerturber(
             cast("TransportGenerator", from_arrays(generator, self.weights)),
-            self.classifier.network(),
+            f,
+            f if classifier is None else classifier.network(),
             self.targets.index(self.target),
+            int(self.params.get("seed", 0)),
         )
 
     def perturb(
         self, expression: Matrix, *, accelerator: str | torch.device = "auto"
     ) -> np.ndarray:
-        """x_adv = clip(x + G(x), 0, 1) in input units (paper, section 2.2).
+        """x_adv in input units (paper, section 2.2).
 
-        Values beyond the training range are clipped to it; genes that were constant in
+        With recipe "transport" it is one draw, which depends on the seed of the fit and on the
+        sample's own values: a sample has the same result in any company. Values beyond the training range are clipped to it; genes that were constant in
         training are returned unchanged.
 
         Parameters
@@ -170,13 +181,58 @@ class PerturbationModel:
             result[block.rows] = block.expression
         return result
 
+    def expected(
+        self,
+        expression: Matrix,
+        *,
+        n_draws: int = N_DRAWS_EXPECTED,
+        accelerator: str | torch.device = "auto",
+    ) -> np.ndarray:
+        """Mean of the perturbed samples over draws: what to expect, where x_adv is one draw.
+
+        Recipe "paper" draws nothing: its result is that of :meth:`perturb`.
+
+        Parameters
+        ----------
+        expression
+            Samples × `genes`, in input units, dense or sparse.
+        n_draws
+            Number of draws.
+        accelerator
+            Lightning Fabric accelerator.
+
+        Returns
+        -------
+        float32 array of samples × `genes`, input units.
+
+        Raises
+        ------
+        ValueError
+            If the number of genes differs, or a value is NaN or infinite.
+        """
+        from ._apply import expected_blocks  # noqa: PLC0415
+
+        if self.params.get("recipe") == PAPER:
+            return self.perturb(expression, accelerator=accelerator)
+        expression = check_expression(expression, len(self.genes))
+        network = cast("TransportPerturber", self.network())
+        parts = expected_blocks(network, self.scaler, expression, accelerator, n_draws)
+        return np.concatenate([*parts, np.empty((0, len(self.genes)), np.float32)])
+
     def perturb_blocks(
-        self, expression: Matrix, *, accelerator: str | torch.device = "auto"
+        self,
+        expression: Matrix,
+        *,
+        accelerator: str | torch.device = "auto",
+        classifier: FittedClassifier | ModuleClassifier | None = None,
     ) -> Iterator[Block]:
-        """Like :meth:`perturb`, a block at a time, with the class probabilities by f."""
+        """Like :meth:`perturb`, a block at a time, with class probabilities.
+
+        The probabilities are those of the classifier to convince; None for that of the model.
+        """
         from ._apply import perturb_blocks  # noqa: PLC0415
 
-        return perturb_blocks(self.network(), self.scaler, expression, accelerator)
+        return perturb_blocks(self.network(classifier), self.scaler, expression, accelerator)
 
     def save(self, folder: str | Path) -> None:
         """Write `model.json` and `weights.safetensors` into a folder, which is created if needed."""

@@ -10,7 +10,8 @@ import torch
 
 from .._recipes import PAPER
 from ..data._rows import ScaledRows
-from ..estimates._class_statistics import class_statistics
+from ..estimates._latent import calibrated
+from ..estimates._marginals import class_moments, with_moments
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,24 +23,26 @@ if TYPE_CHECKING:
 def resampled_models(
     model: PerturbationModel, expression: Matrix, labels: np.ndarray, *, n_models: int, seed: int
 ) -> Iterator[PerturbationModel]:
-    """Bootstrap: class means and spreads of training samples drawn with replacement.
+    """Bootstrap: the marginals' shares, locations and scales of samples drawn with replacement.
 
-    The factors and the trained correction stay the same, because means and spreads make up nearly
-    all of a perturbation. ValueError for recipe "paper", which has no class statistics.
+    The shapes of the marginals and the factors stay the same, because the rest makes up nearly all
+    of a perturbation. ValueError for recipe "paper", which has no marginals.
     """
     if model.params.get("recipe") == PAPER:
         msg = "Intervals need a fit with recipe='transport'; this one has recipe='paper'."
         raise ValueError(msg)
+    generator = model.network().generator
     rng = np.random.default_rng(seed)
     n_classes = len(model.classifier.classes)
     members = [np.flatnonzero(labels == label) for label in range(n_classes)]
     for _ in range(n_models):
         drawn = np.concatenate([rng.choice(m, len(m)) for m in members])
         rows = ScaledRows(expression, drawn, model.scaler, torch.device("cpu"))
-        statistics = class_statistics(rows, torch.from_numpy(labels[drawn]), n_classes)
-        weights = {
-            **model.weights,
-            "mean": statistics.mean.numpy(),
-            "spread": statistics.spread.numpy(),
-        }
-        yield replace(model, weights=weights)
+        moments, _ = class_moments(
+            rows, torch.from_numpy(labels[drawn]), n_classes, generator.always
+        )
+        marginals = with_moments(generator.marginals, moments)
+        latent = calibrated(generator.latent, marginals.share)
+        parts = {**vars(marginals), **vars(latent)}
+        weights = {name: values.numpy() for name, values in parts.items()}
+        yield replace(model, weights={**model.weights, **weights})

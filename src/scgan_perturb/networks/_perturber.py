@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from ._transport_generator import Encoded, TransportGenerator
 
-N_DRAWS = 9  # at most, until f calls a draw the target; docs/method.md
+N_DRAWS = 9  # at most, until one convinces the classifier; docs/method.md
 # The last bits of a product depend on its shape. With these numbers of rows, filled up with zeros,
 # a sample has the same result in any company.
 ROWS_CPU, ROWS_GPU, ROWS_REDRAWN = 128, 1024, 16
@@ -28,7 +28,7 @@ class PaperPerturber(nn.Module):
         self.generator, self.classifier = generator, classifier
 
     def forward(self, x: torch.Tensor, _: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Scaled samples to perturbed ones, and the logits of f for these."""
+        """Scaled samples to perturbed ones, and the classifier's logits for these."""
         perturbed = perturb(self.generator, x)[1]
         return perturbed, self.classifier(perturbed)
 
@@ -36,15 +36,17 @@ class PaperPerturber(nn.Module):
 class TransportPerturber(nn.Module):
     """The transport generator towards one of its targets, from the class that f predicts.
 
-    Of at most `N_DRAWS` draws of a sample, the first that f calls the target counts; where f calls
-    none of them so, the first of all.
+    Of at most `N_DRAWS` draws of a sample, the first that convinces the classifier counts; if none
+    does, the first of all.
 
     Parameters
     ----------
     generator
         The generator.
     classifier
-        f.
+        f, which predicts the class of a sample.
+    classifier_to_convince
+        The classifier to convince: f or another one, whose first classes are those of f.
     target
         Target index.
     seed
@@ -52,66 +54,73 @@ class TransportPerturber(nn.Module):
     """
 
     def __init__(
-        self, generator: TransportGenerator, classifier: nn.Module, target: int, seed: int
+        self,
+        generator: TransportGenerator,
+        classifier: nn.Module,
+        classifier_to_convince: nn.Module,
+        target: int,
+        seed: int,
     ) -> None:
         super().__init__()
         self.generator, self.classifier = generator, classifier
-        self.target, self.seed = target, seed
-        self.target_class = int(generator.targets[target])
-        self.prepared = generator.prepare()
+        self.classifier_to_convince = classifier_to_convince
+        self.seed = seed
+        self.prepared = generator.prepare(target)
 
-    def _apply(self, fn: Callable, recurse: bool = True) -> TransportPerturber:  # noqa: FBT001, FBT002
+    def _apply(self, fn: Callable, recurse: bool = True) -> TransportPerturber:
         """What follows from the weights moves with them to another device."""
         super()._apply(fn, recurse)
         if self.generator.targets.device != self.prepared.maps.device:
-            self.prepared = self.generator.prepare()
+            self.prepared = self.generator.prepare(self.prepared.target)
         return self
 
     def forward(self, x: torch.Tensor, keys: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Scaled samples and their keys to perturbed samples, and the logits of f for these."""
-        n_rows = ROWS_GPU if x.device.type == "cuda" else ROWS_CPU
+        """Scaled samples and their keys to perturbed samples, and the classifier's logits."""
+        n_rows = _rows_of(x)
         parts = [
-            self._perturbed(*block)
+            self._convincing(*block)
             for block in zip(x.split(n_rows), keys.split(n_rows), strict=True)
         ]
         perturbed, logits = zip(*parts, strict=True)
         return torch.cat(perturbed), torch.cat(logits)
 
     def expected(self, x: torch.Tensor, keys: torch.Tensor, n_draws: int) -> torch.Tensor:
-        """Mean of the perturbed samples over draws, whatever f calls them."""
-        n_rows = ROWS_GPU if x.device.type == "cuda" else ROWS_CPU
+        """Mean of the perturbed samples over the first draws, whatever the classifier says."""
+        n_rows = _rows_of(x)
         parts = []
         for block, key in zip(x.split(n_rows), keys.split(n_rows), strict=True):
-            encoded = self._encoded(_filled(block, n_rows), _filled(key, n_rows))
-            total = sum(self._draw(encoded, draw) for draw in range(n_draws))
+            encoded = self._encoded(block, key)
+            total = torch.zeros_like(encoded.x)
+            for draw in range(n_draws):
+                total += self._draw(encoded, draw)
             parts.append((total / n_draws)[: len(block)])
         return torch.cat(parts)
 
     def _encoded(self, x: torch.Tensor, keys: torch.Tensor) -> Encoded:
+        n_rows = _rows_of(x)
+        x, keys = _filled(x, n_rows), _filled(keys, n_rows)
         labels = self.classifier(x).argmax(dim=1)
         return self.generator.encode(self.prepared, x, labels, keys)
 
     def _draw(self, encoded: Encoded, draw: int) -> torch.Tensor:
-        target = torch.full_like(encoded.labels, self.target)
-        return self.generator(self.prepared, encoded, target, self.seed, draw)
+        return self.generator(self.prepared, encoded, self.seed, draw)
 
-    def _perturbed(self, x: torch.Tensor, keys: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        n_samples = len(x)
-        n_rows = ROWS_GPU if x.device.type == "cuda" else ROWS_CPU
-        encoded = self._encoded(_filled(x, n_rows), _filled(keys, n_rows))
+    def _convincing(self, x: torch.Tensor, keys: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """At most one block of samples."""
+        encoded = self._encoded(x, keys)
         perturbed = self._draw(encoded, 0)
-        logits = self.classifier(perturbed)
-        remaining = (logits[:n_samples].argmax(dim=1) != self.target_class).nonzero().flatten()
+        logits = self.classifier_to_convince(perturbed)
+        perturbed, logits = perturbed[: len(x)], logits[: len(x)]
+        remaining = (~self._is_target(logits)).nonzero().flatten()
         for draw in range(1, N_DRAWS):
-            solved = [
+            if len(remaining) == 0:
+                break
+            found = [
                 self._redrawn(encoded, rows, draw, perturbed, logits)
                 for rows in remaining.split(ROWS_REDRAWN)
-                if len(rows)
             ]
-            if not solved:
-                break
-            remaining = remaining[~torch.cat(solved)]
-        return perturbed[:n_samples], logits[:n_samples]
+            remaining = remaining[~torch.cat(found)]
+        return perturbed, logits
 
     def _redrawn(
         self,
@@ -121,16 +130,22 @@ class TransportPerturber(nn.Module):
         perturbed: torch.Tensor,
         logits: torch.Tensor,
     ) -> torch.Tensor:
-        """Draw some samples again; keep those that f calls the target now, and tell which."""
+        """Draw a few samples again, keep in place those that convince, and tell which do."""
         part = type(encoded)(*(_filled(values[rows], ROWS_REDRAWN) for values in encoded))
         drawn = self._draw(part, draw)
-        new = self.classifier(drawn)
-        is_target = new[: len(rows)].argmax(dim=1) == self.target_class
-        solved = rows[is_target]
-        perturbed[solved], logits[solved] = (
-            values[: len(rows)][is_target] for values in (drawn, new)
-        )
+        drawn_logits = self.classifier_to_convince(drawn)[: len(rows)]
+        is_target = self._is_target(drawn_logits)
+        perturbed[rows[is_target]] = drawn[: len(rows)][is_target]
+        logits[rows[is_target]] = drawn_logits[is_target]
         return is_target
+
+    def _is_target(self, logits: torch.Tensor) -> torch.Tensor:
+        return logits.argmax(dim=1) == self.prepared.label
+
+
+def _rows_of(x: torch.Tensor) -> int:
+    """Number of rows of the products, on the device of the samples."""
+    return ROWS_GPU if x.device.type == "cuda" else ROWS_CPU
 
 
 def _filled(x: torch.Tensor, n_rows: int) -> torch.Tensor:

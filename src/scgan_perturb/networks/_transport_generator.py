@@ -116,11 +116,11 @@ class TransportGenerator(nn.Module):
         """The factor model."""
         return Latent(*(getattr(self, name) for name in Latent.__dataclass_fields__))
 
-    def prepare(self) -> Prepared:
-        """What follows from the weights: compute it once for many samples."""
-        classes = self.targets.long().tolist()
-        maps = torch.stack([optimal_maps(self.covariance, target) for target in classes])
-        return Prepared(self.marginals, self.latent, products_of(self.latent), maps)
+    def prepare(self, target: int) -> Prepared:
+        """What follows from the weights for a target index: compute it once for many samples."""
+        label = int(self.targets[target])
+        maps = optimal_maps(self.covariance, label)
+        return Prepared(self.marginals, self.latent, products_of(self.latent), maps, target, label)
 
     def encode(
         self, prepared: Prepared, x: torch.Tensor, labels: torch.Tensor, keys: torch.Tensor
@@ -140,7 +140,6 @@ class TransportGenerator(nn.Module):
         self,
         prepared: Prepared,
         encoded: Encoded,
-        target: torch.Tensor,
         seed: int,
         draw: int,
     ) -> torch.Tensor:
@@ -152,14 +151,12 @@ class TransportGenerator(nn.Module):
             Result of :meth:`prepare`.
         encoded
             The samples.
-        target
-            For each sample its target index.
         seed, draw
             Two numbers that name the draw.
         """
         marginals, latent = prepared.marginals, prepared.latent
         x, labels, keys, present = encoded[:4]
-        wanted = self.targets[target].long()
+        label = prepared.label
         n_factors = latent.presence.shape[1]
         noise_scale = latent.noise.sqrt()
         noise = normal(keys, n_factors, stream_of(seed, draw, FACTORS))
@@ -169,37 +166,51 @@ class TransportGenerator(nn.Module):
         rest = torch.where(present, rest, 0.0)
         factors, rest = _believed(factors, rest, present, keys, seed, draw)
         deviation = factors - latent.centre[labels]
-        mapped = (deviation[:, None] @ prepared.maps[target, labels])[:, 0] + latent.centre[wanted]
+        mapped = (deviation[:, None] @ prepared.maps[labels])[:, 0] + latent.centre[label]
         before = torch.addmm(latent.intercept[labels], factors, latent.presence.T).sigmoid_()
-        after = torch.addmm(latent.intercept[wanted], mapped, latent.presence.T).sigmoid_()
+        after = torch.addmm(latent.intercept[label], mapped, latent.presence.T).sigmoid_()
         # Of genes with a jump: those that are present, or may become so.
         changing = (present | (after > before)) & ~marginals.always
         sample, gene = changing.nonzero(as_tuple=True)
         u = uniform(keys[sample], gene, stream_of(seed, draw, PRESENCE))
         p, q, e = before[changing], after[changing], rest[changing]
         # 1 - F(noise): below p where the gene is present, above where it is absent.
-        tail = torch.where(present[changing], p * torch.special.ndtr(-e), torch.lerp(p, 1 + 0 * p, u))
+        tail = torch.where(
+            present[changing], p * torch.special.ndtr(-e), torch.lerp(p, 1 + 0 * p, u)
+        )
         is_present = marginals.always.expand_as(present).clone()
         is_present[sample, gene] = tail < q
         rest[sample, gene] = -torch.special.ndtri((tail / q).clamp(SMALLEST, LARGEST))
-        scores = torch.addmm(latent.offset[wanted], mapped, latent.value.T)
-        scores = scores.addcmul_(noise_scale, rest).mul_(latent.gain[wanted])
+        scores = torch.addmm(latent.offset[label], mapped, latent.value.T)
+        scores = scores.addcmul_(noise_scale, rest).mul_(latent.gain[label])
         sample, gene = is_present.nonzero(as_tuple=True)
-        values = find_values(marginals, scores[sample, gene], wanted[sample], gene)
+        values = find_values(marginals, scores[sample, gene], label, gene)
         perturbed = torch.zeros_like(x)
         perturbed[sample, gene] = values
         # A sample of the target is one already; nor do genes change that a sparse fit leaves.
-        unchanged = (labels == wanted)[:, None] | (self.gate[target] == 0)
+        unchanged = (labels == label)[:, None] | (self.gate[prepared.target] == 0)
         return torch.where(unchanged, x, perturbed)
 
 
 class Prepared(NamedTuple):
-    """What follows from the weights of a generator. `maps`: targets × classes × factors × factors."""
+    """What follows from the weights of a generator, for one target.
+
+    Parameters
+    ----------
+    marginals, latent, products
+        The classes' distributions.
+    maps
+        From the factors of each class to those of the target, classes × factors × factors.
+    target, label
+        Target index, and position of the target among the classes.
+    """
 
     marginals: Marginals
     latent: Latent
     products: Products
     maps: torch.Tensor
+    target: int
+    label: int
 
 
 def _believed(
@@ -223,5 +234,3 @@ def _believed(
     drawn = normal(own, factors.shape[1], stream_of(seed, draw, FAR))
     factors[rows] = factors[rows] / far + (1 - 1 / far).sqrt() * drawn
     return factors, rest
-
-

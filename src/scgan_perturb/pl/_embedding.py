@@ -71,7 +71,7 @@ Examples
 --------
 >>> import scgan_perturb as sp
 >>> adata = sp.datasets.pbmc68k()
->>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", recipe=sp.tl.Transport(max_epochs=2))
+>>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B")
 >>> sp.tl.embed(adata, method="{method}")
 >>> ax = sp.pl.{method}(adata, show=False)
 >>> sp.get.embedding(adata, "{method}")["state"].value_counts().to_dict()

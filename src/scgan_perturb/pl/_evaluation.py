@@ -104,7 +104,7 @@ def evaluation(
     --------
     >>> import scgan_perturb as sp
     >>> adata = sp.datasets.pbmc68k()
-    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", recipe=sp.tl.Transport(max_epochs=2))
+    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B")
     >>> sp.tl.evaluate(adata)
     >>> distance, auc = sp.pl.evaluation(adata, show=False)
     """

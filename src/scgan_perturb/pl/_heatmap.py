@@ -93,7 +93,7 @@ def perturbation_heatmap(
     --------
     >>> import scgan_perturb as sp
     >>> adata = sp.datasets.pbmc68k()
-    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", recipe=sp.tl.Transport(max_epochs=2))
+    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B")
     >>> axes = sp.pl.perturbation_heatmap(adata, adata.obs_names[:2], show=False)
     """
     names = several(obs_names)

@@ -75,7 +75,7 @@ def history(
     --------
     >>> import scgan_perturb as sp
     >>> adata = sp.datasets.pbmc68k()
-    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", recipe=sp.tl.Transport(max_epochs=2))
+    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B")
     >>> axes = sp.pl.history(adata, show=False)
     """
     table = get_history(adata, key=key)

@@ -72,7 +72,7 @@ def rank_genes(
     --------
     >>> import scgan_perturb as sp
     >>> adata = sp.datasets.pbmc68k()
-    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", recipe=sp.tl.Transport(max_epochs=2))
+    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B")
     >>> sp.tl.rank_genes(adata)
     >>> ax = sp.pl.rank_genes(adata, "CD14+ Monocyte", show=False)
     """

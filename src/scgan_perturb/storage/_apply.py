@@ -108,14 +108,13 @@ def apply_model(
     codes = np.full(len(rows), -1)
     probability = np.full(len(rows), np.nan, dtype=np.float32)
     for block in model.perturb_blocks(
-        expression_of_model if rows.all() else expression_of_model[rows], accelerator=accelerator
+        expression_of_model if rows.all() else expression_of_model[rows],
+        accelerator=accelerator,
+        classifier=classifier,
     ):
         block_index = index[block.rows]
-        probabilities = block.probabilities
-        if classifier is not None:
-            probabilities = classifier.predict_proba(block.expression, accelerator=accelerator)
-        codes[block_index] = probabilities.argmax(axis=1)
-        probability[block_index] = probabilities[:, model.target_class]
+        codes[block_index] = block.probabilities.argmax(axis=1)
+        probability[block_index] = block.probabilities[:, model.target_class]
         at = block_index if has_all_genes else np.ix_(block_index, positions)
         expression[at] = block.expression
     classes = (classifier or model.classifier).classes

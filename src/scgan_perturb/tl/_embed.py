@@ -77,7 +77,7 @@ def embed(
     --------
     >>> import scgan_perturb as sp
     >>> adata = sp.datasets.pbmc68k()
-    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", recipe=sp.tl.Transport(max_epochs=2))
+    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B")
     >>> sp.tl.embed(adata, method="pca")
     >>> adata.obsm["tspg_pca"].shape
     (700, 2)

@@ -144,7 +144,7 @@ def evaluate(
     --------
     >>> import scgan_perturb as sp
     >>> adata = sp.datasets.pbmc68k()
-    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", recipe=sp.tl.Transport(max_epochs=2))
+    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B")
     >>> sp.tl.evaluate(adata)
     >>> table = sp.get.evaluation_df(adata).set_index("method")
     >>> bool(table.loc["real target", "e_distance"] < table.loc["untouched source", "e_distance"])

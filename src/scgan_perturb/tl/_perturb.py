@@ -89,7 +89,7 @@ def perturb(
     >>> import scgan_perturb as sp
     >>> adata = sp.datasets.pbmc68k()
     >>> fitted, new = adata[:600].copy(), adata[600:].copy()
-    >>> sp.tl.fit_tspg(fitted, "bulk_labels", "CD19+ B", recipe=sp.tl.Transport(max_epochs=2))
+    >>> sp.tl.fit_tspg(fitted, "bulk_labels", "CD19+ B")
     >>> sp.tl.perturb(new, reference=fitted)
     >>> new.layers["xadv"].shape
     (100, 765)

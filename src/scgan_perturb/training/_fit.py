@@ -12,24 +12,19 @@ from .._seeds import spawn_seeds
 from .._settings import settings
 from ..data._rows import ScaledRows
 from ..data._split import stratified_sample
-from ..engine._processes import part
-from ..engine._shares import sum_of_all
-from ..estimates._class_statistics import Moments, class_moments, statistics_of
 from ..estimates._samples import Samples
 from ..estimates._target import TargetDistribution
 from ..estimates._transport import estimate_transport
 from ..models._perturbation_model import PerturbationModel
+from ..networks._draws import keys_of
 from ..networks._networks import to_arrays
+from ..networks._transport_generator import TransportGenerator
 from ._epochs import HELD_ROWS
 from ._fit_classifier import history_frame
-from ._pools import make_pools
 from ._run import open_checkpoint, weights_digest
-from ._train_transport import train_transport
 from ._train_tspg import TspgTrainer, train_tspg
-from ._transport_trainer import TransportTrainer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     import pandas as pd
@@ -37,18 +32,14 @@ if TYPE_CHECKING:
     from torch import nn
 
     from .._recipes import Transport
-    from ..data._blocks import Matrix
-    from ..data._scaling import GeneScaler
     from ..data._training_data import TrainingData
-    from ..estimates._class_statistics import ClassStatistics
-    from ..estimates._transport import Transport as Estimates
     from ..models._fitted_classifier import FittedClassifier
     from ..models._module_classifier import ModuleClassifier
     from ._checkpoint import Checkpoint, Record
     from ._roles import Roles
 
-MAX_MEASURED = 512  # held-out samples in the success after each epoch, at most
-VALIDATION_SHARE = 0.1  # of the training samples, which choose the best epoch
+MAX_MEASURED = 512  # held-out samples in the success of recipe "transport", at most
+MAX_GATED = 1024  # training samples that choose the genes of a sparse fit, at most
 
 
 class Fit(NamedTuple):
@@ -80,11 +71,7 @@ class Fit(NamedTuple):
 
     @property
     def sample(self) -> np.ndarray:
-        """Positions of the training samples that the networks train on.
-
-        The same for every kind of storage. Means and spreads are estimated from all training
-        samples, in one pass.
-        """
+        """Positions of the training samples of a fit, the same for every kind of storage."""
         train = np.flatnonzero(self.data.is_train)
         seed = spawn_seeds(self.params["seed"]).tspg
         return train[stratified_sample(self.data.labels[train], HELD_ROWS, seed=seed)]
@@ -99,26 +86,6 @@ class Fit(NamedTuple):
         scaled.hold(torch.arange(len(rows)))
         return scaled
 
-    def statistics(self) -> ClassStatistics:
-        """Mean and spread of each class, from all training samples in one pass."""
-        data, device = self.data, self.fabric.device
-        rows, n_classes = np.flatnonzero(data.is_train), len(data.classes)
-        if data.expression.is_lazy:  # Dask's workers sum the blocks
-            moments = data.expression.reduce(
-                _block_moments,
-                _sum_moments,
-                data.labels,
-                data.is_train,
-                fabric=self.fabric,
-                scaler=data.scaler,
-                n_classes=n_classes,
-            )
-            return statistics_of(Moments(*(sums.to(device) for sums in moments)))
-        local_rows = rows[part(self.fabric, len(rows))]
-        labels = torch.from_numpy(data.labels[local_rows]).to(device)
-        moments = class_moments(self.scaled_rows(local_rows), labels, n_classes)
-        return statistics_of(Moments(*(sum_of_all(self.fabric, local) for local in moments)))
-
     @property
     def progress_bar(self) -> bool:
         """Whether this process shows progress."""
@@ -129,18 +96,6 @@ class Fit(NamedTuple):
         """Text before the progress bar."""
         targets = self.data.classes[self.roles.targets]
         return f"to {targets[0]}" if len(targets) == 1 else f"to {len(targets)} targets"
-
-
-def _block_moments(
-    block: Matrix, labels: np.ndarray, is_train: np.ndarray, scaler: GeneScaler, n_classes: int
-) -> Moments:
-    rows = np.flatnonzero(is_train)
-    scaled = ScaledRows(block, rows, scaler, torch.device("cpu"))
-    return class_moments(scaled, torch.from_numpy(labels[rows]), n_classes)
-
-
-def _sum_moments(parts: Sequence[Moments]) -> Moments:
-    return Moments(*(torch.stack(terms).sum(dim=0) for terms in zip(*parts, strict=True)))
 
 
 def _train_paper(fit: Fit, recipe: Paper) -> tuple[nn.Module, list[Record]]:
@@ -171,77 +126,76 @@ def _train_paper(fit: Fit, recipe: Paper) -> tuple[nn.Module, list[Record]]:
     )
 
 
-def _train_transport(fit: Fit, recipe: Transport) -> tuple[nn.Module, list[Record]]:
-    """Recipe "transport": a correction to Gaussian transport, for one target or many."""
-    data, roles, params, device = fit.data, fit.roles, fit.params, fit.fabric.device
-    seed = spawn_seeds(params["seed"]).tspg
-
-    def samples(rows: ScaledRows, positions: np.ndarray) -> Samples:
-        return Samples(rows, torch.from_numpy(data.labels[positions]).to(device))
-
-    sample, n_train = fit.sample, int(data.is_train.sum())
-    train = samples(fit.rows_in_memory(sample), sample)
-    targets = torch.from_numpy(roles.targets)
-    classifier = classifier_to_convince = fit.fabric.to_device(fit.classifier.network())
-    if fit.classifier_to_convince is not fit.classifier:
-        classifier_to_convince = fit.fabric.to_device(fit.classifier_to_convince.network())
-    is_source = torch.from_numpy(np.isin(sample, roles.train)).to(device)
-    is_validation = torch.from_numpy(_choose_validation(data.labels[sample], seed)).to(device)
-
-    def transport_of(samples: Samples, statistics: ClassStatistics | None = None) -> Estimates:
-        return estimate_transport(
-            samples, len(data.classes), targets.to(device), seed, statistics=statistics
+def _estimate_transport(fit: Fit, recipe: Transport) -> nn.Module:
+    """Recipe "transport": the distributions of all classes; nothing is trained."""
+    data, device = fit.data, fit.fabric.device
+    sample, seed = fit.sample, spawn_seeds(fit.params["seed"]).tspg
+    labels = torch.from_numpy(data.labels[sample]).to(device)
+    train = Samples(fit.rows_in_memory(sample), labels)
+    with torch.no_grad():
+        transport = estimate_transport(train, len(data.classes), seed)
+    with torch.device("meta"):
+        generator = TransportGenerator(
+            train.rows.n_genes,
+            len(data.classes),
+            len(fit.roles.targets),
+            transport.latent.presence.shape[1],
         )
-
-    trainer = TransportTrainer(
-        # Validation samples are not part of the estimates.
-        transport_of(train.at(torch.nonzero(~is_validation).flatten())),
-        classifier,
-        classifier_to_convince,
-        train,
-        targets,
-        options=recipe,
-        seed=seed,
-        fabric=fit.fabric,
-    )
-    measured = roles.held_out[:: max(1, -(-len(roles.held_out) // MAX_MEASURED))]
-    network, history = train_transport(
-        trainer,
-        make_pools(train.labels, targets.to(device), is_source, ~is_validation),
-        make_pools(train.labels, targets.to(device), is_source, is_validation),
-        samples(fit.rows_in_memory(measured), measured),
-        checkpoint=fit.checkpoint,
-        description=fit.description,
-        progress_bar=fit.progress_bar,
-    )
-    del trainer  # its optimiser and averages need more memory than the estimates
-    network.set_transport(transport_of(train, None if len(sample) == n_train else fit.statistics()))
-    return network, history
+    generator.to_empty(device=device)
+    generator.set_up(transport, torch.from_numpy(fit.roles.targets))
+    if recipe.sparsity:
+        _close_gates(generator, train, recipe.sparsity, seed)
+    return generator
 
 
-def _choose_validation(labels: np.ndarray, seed: int) -> np.ndarray:
-    """Boolean mask of a random share of each class, rounded down."""
-    rng = np.random.default_rng(seed)
-    is_validation = np.zeros(len(labels), dtype=bool)
-    for label in np.unique(labels):
-        members = np.flatnonzero(labels == label)
-        is_validation[rng.permutation(members)[: int(VALIDATION_SHARE * len(members))]] = True
-    return is_validation
-
-
-def train_recipe(fit: Fit) -> tuple[nn.Module, list[Record]]:
-    """Train the generator; return it with its history."""
-    if isinstance(fit.recipe, Paper):
-        return _train_paper(fit, fit.recipe)
-    return _train_transport(fit, fit.recipe)
+@torch.no_grad()
+def _close_gates(generator: TransportGenerator, train: Samples, sparsity: float, seed: int) -> None:
+    """Close the gates of a share of the genes: those that the transport changes least."""
+    n_shut = int(sparsity * generator.gate.shape[1])
+    chosen = stratified_sample(train.labels.cpu().numpy(), MAX_GATED, seed=seed)
+    index = torch.from_numpy(chosen).to(train.labels.device)
+    x, labels = train.rows[index], train.labels[index]
+    for target in range(len(generator.targets)):
+        prepared = generator.prepare(target)
+        sources = labels != prepared.label
+        encoded = generator.encode(prepared, x[sources], labels[sources], keys_of(x[sources]))
+        change = generator(prepared, encoded, seed, 0) - x[sources]
+        generator.gate[target, change.square().mean(dim=0).argsort()[:n_shut]] = 0
 
 
 def fit_generator(fit: Fit) -> tuple[PerturbationModel, pd.DataFrame]:
-    """Train the generator; returns the model and its history, a row an epoch."""
-    network, history = train_recipe(fit)
+    """Fit the generator; returns the model and its history.
+
+    The history has a row an epoch; of recipe "transport", which trains nothing, one row.
+    """
+    if isinstance(fit.recipe, Paper):
+        network, history = _train_paper(fit, fit.recipe)
+    else:
+        network, history = _estimate_transport(fit, fit.recipe), []
+    weights = fit.fabric.broadcast(to_arrays(network))
     means = fit.data.summary.means[fit.roles.targets]
-    model = PerturbationModel(fit.classifier, means, to_arrays(network), fit.params)
-    return model, history_frame(history)
+    model = PerturbationModel(fit.classifier, means, weights, fit.params)
+    return model, history_frame(history or [{"held_out_success": _held_out_success(fit, model)}])
+
+
+def _held_out_success(fit: Fit, model: PerturbationModel) -> float:
+    """Share of perturbed held-out samples that the classifier calls their target; NaN of none."""
+    rows = fit.roles.held_out
+    rows = rows[:: max(1, -(-len(rows) // MAX_MEASURED))]
+    hits: list[np.ndarray] = []
+    for position, target in enumerate(fit.roles.targets):
+        part = rows[position :: len(fit.roles.targets)]
+        part = part[fit.data.labels[part] != target]
+        if len(part) == 0:
+            continue
+        towards = model.towards(model.targets[position])
+        for block in towards.perturb_blocks(
+            fit.data.expression[part],
+            accelerator=fit.fabric.device,
+            classifier=fit.classifier_to_convince,
+        ):
+            hits.append(block.probabilities.argmax(axis=1) == target)
+    return float(np.concatenate(hits).mean()) if hits else float("nan")
 
 
 def check_targets(recipe: str, n_targets: int) -> None:
