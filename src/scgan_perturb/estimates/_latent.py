@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from ._samples import Rows
 
 # All constants: chosen on inner validation samples of three data sets, docs/method.md.
-N_FACTORS = 15
+# A multiple of 16: matrices are then aligned in memory, and a sample's last bits do not depend on
+# its position in a batch.
+N_FACTORS = 16
 MAX_VALUES = 2**26  # of samples × genes that the factors are estimated from
 MAX_SAMPLES = 4096
 N_ROUNDS, N_AVERAGED = 12, 5  # of stochastic expectation maximisation; the last ones' loadings
@@ -188,7 +190,7 @@ def estimate_latent(rows: Rows, labels: torch.Tensor, marginals: Marginals, seed
     rng = torch.Generator().manual_seed(seed)
     data = _read(rows, labels, marginals)
     factors = _first_factors(data, marginals.share, seed)
-    n_samples, n_factors = factors.shape
+    n_factors = factors.shape[1]
     identity = torch.eye(n_factors, device=factors.device)
     n_classes, n_genes = marginals.share.shape
     none = factors.new_zeros(n_genes, n_factors)
@@ -216,7 +218,22 @@ def estimate_latent(rows: Rows, labels: torch.Tensor, marginals: Marginals, seed
             latent, factors, data.labels, is_free=step < N_ROUNDS - N_AVERAGED
         )
         latent = calibrated(latent, marginals.share)
-    return replace(latent, centre=_centres(latent, data))
+    return _filled(replace(latent, centre=_centres(latent, data)))
+
+
+def _filled(latent: Latent) -> Latent:
+    """The model with `N_FACTORS` factors; those that small data lack have no loadings."""
+    missing = N_FACTORS - latent.presence.shape[1]
+    pad = torch.nn.functional.pad
+    rest = torch.eye(N_FACTORS, device=latent.presence.device)
+    rest[: -missing or None, : -missing or None] = 0
+    return replace(
+        latent,
+        presence=pad(latent.presence, (0, missing)),
+        value=pad(latent.value, (0, missing)),
+        covariance=pad(latent.covariance, (0, missing, 0, missing)) + rest,
+        centre=pad(latent.centre, (0, missing)),
+    )
 
 
 class _Data(NamedTuple):

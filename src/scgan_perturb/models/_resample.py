@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ..data._blocks import Matrix
+    from ..networks._perturber import TransportPerturber
     from ._perturbation_model import PerturbationModel
 
 
@@ -31,7 +32,8 @@ def resampled_models(
     if model.params.get("recipe") == PAPER:
         msg = "Intervals need a fit with recipe='transport'; this one has recipe='paper'."
         raise ValueError(msg)
-    generator = model.network().generator
+    network = cast("TransportPerturber", model.network())
+    generator = network.generator
     rng = np.random.default_rng(seed)
     n_classes = len(model.classifier.classes)
     members = [np.flatnonzero(labels == label) for label in range(n_classes)]
@@ -39,7 +41,7 @@ def resampled_models(
         drawn = np.concatenate([rng.choice(m, len(m)) for m in members])
         rows = ScaledRows(expression, drawn, model.scaler, torch.device("cpu"))
         moments, _ = class_moments(
-            rows, torch.from_numpy(labels[drawn]), n_classes, generator.always
+            rows, torch.from_numpy(labels[drawn]), n_classes, generator.marginals.always
         )
         marginals = with_moments(generator.marginals, moments)
         latent = calibrated(generator.latent, marginals.share)

@@ -11,6 +11,7 @@ from ._networks import perturb
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from ._transport_generator import Encoded, TransportGenerator
 
@@ -67,7 +68,7 @@ class TransportPerturber(nn.Module):
         self.seed = seed
         self.prepared = generator.prepare(target)
 
-    def _apply(self, fn: Callable, recurse: bool = True) -> TransportPerturber:
+    def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> TransportPerturber:
         """What follows from the weights moves with them to another device."""
         super()._apply(fn, recurse)
         if self.generator.targets.device != self.prepared.maps.device:

@@ -77,6 +77,7 @@ class TransportGenerator(nn.Module):
 
     targets: torch.Tensor
     gate: torch.Tensor
+    covariance: torch.Tensor
 
     def __init__(self, n_genes: int, n_classes: int, n_targets: int, n_factors: int) -> None:
         super().__init__()

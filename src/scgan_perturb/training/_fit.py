@@ -194,7 +194,7 @@ def _held_out_success(fit: Fit, model: PerturbationModel) -> float:
             accelerator=fit.fabric.device,
             classifier=fit.classifier_to_convince,
         ):
-            hits.append(block.probabilities.argmax(axis=1) == target)
+            hits.append(block.probabilities.argmax(axis=1) == target)  # noqa: PERF401
     return float(np.concatenate(hits).mean()) if hits else float("nan")
 
 
