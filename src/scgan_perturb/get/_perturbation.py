@@ -11,10 +11,12 @@ from scipy import sparse
 
 from .._keys import TSPG, tspg_keys
 from .._messages import unknown_name
+from .._recipes import PAPER
 from ..data._blocks import dense
 from ..data._expression import find_expression, layer_names, match_genes, read_expression
 from ..data._labels import several
 from ..metrics._intervals import percentile_interval
+from ..models._perturbation_model import N_DRAWS_EXPECTED
 from ._model import checked_model
 from ._resampled import resampled
 
@@ -39,13 +41,28 @@ class BeforeAfter(NamedTuple):
 
 
 def read_samples(
-    adata: AnnData, model: PerturbationModel, rows: np.ndarray, key: str
+    adata: AnnData,
+    model: PerturbationModel,
+    rows: np.ndarray,
+    key: str,
+    *,
+    n_draws: int = 0,
+    accelerator: str = "auto",
 ) -> BeforeAfter:
-    """Original and perturbed expression of the samples at `rows`; KeyError without the layer."""
+    """Original and perturbed expression of the samples at `rows`; KeyError without the layer.
+
+    Without draws the perturbed expression is that of the layer, else their mean.
+    """
     xadv = find_layer(adata, key)
     positions = match_genes(adata, model.genes)
     original = find_expression(adata, model.params.get("layer"))
     before, after = (dense(matrix[rows][:, positions]) for matrix in (original, xadv))
+    if n_draws and model.params.get("recipe") != PAPER:
+        perturbed = was_perturbed(adata, key)[rows]
+        after = np.array(after, dtype=np.float32)  # the layer stays as it is
+        after[perturbed] = model.expected(
+            before[perturbed], n_draws=n_draws, accelerator=accelerator
+        )
     return BeforeAfter(adata.obs_names[rows], before, after)
 
 
@@ -92,9 +109,13 @@ def perturbation(
     obs_names: str | Sequence[str] | None = None,
     *,
     units: Literal["input", "scaled"] = "input",
+    expected: bool = False,
     key: str = TSPG,
 ) -> pd.DataFrame:
     """The change of each gene in each sample, x_adv − x.
+
+    The layer holds one draw of each sample: it could exist, and another draw could as well. What
+    to expect of a gene is the mean over draws.
 
     Parameters
     ----------
@@ -105,6 +126,9 @@ def perturbation(
     units
         `"input"` for the units of the data, `"scaled"` for shares of each gene's range over
         the training samples, in [-1, 1]. This is P after clipping.
+    expected
+        Whether to return the mean over 16 draws in place of the draw in the layer. Recipe "paper"
+        draws nothing: both are the same.
     key
         Name of the fit.
 
@@ -131,7 +155,8 @@ def perturbation(
         msg = f"units must be 'input' or 'scaled', not {units!r}."
         raise ValueError(msg)
     model = checked_model(adata, key)
-    samples = read_samples(adata, model, find_rows(adata, obs_names), key)
+    n_draws = N_DRAWS_EXPECTED if expected else 0
+    samples = read_samples(adata, model, find_rows(adata, obs_names), key, n_draws=n_draws)
     before, after = samples.before, samples.after
     if units == "scaled":
         before, after = model.scaler.scale(before), model.scaler.scale(after)
@@ -139,7 +164,13 @@ def perturbation(
 
 
 def transition(
-    adata: AnnData, obs_name: str, *, n_bootstrap: int = 0, seed: int = 0, key: str = TSPG
+    adata: AnnData,
+    obs_name: str,
+    *,
+    expected: bool = True,
+    n_bootstrap: int = 0,
+    seed: int = 0,
+    key: str = TSPG,
 ) -> pd.DataFrame:
     """One sample's transition to the target, gene by gene, as in the paper's heatmaps.
 
@@ -149,6 +180,9 @@ def transition(
         AnnData with a fit and its perturbed layer.
     obs_name
         The sample.
+    expected
+        Whether to show what to expect, the mean over 16 draws; False for the draw in the layer.
+        Recipe "paper" draws nothing: both are the same.
     n_bootstrap
         Number of resamplings of the training samples, with replacement within each class, for an
         interval of each perturbation; 0 for no intervals. Recipe "transport" only.
@@ -163,7 +197,7 @@ def transition(
     to the range of the training samples: `x` (the sample), `perturbation` (in [-1, 1], after
     clipping), `xadv` (perturbed) and `target_mean` (paper, section 2.3); with `n_bootstrap`
     also `low` and `high`, the ends of the 95 % interval of the perturbation, which shows how much
-    it depends on the training samples of each class. The trained correction is held fixed.
+    it depends on the training samples of each class. The factors are held fixed.
 
     Raises
     ------
@@ -185,7 +219,8 @@ def transition(
     if not isinstance(obs_name, str):
         msg = f"obs_name must be the name of one sample, not {obs_name!r}."
         raise ValueError(msg)
-    samples = read_samples(adata, model, find_rows(adata, obs_name), key)
+    n_draws = N_DRAWS_EXPECTED if expected else 0
+    samples = read_samples(adata, model, find_rows(adata, obs_name), key, n_draws=n_draws)
     x, xadv, mean = model.scaler.scale(
         np.vstack([samples.before, samples.after, model.target_mean])
     )
@@ -194,7 +229,9 @@ def transition(
     )
     if n_bootstrap:
         models = resampled(adata, model, n_bootstrap=n_bootstrap, seed=seed, key=key)
-        changes = [one.scaler.scale(one.perturb(samples.before))[0] - x for one in models]
+        n_draws = max(n_draws, 1)
+        draws = (one.expected(samples.before, n_draws=n_draws) for one in models)
+        changes = [model.scaler.scale(perturbed)[0] - x for perturbed in draws]
         table["low"], table["high"] = percentile_interval(np.stack(changes))
     return table.sort_values("perturbation", ascending=False, kind="stable")
 

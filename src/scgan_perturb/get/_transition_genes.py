@@ -78,7 +78,7 @@ def transition_genes(
         rows = _choose_samples(adata, labels, model.target, np.random.default_rng(rng), key)
     else:
         rows = find_rows(adata, obs_names)
-    changes = perturbation(adata, adata.obs_names[rows], units="scaled", key=key)
+    changes = perturbation(adata, adata.obs_names[rows], units="scaled", expected=True, key=key)
     tables = [
         _strongest(changes.iloc[i], n_genes).assign(sample=changes.index[i], label=labels.iloc[row])
         for i, row in enumerate(rows)

@@ -8,9 +8,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from .._keys import TSPG
+from .._recipes import PAPER
 from ..data._labels import several
 from ..get import model as get_model
 from ..get import transition
+from ..models._perturbation_model import N_DRAWS_EXPECTED
 from ._layout import add_titles, extent_inches, lay_out, size_inches, text_inches
 from ._show import finish, plain
 
@@ -50,6 +52,7 @@ def perturbation_heatmap(
     key: str = TSPG,
     figsize: tuple[float, float | None] | None = None,
     ax: Axes | None = None,
+    expected: bool = True,
     show: bool | None = None,
     return_fig: bool = False,
 ) -> Axes | list[Axes] | Figure | SubFigure | None:
@@ -73,6 +76,9 @@ def perturbation_heatmap(
         content; with None the width is the plot's default too. Ignored with `ax`.
     ax
         Axes to draw on, for a single sample.
+    expected
+        Whether to draw what to expect, the mean over 16 draws; False for the draw in the layer,
+        which could exist. Recipe "paper" draws nothing.
     show
         Show the figure; None for scanpy's `settings.autoshow`.
     return_fig
@@ -100,7 +106,7 @@ def perturbation_heatmap(
     if not names or (ax is not None and len(names) > 1):
         msg = f"obs_names must name at least one sample, and just one if ax is given, not {names}."
         raise ValueError(msg)
-    tables = [transition(adata, str(name), key=key) for name in names]
+    tables = [transition(adata, str(name), expected=expected, key=key) for name in names]
     params = get_model(adata, key=key).params
     if ax is None:
         axes = _new_panels(len(names), _gene_inches([str(g) for g in tables[0].index]), figsize)
@@ -110,7 +116,9 @@ def perturbation_heatmap(
         image = _draw_panel(panel, table)
     figure = axes[0].figure
     bar = figure.colorbar(image, ax=axes, shrink=0.5, aspect=25, pad=0.02)
-    bar.set_label("share of the gene's range in training", fontsize=8)
+    is_mean = expected and params.get("recipe") != PAPER
+    mean = f"\n(mean of {N_DRAWS_EXPECTED} draws)" if is_mean else ""
+    bar.set_label(f"share of the gene's range in training{mean}", fontsize=8)
     bar.ax.tick_params(labelsize=8)
     labels = adata.obs.get(params["groupby"], {})
     titles = [f"{labels.get(name, '')} → {params['target']}\n{name}" for name in names]

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 
 from .._keys import METHODS
-from ..data._blocks import dense, is_finite, select_genes
+from .._recipes import PAPER
+from ..data._blocks import dense, has_all_genes, is_finite, select_genes
 from ._arguments import leave_view
 
 if TYPE_CHECKING:
@@ -99,12 +101,11 @@ def apply_model(
     units.
     """
     expression_of_model = select_genes(matrix, positions)
-    index, has_all_genes = np.flatnonzero(rows), expression_of_model is matrix
-    if has_all_genes and rows.all():
-        expression = np.empty(matrix.shape, dtype=np.float32)
-    else:
-        expression = dense(matrix)
-        expression = expression.copy() if expression is matrix else expression
+    index = np.flatnonzero(rows)
+    # Zeros stay zeros or become them, so that a sparse layer is as sparse as its input.
+    is_sparse = sparse.issparse(matrix) and model.params.get("recipe") != PAPER
+    parts: list[sparse.csr_matrix] = []
+    expression = None if is_sparse else _copied(matrix, rows, positions)
     codes = np.full(len(rows), -1)
     probability = np.full(len(rows), np.nan, dtype=np.float32)
     for block in model.perturb_blocks(
@@ -115,10 +116,31 @@ def apply_model(
         block_index = index[block.rows]
         codes[block_index] = block.probabilities.argmax(axis=1)
         probability[block_index] = block.probabilities[:, model.target_class]
-        at = block_index if has_all_genes else np.ix_(block_index, positions)
-        expression[at] = block.expression
+        values = block.expression
+        if expression is None:
+            if expression_of_model is not matrix:
+                values = dense(matrix[block_index])
+                values[:, positions] = block.expression
+            parts.append(sparse.csr_matrix(values))
+        elif expression_of_model is matrix:
+            expression[block_index] = values
+        else:
+            expression[np.ix_(block_index, positions)] = values
+    if expression is None:
+        others = sparse.csr_matrix(matrix[~rows], dtype=np.float32)
+        order = np.concatenate([index, np.flatnonzero(~rows)]).argsort(kind="stable")
+        expression = sparse.vstack([*parts, others], format="csr")
+        expression = expression if rows.all() else expression[order]
     classes = (classifier or model.classifier).classes
     return Perturbed(expression, pd.Categorical.from_codes(codes, classes), probability)
+
+
+def _copied(matrix: Matrix, rows: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """A dense copy of a matrix; empty memory if all of it will be perturbed."""
+    if rows.all() and has_all_genes(positions, matrix.shape[1]):
+        return np.empty(matrix.shape, dtype=np.float32)
+    expression = dense(matrix)
+    return expression.copy() if expression is matrix else expression
 
 
 def perturb_dask_block(
@@ -132,7 +154,7 @@ def perturb_dask_block(
     if not is_finite(block):
         msg = "The expression holds NaN or infinite values; fill or remove them first."
         raise ValueError(msg)
-    return apply_model(model, block, positions, rows, accelerator).expression
+    return dense(apply_model(model, block, positions, rows, accelerator).expression)
 
 
 def write_perturbed(adata: AnnData, keys: TspgKeys, perturbed: Perturbed) -> None:

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from .._messages import logger
 from .._settings import settings
-from ..data._blocks import blocks
+from ..data._blocks import blocks, dense
 from ._apply import Perturbed, apply_model, derived_results
 from ._file import commit, flush, store_columns, store_fit
 
@@ -157,7 +157,7 @@ class _Results:
 
     def write(self, part: slice, perturbed: Perturbed) -> None:
         """Write a part. The probability comes last: it marks the samples as finished."""
-        self.layer[part] = perturbed.expression
+        self.layer[part] = dense(perturbed.expression)
         self.codes[part] = cast("pd.Categorical", perturbed.predicted).codes
         flush(self.file)
         self.probability[part] = perturbed.probability

@@ -9,6 +9,7 @@ import numpy as np
 from .._checks import check_count
 from .._keys import ALL, TEST, TRAIN, TSPG, tspg_keys
 from .._messages import logger
+from .._recipes import PAPER
 from .._seeds import Rng, resolve_seed
 from ..data._blocks import blocks
 from ..data._labels import read_labels
@@ -16,6 +17,7 @@ from ..get._model import checked_model
 from ..get._perturbation import ORIGINAL, read_layer, read_samples, was_perturbed
 from ..get._resampled import resampled
 from ..metrics._intervals import percentile_interval
+from ..models._perturbation_model import N_DRAWS_EXPECTED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
     from ..models._perturbation_model import PerturbationModel
 
+N_DRAWS = 4096  # of all samples together: more change no score by its error
 FIELDS = ("scores", "sds", "shares", "logfoldchanges", "pvals", "pvals_adj")
 
 
@@ -37,6 +40,9 @@ def rank_genes(
     copy: bool = False,
 ) -> AnnData | None:
     """Rank genes by their mean perturbation, for each source class and for all together.
+
+    The perturbation of a sample is the mean over several draws where samples are few: 4,096 draws
+    in all, at most 16 and at least one a sample.
 
     Taken are the perturbed samples of other labels than the target. Genes that were constant
     in training cannot be perturbed and are left out. The result has the format of
@@ -114,7 +120,10 @@ def rank_genes(
     labels = read_labels(adata, model.params["groupby"])
     chosen = _choose_samples(adata, labels, model.target, split, key)
     rows = np.flatnonzero(chosen)
-    sums = _sum_perturbations(adata, model, labels, rows, key)
+    n_draws = int(np.clip(N_DRAWS // len(rows), 1, N_DRAWS_EXPECTED))
+    sums = _sum_perturbations(
+        adata, model, labels, rows, key, n_draws=n_draws, accelerator=accelerator
+    )
     params = {
         "groupby": model.params["groupby"],
         "fit": key,
@@ -125,6 +134,7 @@ def rank_genes(
     }
     params |= {"layer": model.params["layer"]} if "layer" in model.params else {}
     params |= {"split": split} if split else {}
+    params |= {} if model.params.get("recipe") == PAPER else {"n_draws": n_draws}
     genes = np.flatnonzero(model.scaler.varying)
     tables = {group: total.table(genes) for group, total in sums.items()}
     if n_bootstrap:
@@ -133,7 +143,7 @@ def rank_genes(
         models = resampled(adata, model, n_bootstrap=n_bootstrap, seed=seed, key=key)
         own = labels.iloc[rows].to_numpy()
         before = read_samples(adata, model, rows, key).before
-        means = [_mean_changes(one, before, own, accelerator) for one in models]
+        means = [_mean_changes(one, before, own, n_draws, accelerator) for one in models]
         for group, table in tables.items():
             low, high = percentile_interval(np.stack([mean[group][genes] for mean in means]))
             table |= {"scores_low": low, "scores_high": high}
@@ -208,13 +218,22 @@ def _choose_samples(
 
 
 def _sum_perturbations(
-    adata: AnnData, model: PerturbationModel, labels: pd.Series, rows: np.ndarray, key: str
+    adata: AnnData,
+    model: PerturbationModel,
+    labels: pd.Series,
+    rows: np.ndarray,
+    key: str,
+    *,
+    n_draws: int,
+    accelerator: str,
 ) -> dict[str, _Sums]:
     """Sums of each group, of all first, then in the order of the labels."""
     present = labels.iloc[rows].cat.remove_unused_categories().cat.categories
     sums = {group: _Sums(len(model.genes)) for group in (ALL, *present)}
     for block in blocks(len(rows)):
-        samples = read_samples(adata, model, rows[block], key)
+        samples = read_samples(
+            adata, model, rows[block], key, n_draws=n_draws, accelerator=accelerator
+        )
         scaled = model.scaler.scale(samples.after) - model.scaler.scale(samples.before)
         change = samples.after - samples.before
         own = labels.iloc[rows[block]].to_numpy()
@@ -225,10 +244,14 @@ def _sum_perturbations(
 
 
 def _mean_changes(
-    model: PerturbationModel, before: np.ndarray, labels: np.ndarray, accelerator: str
+    model: PerturbationModel,
+    before: np.ndarray,
+    labels: np.ndarray,
+    n_draws: int,
+    accelerator: str,
 ) -> dict[str, np.ndarray]:
     """Mean scaled change of each group, of all first, under one model."""
-    after = model.perturb(before, accelerator=accelerator)
+    after = model.expected(before, n_draws=n_draws, accelerator=accelerator)
     change = model.scaler.scale(after) - model.scaler.scale(before)
     means = {group: change[labels == group].mean(axis=0) for group in np.unique(labels)}
     return {ALL: change.mean(axis=0), **means}
