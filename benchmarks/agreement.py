@@ -84,7 +84,6 @@ def report(options: argparse.Namespace) -> tuple[str, bool]:
         sp.tl.fit_tspg(
             split,
             *DATA["pbmc68k"],
-            recipe=sp.tl.Transport(max_epochs=1),
             fabric={"accelerator": device},
         )
         sp.tl.evaluate(split, accelerator=device)

@@ -115,8 +115,10 @@ def fit_tspg(
 ) -> ad.AnnData | None:
     """`sp.tl.fit_tspg`, with the options of the recipe among the others."""
     kind = {"transport": sp.tl.Transport, "paper": sp.tl.Paper}.get(recipe)
-    if kind is None:
+    if recipe != "paper":  # nothing is trained
         options.pop("max_epochs", None)
+        options.pop("batch_size", None)
+    if kind is None:
         return sp.tl.fit_tspg(adata, groupby, target, recipe=recipe, **options)
     names = {field.name for field in fields(kind)} & set(options)
     own = {name: options.pop(name) for name in names}

@@ -51,5 +51,5 @@ def test_a_name_means_the_defaults(name, recipe):
 
 def test_what_is_none_is_not_stored():
     assert "max_epochs" not in sp.tl.Transport().params
-    assert sp.tl.Transport(max_epochs=3).params["max_epochs"] == 3
+    assert sp.tl.Transport().params["max_epochs"] == 3
     assert sp.tl.Paper().params["recipe"] == "paper"

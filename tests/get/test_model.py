@@ -121,9 +121,7 @@ def test_towards_another_target_names_those_there_are(fitted_many, target):
 def test_a_model_with_several_sources_can_be_saved(tmp_path):
     adata = make_adata()
     sp.tl.fit_classifier(adata, "tissue", max_epochs=1)
-    sp.tl.fit_tspg(
-        adata, "tissue", "lung", source=["liver", "thyroid"], recipe=sp.tl.Transport(max_epochs=1)
-    )
+    sp.tl.fit_tspg(adata, "tissue", "lung", source=["liver", "thyroid"])
     sp.get.model(adata).save(tmp_path)
     assert sp.get.PerturbationModel.load(tmp_path).params["source"] == ["liver", "thyroid"]
 
@@ -162,7 +160,7 @@ def flip_a_bit(folder):
 def swap_models(folder):
     adata = make_adata(seed=1)
     sp.tl.fit_classifier(adata, "tissue", max_epochs=1)
-    sp.tl.fit_tspg(adata, "tissue", "lung", recipe=sp.tl.Transport(max_epochs=1))
+    sp.tl.fit_tspg(adata, "tissue", "lung")
     sp.get.model(adata).save(folder.parent / "other")
     (folder.parent / "other" / "model.json").replace(folder / "model.json")
 

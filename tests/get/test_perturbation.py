@@ -75,7 +75,6 @@ def test_perturbed_adata_leaves_out_samples_that_were_not_perturbed(adata):
         "tissue",
         "lung",
         source="liver",
-        recipe=sp.tl.Transport(max_epochs=1),
     )
     states = sp.get.perturbed_adata(adata).obs["tspg_state"].value_counts()
     assert states.to_dict() == {"original": 50, "perturbed": 20}

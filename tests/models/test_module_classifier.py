@@ -100,7 +100,6 @@ def test_it_is_asked_for_the_predicted_class():
         "lung",
         classifier=module,
         classes=LABELS,
-        recipe=sp.tl.Transport(max_epochs=2),
     )
     with torch.no_grad():
         said = module(torch.from_numpy(adata.layers["xadv"])).softmax(dim=1).numpy()

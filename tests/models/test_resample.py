@@ -16,9 +16,7 @@ def large():
     means = rng.uniform(3, 6, size=(3, adata.n_vars))
     # Without silent genes, which clipping keeps from moving.
     adata.X = means[adata.obs["tissue"].cat.codes] + rng.normal(0, 0.5, size=adata.shape)
-    sp.tl.fit_tspg(
-        adata, "tissue", ["lung", "liver"], recipe=sp.tl.Transport(max_epochs=2), held_out=0.25
-    )
+    sp.tl.fit_tspg(adata, "tissue", ["lung", "liver"], held_out=0.25)
     return adata
 
 

@@ -51,7 +51,6 @@ def drawable(n_classes: int, name=long_name) -> ad.AnnData:
             adata,
             "cell type",
             classes[0],
-            recipe=sp.tl.Transport(max_epochs=1),
         )
     target = adata[adata.obs["cell type"] == classes[0]].X.mean(axis=0)
     adata.layers["xadv"] = (adata.X + 0.8 * (target - adata.X)).astype(np.float32)

@@ -17,7 +17,7 @@ def _evaluated():
 
     bar, sp.settings.progress_bar = sp.settings.progress_bar, False
     adata = make_adata({"liv$er": 20, "_lung": 20, "heart": 4})
-    sp.tl.fit_tspg(adata, "tissue", "_lung", recipe=sp.tl.Transport(max_epochs=2), held_out=0.25)
+    sp.tl.fit_tspg(adata, "tissue", "_lung", held_out=0.25)
     with pytest.warns(UserWarning, match="tells perturbed samples from real|come nearer"):
         sp.tl.evaluate(adata, n_bootstrap=20)
     sp.settings.progress_bar = bar

@@ -123,7 +123,7 @@ def test_all_gene_names_are_shown_where_they_can_be_read(fitted):
 def test_else_the_strongest_genes_are_labelled():
     adata = make_adata(n_genes=300)
     sp.tl.fit_classifier(adata, "tissue", max_epochs=1)
-    sp.tl.fit_tspg(adata, "tissue", "lung", recipe=sp.tl.Transport(max_epochs=1))
+    sp.tl.fit_tspg(adata, "tissue", "lung")
     (ax,) = sp.pl.perturbation_heatmap(adata, "sample3", show=False)
     genes = sp.get.transition(adata, "sample3").index
     assert {text.get_text() for text in ax.texts} == {*genes[:12], *genes[-12:]}

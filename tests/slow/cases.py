@@ -58,7 +58,7 @@ class Good:
 def fitted_adata(adata: ad.AnnData) -> ad.AnnData:
     """A copy with all that a fit and the verbs after it store."""
     fitted = adata.copy()
-    sp.tl.fit_tspg(fitted, "tissue", ["lung", "thyroid"], recipe=sp.tl.Transport(max_epochs=1))
+    sp.tl.fit_tspg(fitted, "tissue", ["lung", "thyroid"])
     sp.tl.evaluate(fitted, n_bootstrap=0)
     sp.tl.rank_genes(fitted)
     sp.tl.enrich(fitted, {"a set": ["gene0", "gene1"]}, min_size=1)

@@ -27,7 +27,6 @@ def fit(folder, path, begun) -> None:
         adata,
         "bulk_labels",
         "CD19+ B",
-        recipe=sp.tl.Transport(max_epochs=EPOCHS),
         checkpoint=folder,
     )
     adata.write_h5ad(path)

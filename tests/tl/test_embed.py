@@ -54,7 +54,7 @@ def test_the_same_seed_gives_the_same_coordinates(fitted):
 def test_few_samples_can_be_embedded():
     adata = make_adata({"liver": 4, "lung": 4})
     sp.tl.fit_classifier(adata, "tissue", max_epochs=1)
-    sp.tl.fit_tspg(adata, "tissue", "lung", recipe=sp.tl.Transport(max_epochs=1))
+    sp.tl.fit_tspg(adata, "tissue", "lung")
     sp.tl.embed(adata)
     assert np.isfinite(adata.obsm["tspg_tsne"]).all()
 

@@ -58,7 +58,6 @@ def _evaluated(few_trees) -> ad.AnnData:
         adata,
         "tissue",
         "lung",
-        recipe=sp.tl.Transport(max_epochs=8),
         held_out=0.3,
     )
     with warnings.catch_warnings():
@@ -84,9 +83,7 @@ def unjudged(evaluated) -> ad.AnnData:
 def fit(adata: ad.AnnData, held_out: float | str = 0.2, **options) -> None:
     """A quick fit towards lung."""
     sp.tl.fit_classifier(adata, "tissue", max_epochs=3, held_out=held_out)
-    sp.tl.fit_tspg(
-        adata, "tissue", "lung", recipe=sp.tl.Transport(max_epochs=2), held_out=held_out, **options
-    )
+    sp.tl.fit_tspg(adata, "tissue", "lung", held_out=held_out, **options)
 
 
 def parts(adata: ad.AnnData) -> dict[str, np.ndarray]:

@@ -159,7 +159,6 @@ def test_a_captured_step_trains_as_one_that_is_not(adata, monkeypatch):
         captured,
         "tissue",
         "lung",
-        recipe=sp.tl.Transport(max_epochs=10),
         fabric={"accelerator": "cuda"},
     )
     monkeypatch.setattr(_transport_trainer, "Captured", lambda function: function)
@@ -167,7 +166,6 @@ def test_a_captured_step_trains_as_one_that_is_not(adata, monkeypatch):
         plain,
         "tissue",
         "lung",
-        recipe=sp.tl.Transport(max_epochs=10),
         fabric={"accelerator": "cuda"},
     )
     histories = [fit.uns["tspg"]["history"].to_numpy() for fit in (captured, plain)]

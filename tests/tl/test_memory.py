@@ -22,7 +22,7 @@ def fit_and_measure(result) -> None:
     adata.obs["y"] = ["a", "b"] * 30
     sp.tl.fit_classifier(adata, "y", max_epochs=1)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    sp.tl.fit_tspg(adata, "y", "b", recipe=sp.tl.Transport(max_epochs=1))
+    sp.tl.fit_tspg(adata, "y", "b")
     assert np.isfinite(adata.layers["xadv"]).all()
     result.write_text(str(1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)))
 

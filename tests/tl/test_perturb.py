@@ -76,7 +76,6 @@ def test_the_layer_of_the_fit_is_read_by_default(new):
         "tissue",
         "lung",
         layer="log",
-        recipe=sp.tl.Transport(max_epochs=2),
     )
     new.layers["log"] = new.X.copy()
     by_default, by_x = new.copy(), new.copy()
@@ -231,7 +230,5 @@ def test_a_fit_read_from_a_file_is_the_one_that_was_written(request, recipe, kin
     assert now.targets == was.targets
     np.testing.assert_array_equal(now.target_means, was.target_means)
     np.testing.assert_array_equal(now.perturb(fitted.X), was.perturb(fitted.X))
-    sp.tl.fit_tspg(
-        back, "tissue", "liver", recipe=sp.tl.Transport(max_epochs=1)
-    )  # the classifier fits still
+    sp.tl.fit_tspg(back, "tissue", "liver")  # the classifier fits still
     assert "xadv" in back.layers

@@ -87,7 +87,7 @@ def test_held_out_samples_can_be_taken_alone(fitted):
 @pytest.mark.filterwarnings("ignore:The data type:FutureWarning")
 def test_labels_with_any_character_survive_a_file(tmp_path, kind):
     adata = make_adata({"CD4+/CD45RO+ T": 10, "µ, 'x' (y)": 10, "1": 10, "lung": 10})
-    sp.tl.fit_tspg(adata, "tissue", "lung", recipe=sp.tl.Transport(max_epochs=1))
+    sp.tl.fit_tspg(adata, "tissue", "lung")
     sp.tl.rank_genes(adata)
     path = tmp_path / f"ranked.{kind}"
     stored = ad.AnnData(adata.X, var=adata.var, uns={KEY: adata.uns[KEY]})
@@ -115,7 +115,7 @@ def test_the_kind_of_matrix_does_not_matter(ranked, build, kind):
 def test_genes_constant_in_training_are_left_out():
     adata = make_adata()
     adata.X[:, 3] = 2
-    sp.tl.fit_tspg(adata, "tissue", "lung", recipe=sp.tl.Transport(max_epochs=1))
+    sp.tl.fit_tspg(adata, "tissue", "lung")
     sp.tl.rank_genes(adata)
     assert "gene3" not in set(sp.get.rank_genes_df(adata)["gene"])
     assert len(sp.get.rank_genes_df(adata, "all")) == 11
