@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from .._messages import examples, unknown_name, warn
+from .._messages import examples, unknown_name
 from ._blocks import LARGEST, blocks, dense, is_finite
 from ._dask import as_dask_matrix
 from ._matrix import MemoryMatrix
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from ._blocks import Matrix
     from ._matrix import ExpressionMatrix
 
-RAW_CHECK_ROWS = 200
 IN_X = "layer=None means adata.X."  # remedy if a layer is missing
 
 
@@ -179,16 +178,3 @@ def checked_blocks(adata: AnnData, matrix: ExpressionMatrix, genes: np.ndarray) 
             f"gene {gene_name!r}. Fill or remove them first."
         )
         raise ValueError(msg)
-
-
-def warn_if_raw(matrix: ExpressionMatrix) -> None:
-    """Warn if the matrix looks like raw counts: whole numbers, not negative, beyond 0 and 1."""
-    # The first samples of a lazy matrix are in few blocks; samples at equal distances are in all.
-    step = 1 if matrix.is_lazy else max(1, matrix.shape[0] // RAW_CHECK_ROWS)
-    sample = matrix[: RAW_CHECK_ROWS * step : step]
-    values = np.asarray(sample.data if sparse.issparse(sample) else sample)
-    if values.size and values.min() >= 0 and values.max() > 1 and (values == np.rint(values)).all():
-        warn(
-            "The expression values are whole numbers, like raw counts. Normalise first, e.g. "
-            "sc.pp.normalize_total(adata); sc.pp.log1p(adata)."
-        )

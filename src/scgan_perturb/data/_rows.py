@@ -107,7 +107,7 @@ class ScaledRows:
             return self._held[:, genes]
         positions = np.flatnonzero(self._ranges.varying)[genes]
         ranges = GeneScaler(self._ranges.minimum[positions], self._ranges.maximum[positions])
-        block = select_genes(self._at(self._rows), positions)
+        block = select_genes(self._ranges.normalise(self._at(self._rows)), positions)
         return TensorScaler(ranges, self.device).scale(block)
 
     def all(self) -> torch.Tensor:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ._blocks import blocks, dense
+from ._counts import counts_of, depths, normalised
 
 if TYPE_CHECKING:
     from ._blocks import Matrix
@@ -21,11 +22,15 @@ class GeneScaler:
     Parameters
     ----------
     minimum, maximum
-        Range of each gene over the training samples, in input units, float32 of n_genes.
+        Range of each gene over the training samples, in input units, float32 of n_genes. Of counts
+        the range after normalisation.
+    is_count
+        Whether the input is counts, which are normalised first.
     """
 
     minimum: np.ndarray
     maximum: np.ndarray
+    is_count: bool = False
 
     @classmethod
     def fit(cls, expression: Matrix, rows: np.ndarray) -> GeneScaler:
@@ -33,16 +38,20 @@ class GeneScaler:
         return reduce(cls.widened, map(cls.of, (expression[rows[b]] for b in blocks(len(rows)))))
 
     @classmethod
-    def of(cls, block: Matrix) -> GeneScaler:
+    def of(cls, block: Matrix, *, is_count: bool = False) -> GeneScaler:
         """The ranges of one block of samples."""
+        block = normalised(block) if is_count else block
         low, high = block.min(axis=0), block.max(axis=0)
-        return cls(dense(low).ravel(), dense(high).ravel())
+        return cls(dense(low).ravel(), dense(high).ravel(), is_count)
+
+    def normalise(self, block: Matrix) -> Matrix:
+        """Samples × all genes in input units as they are scaled: counts normalised."""
+        return normalised(block) if self.is_count else block
 
     def widened(self, other: GeneScaler) -> GeneScaler:
         """The ranges over the samples of both."""
-        return GeneScaler(
-            np.minimum(self.minimum, other.minimum), np.maximum(self.maximum, other.maximum)
-        )
+        low, high = np.minimum(self.minimum, other.minimum), np.maximum(self.maximum, other.maximum)
+        return GeneScaler(low, high, self.is_count)
 
     @property
     def varying(self) -> np.ndarray:
@@ -56,7 +65,7 @@ class GeneScaler:
         low, span = self.minimum[varying], (self.maximum - self.minimum)[varying]
         scaled = np.empty((len(rows), len(low)), dtype=np.float32)
         for block in blocks(len(rows)):
-            values, out = dense(expression[rows[block]]), scaled[block]
+            values, out = dense(self.normalise(expression[rows[block]])), scaled[block]
             np.subtract(values if varying.all() else values[:, varying], low, out=out)
             np.divide(out, span, out=out)
             np.clip(out, 0, 1, out=out)
@@ -86,9 +95,12 @@ class GeneScaler:
         varying = self.varying
         low, high = self.minimum[varying], self.maximum[varying]
         values = np.clip(scaled * (high - low) + low, low, high)
+        if self.is_count:
+            values = counts_of(values, depths(original))
         if before is not None:
-            own = original if varying.all() else original[:, varying]
-            np.copyto(values, np.clip(own, low, high), where=scaled == before, casting="same_kind")
+            kept = original if varying.all() else original[:, varying]
+            kept = kept if self.is_count else np.clip(kept, low, high)
+            np.copyto(values, kept, where=scaled == before, casting="same_kind")
         if varying.all():
             return values.astype(np.float32, copy=False)
         restored = original.astype(np.float32)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from ._blocks import blocks, dense
+from ._counts import TARGET_SUM, depths
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +40,7 @@ class TensorScaler:
     """
 
     def __init__(self, scaler: GeneScaler, device: torch.device) -> None:
-        self.device = device
+        self.device, self._scaler = device, scaler
         varying = scaler.varying
         self._genes = None if varying.all() else torch.from_numpy(np.flatnonzero(varying))
         self._low, self._high = (
@@ -58,7 +59,8 @@ class TensorScaler:
 
     def scale(self, block: Matrix) -> torch.Tensor:
         """Samples × genes in input units, scaled and clipped: float32, samples × varying genes."""
-        return (self.unscaled(block) - self._low).div_(self._span).clamp_(0, 1)
+        x = self._varying(self._tensor(self._scaler.normalise(block)))
+        return (x - self._low).div_(self._span).clamp_(0, 1)
 
     def restore(self, scaled: torch.Tensor, block: Matrix, before: torch.Tensor) -> np.ndarray:
         """Scaled values in input units, float32 of samples × genes, in the memory of the scaled ones.
@@ -74,11 +76,18 @@ class TensorScaler:
             (clipped) is taken, without the rounding of the way there and back.
         """
         original = self._tensor(block)
+        is_count = self._scaler.is_count
+        depth = torch.from_numpy(depths(block)).to(scaled) if is_count else None
         for piece in pieces(scaled):
             values, unchanged = scaled[piece], scaled[piece] == before[piece]
             torch.addcmul(self._low, values, self._span, out=values)
-            torch.where(unchanged, self._varying(original[piece]), values, out=values)
             values.clamp_(self._low, self._high)
+            kept = self._varying(original[piece])
+            if depth is None:
+                kept = kept.clamp(self._low, self._high)
+            else:
+                values.expm1_().mul_(depth[piece] / TARGET_SUM).round_()
+            torch.where(unchanged, kept, values, out=values)
         if self._genes is None:
             return scaled.cpu().numpy()
         whole = original.clone().index_copy_(1, self._genes.to(self.device), scaled)

@@ -12,7 +12,8 @@ from scipy import sparse
 
 from .._messages import examples, logger, warn
 from ._blocks import dense, is_finite
-from ._expression import checked_blocks, warn_if_raw
+from ._counts import TARGET_SUM, are_counts
+from ._expression import checked_blocks
 from ._scaling import GeneScaler
 from ._split import read_split
 
@@ -63,6 +64,11 @@ class TrainingData:
         return self.reader.genes
 
     @property
+    def units(self) -> dict[str, bool]:
+        """What a fit stores of the units: whether they are counts, if they are."""
+        return {"counts": True} if self.scaler.is_count else {}
+
+    @property
     def scaler(self) -> GeneScaler:
         """Range of each gene over the training samples."""
         return self.summary.scaler
@@ -111,7 +117,7 @@ def read_training_data(
         If fewer than two classes have training samples, a value is NaN or infinite, or all genes
         are constant.
     """
-    expression, labels = reader.expression, reader.labels
+    labels = reader.labels
     is_train = read_split(reader.adata, labels, held_out, seed=seed)
     trained = labels[is_train].cat.remove_unused_categories().cat.categories
     codes = trained.get_indexer(labels)
@@ -122,7 +128,12 @@ def read_training_data(
         )
         raise ValueError(msg)
     summary = _summarise(reader, codes, is_train, fabric)
-    warn_if_raw(expression)
+    if summary.scaler.is_count:
+        logger.info(
+            "The values are whole numbers, so they are read as counts: normalised to %s a sample and "
+            "logged within the fit. The result is counts again, at each sample's own depth.",
+            f"{TARGET_SUM:,.0f}",
+        )
     _check_varying(summary.scaler)
     _log_untrained(labels, is_train)
     return TrainingData(reader, trained.to_numpy(dtype=object), codes, is_train, summary)
@@ -136,7 +147,13 @@ def _summarise(reader: Reader, labels: np.ndarray, is_train: np.ndarray, fabric:
     """
     n_classes = labels.max() + 1
     whole: _Part = reader.expression.reduce(
-        _summary_part, _merged, labels, is_train, fabric=fabric, n_classes=n_classes
+        _summary_part,
+        _merged,
+        labels,
+        is_train,
+        fabric=fabric,
+        n_classes=n_classes,
+        is_count=are_counts(reader.expression),
     )
     if not whole.is_finite:  # all processes raise the same error
         for _ in checked_blocks(reader.adata, reader.expression, reader.positions):
@@ -147,7 +164,9 @@ def _summarise(reader: Reader, labels: np.ndarray, is_train: np.ndarray, fabric:
     return Summary(cast("GeneScaler", whole.scaler), means, digest.hexdigest())
 
 
-def _summary_part(block: Matrix, labels: np.ndarray, is_train: np.ndarray, n_classes: int) -> _Part:
+def _summary_part(
+    block: Matrix, labels: np.ndarray, is_train: np.ndarray, n_classes: int, *, is_count: bool
+) -> _Part:
     finite = is_finite(block)
     if not (finite and is_train.any()):
         return _Part(None, np.zeros((n_classes, block.shape[1])), [], finite)
@@ -156,7 +175,7 @@ def _summary_part(block: Matrix, labels: np.ndarray, is_train: np.ndarray, n_cla
     # One hash for each row, so that the hash of all rows does not depend on the blocks.
     hashes = b"".join(hashlib.blake2b(row.data, digest_size=8).digest() for row in x)
     sums = _members(labels[is_train], n_classes) @ x
-    return _Part(GeneScaler.of(train), sums, [hashes], finite)
+    return _Part(GeneScaler.of(train, is_count=is_count), sums, [hashes], finite)
 
 
 def _merged(parts: Sequence[_Part]) -> _Part:

@@ -100,7 +100,8 @@ def classifier_from_parts(parts: Mapping[str, Any]) -> FittedClassifier:
     """Inverse of :func:`classifier_to_parts`; ValueError if a part is missing or does not fit."""
     try:
         genes = as_names(parts["genes"])
-        scaler = GeneScaler(as_floats(parts["scale_min"]), as_floats(parts["scale_max"]))
+        is_count = bool(parts["params"].get("counts", False))
+        scaler = GeneScaler(as_floats(parts["scale_min"]), as_floats(parts["scale_max"]), is_count)
         classifier = FittedClassifier(
             genes,
             as_names(parts["classes"]),

@@ -129,6 +129,12 @@ def module_classifier(
 ) -> ModuleClassifier:
     """The user's module, for the genes and classes of the fit."""
     module, labels = given
+    if fitted.scaler.is_count:
+        msg = (
+            "A classifier of your own cannot be used with counts, which are normalised within the "
+            "fit. Normalise first: sc.pp.normalize_total(adata); sc.pp.log1p(adata)."
+        )
+        raise ValueError(msg)
     return ModuleClassifier(
         module, labels, classes=fitted.classes, genes=fitted.genes, scaler=fitted.scaler
     )

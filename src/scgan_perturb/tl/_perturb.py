@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .._keys import EVALUATION, EVALUATION_PARAMS, IDENTITY, TSPG, tspg_keys
-from ..data._expression import checked_blocks, warn_if_raw
+from .._messages import warn
+from ..data._counts import are_counts
+from ..data._expression import checked_blocks
 from ..get import model as get_model
 from ..storage._apply import Job
 from ..storage._arguments import copy_if_asked
@@ -124,6 +126,7 @@ def perturb(
         depends_on=(layer, _check_values(reader)),
         accelerator=accelerator,
     )
+    _warn_of_units(reader, model)
     perturbed = output.write(job)
     log_perturbation(keys, model, perturbed)
     return adata if copy else None
@@ -159,5 +162,19 @@ def _check_values(reader: Reader) -> str:
         if not reader.matrix.in_memory:
             for part in (block,) if isinstance(block, np.ndarray) else (block.data, block.indices):
                 digest.update(np.ascontiguousarray(part).data)
-    warn_if_raw(reader.expression)
     return digest.hexdigest()
+
+
+def _warn_of_units(reader: Reader, model: PerturbationModel) -> None:
+    """Warn if one of model and samples is of counts and the other is not."""
+    is_count = are_counts(reader.expression)
+    if is_count and not model.scaler.is_count:
+        warn(
+            "The expression values are whole numbers, like raw counts, and the model was fitted on "
+            "other values. Normalise first, e.g. sc.pp.normalize_total(adata); sc.pp.log1p(adata)."
+        )
+    if model.scaler.is_count and not is_count:
+        warn(
+            "The model was fitted on counts, and the expression values are not whole numbers. "
+            "Name the layer that holds counts, e.g. layer='counts'."
+        )

@@ -174,7 +174,7 @@ def fit_generator(fit: Fit) -> tuple[PerturbationModel, pd.DataFrame]:
         network, history = _estimate_transport(fit, fit.recipe), []
     weights = fit.fabric.broadcast(to_arrays(network))
     means = fit.data.summary.means[fit.roles.targets]
-    model = PerturbationModel(fit.classifier, means, weights, fit.params)
+    model = PerturbationModel(fit.classifier, means, weights, fit.params | fit.data.units)
     return model, history_frame(history or [{"held_out_success": _held_out_success(fit, model)}])
 
 

@@ -51,6 +51,7 @@ def fit_classifier_on(
         checkpoint=open_checkpoint(folder, "classifier", data, params, fabric),
         progress_bar=settings.progress_bar and fabric.is_global_zero,
     )
+    params = params | data.units
     fitted = FittedClassifier(data.genes, data.classes, data.scaler, to_arrays(network), params)
     return fitted, history_frame(history)
 
