@@ -9,7 +9,6 @@ import torch
 
 from scgan_perturb.engine._processes import part
 from scgan_perturb.engine._shares import share, share_of_hits
-from scgan_perturb.networks._losses import energy_loss
 
 N_SAMPLES, N_PROCESSES = 17, 5
 
@@ -62,20 +61,3 @@ def test_hits_are_counted_as_they_come():
             del batch
 
     assert share_of_hits(process(0, 1), batches()) == pytest.approx(0.6)
-
-
-def test_the_energy_loss_of_shares_averages_to_that_of_all_with_its_gradient():
-    rng = torch.Generator().manual_seed(0)
-    perturbed, real = (
-        torch.rand(2, n, 4, generator=rng, dtype=torch.double) for n in (N_SAMPLES, 9)
-    )
-    whole, shared = (perturbed.clone().requires_grad_() for _ in range(2))
-    expected = energy_loss(whole, real)
-    shares = [share(process(rank), N_SAMPLES) for rank in range(N_PROCESSES)]
-    found = sum(
-        mine.weight * energy_loss(shared[:, mine.rows], real, shared.detach()) for mine in shares
-    )
-    torch.testing.assert_close(found / N_PROCESSES, expected)
-    for loss in (expected.sum(), found.sum() / N_PROCESSES):
-        loss.backward()
-    torch.testing.assert_close(shared.grad, whole.grad)

@@ -1,4 +1,4 @@
-"""Rows of a tensor, as the training loops ask for them."""
+"""Rows of a tensor, as estimates and training loops read them."""
 
 from __future__ import annotations
 
@@ -19,3 +19,6 @@ class Rows:
 
     def __getitem__(self, index: torch.Tensor) -> torch.Tensor:
         return self.x[index]
+
+    def columns(self, genes: slice) -> torch.Tensor:
+        return self.x[:, genes]

@@ -3,7 +3,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from scipy.spatial.distance import cdist, pdist
 
 from scgan_perturb.networks import _losses
 
@@ -46,30 +45,6 @@ def test_target_loss_is_summed_over_genes_and_averaged_over_samples():
     expected = np.abs(VALUES - OTHER).sum() / len(VALUES)
     found = _losses.target_loss(torch.tensor(VALUES), torch.tensor(OTHER))
     assert found.item() == pytest.approx(expected)
-
-
-def test_energy_loss_is_the_e_distance_of_each_group_less_what_is_constant():
-    perturbed, real = RNG.normal(size=(3, 6, 5)), RNG.normal(1, 2, size=(3, 4, 5))
-    expected = [
-        2 * cdist(a, b).mean() - pdist(a).mean() for a, b in zip(perturbed, real, strict=True)
-    ]
-    found = _losses.energy_loss(torch.tensor(perturbed), torch.tensor(real))
-    np.testing.assert_allclose(found, expected, rtol=1e-4)
-
-
-def test_the_gradient_of_the_energy_loss_is_that_of_its_definition():
-    perturbed = torch.tensor(RNG.normal(size=(1, 6, 5)), requires_grad=True)
-    real = torch.tensor(RNG.normal(1, 2, size=(1, 4, 5)))
-    _losses.energy_loss(perturbed, real).sum().backward()
-    x = perturbed.detach()[0].requires_grad_()
-    (2 * torch.cdist(x, real[0]).mean() - torch.pdist(x).mean()).backward()
-    np.testing.assert_allclose(perturbed.grad[0], x.grad, rtol=1e-4, atol=1e-6)
-
-
-def test_energy_loss_has_a_gradient_where_samples_coincide():
-    x = torch.ones(1, 3, 4, requires_grad=True)
-    _losses.energy_loss(x, torch.ones(1, 2, 4)).sum().backward()
-    assert torch.isfinite(x.grad).all()
 
 
 def test_discriminator_loss_wants_one_for_real_and_zero_for_perturbed():

@@ -25,26 +25,25 @@ from lightning_fabric.utilities.rank_zero import rank_zero_only
 import scgan_perturb as sp
 from scgan_perturb.data._on_disk import DiskMatrix
 from scgan_perturb.data._tensor_scaler import TensorScaler
+from scgan_perturb.models import _apply
+from scgan_perturb.networks._draws import keys_of
 from scgan_perturb.training import _checkpoint
 from scgan_perturb.training import _fit as _recipes
 from scgan_perturb.training._train_classifier import ClassifierTrainer
 from scgan_perturb.training._train_tspg import TspgTrainer
-from scgan_perturb.training._transport_trainer import TransportTrainer
 from tests.conftest import fit_tspg, make_adata
 from tests.small_parts import hold_few, write_few
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-OPTIONS = {
-    "fabric": {"accelerator": "cpu", "precision": "32-true"},
-    "batch_size": 15,  # two processes have unequal shares of it, and of the samples of a target
-}
-CLASSIFIER = {"max_epochs": 3}
-NETWORKS = {ClassifierTrainer: "model", TspgTrainer: "generator", TransportTrainer: "generator"}
+OPTIONS = {"fabric": {"accelerator": "cpu", "precision": "32-true"}}
+BATCH = {"batch_size": 15}  # two processes have unequal shares of it
+CLASSIFIER = {"max_epochs": 3, **BATCH}
+NETWORKS = {ClassifierTrainer: "model", TspgTrainer: "generator"}
 RECIPES = {
     "transport": {"target": ["lung", "liver"]},
-    "paper": {"target": "lung", "shrinkage": 0.2},
+    "paper": {"target": "lung", "shrinkage": 0.2, "max_epochs": 2, **BATCH},
 }
 STORE, ON_DISK = "cells.zarr", {"liver": 60, "lung": 40, "thyroid": 20}
 Found = dict[str, np.ndarray]
@@ -89,6 +88,7 @@ def in_double_precision() -> Iterator[None]:
         patch.setattr(TensorScaler, "__init__", read_double_ranges)
         patch.setattr(TensorScaler, "_tensor", lambda *args: read(*args).double())
         patch.setattr(torch.Tensor, "float", torch.Tensor.double)
+        patch.setattr(_apply, "keys_of", lambda x: keys_of(x.to(torch.float32)))
         torch.set_default_dtype(torch.float64)
         try:
             yield
@@ -100,7 +100,7 @@ def fit(recipe: str, name: str = "", **options: object) -> Found:
     """A fit, as arrays by name."""
     adata = make_adata()
     sp.tl.fit_classifier(adata, "tissue", **{**options, **CLASSIFIER})
-    fit_tspg(adata, "tissue", recipe=recipe, max_epochs=2, **RECIPES[recipe], **options)
+    fit_tspg(adata, "tissue", recipe=recipe, **RECIPES[recipe], **options)
     fitted = adata.uns["tspg"]
     parts = {
         "xadv": adata.layers["xadv"],
@@ -127,7 +127,7 @@ def fit_on_disk(patch: pytest.MonkeyPatch, path: Path, **options: object) -> Fou
     obs, var = (ad.io.read_elem(group[part]) for part in ("obs", "var"))
     adata = ad.AnnData(ad.io.sparse_dataset(group["X"]), obs=obs, var=var)
     sp.tl.fit_classifier(adata, "tissue", **CLASSIFIER, **options)
-    fit_tspg(adata, "tissue", "lung", max_epochs=2, **options)
+    fit_tspg(adata, "tissue", "lung", **options)
     found = {
         "disk xadv": adata.layers["xadv"][:],
         "disk classifier": adata.uns["classifier"]["history"].to_numpy(),
@@ -141,9 +141,12 @@ def fit_on_disk(patch: pytest.MonkeyPatch, path: Path, **options: object) -> Fou
 
 
 def count_read(patch: pytest.MonkeyPatch) -> list[int]:
-    """How many samples are read from now on, but for those that the generator trains on."""
+    """Count the samples read from now on, but for the few that every process reads.
+
+    These are the samples of the estimates, and the held-out ones of the success.
+    """
     read: list[int] = []
-    original, held = DiskMatrix.__getitem__, _recipes.Fit.rows_in_memory
+    original = DiskMatrix.__getitem__
 
     def counted(self, rows):
         block = original(self, rows)
@@ -151,21 +154,25 @@ def count_read(patch: pytest.MonkeyPatch) -> list[int]:
             read.append(block.shape[0])
         return block
 
-    def uncounted(self, rows):
-        n_before = len(read)
-        found = held(self, rows)
-        del read[n_before:]
-        return found
+    def uncounted(function):
+        def run(*args):
+            n_before = len(read)
+            found = function(*args)
+            del read[n_before:]
+            return found
+
+        return run
 
     patch.setattr(DiskMatrix, "__getitem__", counted)
-    patch.setattr(_recipes.Fit, "rows_in_memory", uncounted)
+    patch.setattr(_recipes.Fit, "rows_in_memory", uncounted(_recipes.Fit.rows_in_memory))
+    patch.setattr(_recipes, "_held_out_success", uncounted(_recipes._held_out_success))
     return read
 
 
 def fit_classifier(**options: object) -> dict:
     """What a classifier's fit writes."""
     adata = make_adata()
-    sp.tl.fit_classifier(adata, "tissue", **{"max_epochs": 2, **options})
+    sp.tl.fit_classifier(adata, "tissue", **{**CLASSIFIER, "max_epochs": 2, **options})
     return adata.uns["classifier"]
 
 

@@ -250,7 +250,7 @@ def _read(rows: Rows, labels: torch.Tensor, marginals: Marginals) -> _Data:
     n_all = len(rows)
     index = torch.arange(n_all, device=labels.device)
     if n_all > n_most:
-        # The same share of each class, and at least one sample.
+        # About the same share of each class; one left out has the covariance of all.
         order = labels.argsort(stable=True)
         index = (
             order[torch.linspace(0, n_all - 1, n_most, device=order.device).long()].sort().values
