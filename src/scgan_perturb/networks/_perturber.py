@@ -150,6 +150,6 @@ def _rows_of(x: torch.Tensor) -> int:
 
 
 def _filled(x: torch.Tensor, n_rows: int) -> torch.Tensor:
-    """The samples, followed by zeros."""
+    """The samples, followed by zeros; in rows, since the last bits depend on the layout as well."""
     missing = n_rows - len(x)
-    return torch.cat([x, x.new_zeros(missing, *x.shape[1:])]) if missing else x
+    return torch.cat([x, x.new_zeros(missing, *x.shape[1:])]) if missing else x.contiguous()
