@@ -131,12 +131,12 @@ def test_the_precision_is_the_curvature_of_the_log_density(latent):
 
 def test_draws_have_the_mean_and_the_covariance_of_the_posterior():
     rng = torch.Generator().manual_seed(0)
-    precision = random_covariances(np.random.default_rng(1), 1, N_FEW) + torch.eye(N_FEW)
+    precision = torch.tensor([[[4.0, 1.5, 0.0], [1.5, 1.0, 0.2], [0.0, 0.2, 2.0]]])
     mode, n = torch.tensor([1.0, -2.0, 0.5]), 100_000
     cholesky = torch.linalg.cholesky(precision).expand(n, -1, -1)
     draws = draw_factors(mode.expand(n, -1), cholesky, torch.randn(n, N_FEW, generator=rng))
     torch.testing.assert_close(draws.mean(0), mode, atol=0.02, rtol=0)
-    torch.testing.assert_close(draws.T.cov(), torch.linalg.inv(precision[0]), atol=0.02, rtol=0)
+    torch.testing.assert_close(draws.T.cov(), torch.linalg.inv(precision[0]), atol=0.05, rtol=0)
 
 
 def correlated(n: int, n_genes: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
