@@ -5,6 +5,7 @@ import pytest
 import torch
 from scipy.stats import kstest
 
+from scgan_perturb.networks import _draws
 from scgan_perturb.networks._draws import keys_of, normal, stream_of, uniform
 
 N_SAMPLES, N_COLUMNS = 200, 100
@@ -107,3 +108,12 @@ def test_numbers_are_those_of_splitmix64():
     expected = ((h >> 40) + 0.5) / 2**24
     found = uniform(torch.tensor([key]), torch.tensor([column]), stream).item()
     assert found == pytest.approx(expected, abs=1e-7)
+
+
+def test_no_uniform_number_is_0_or_1_so_that_normal_ones_are_finite(monkeypatch):
+    ends = torch.tensor([0, -1])  # no bit set, and all bits
+    monkeypatch.setattr(_draws, "_mixed", lambda _: ends)
+    found = _draws.uniform(torch.zeros(2, dtype=torch.long), torch.zeros(2, dtype=torch.long), 0)
+    assert 0 < found.min()
+    assert found.max() < 1
+    assert torch.special.ndtri(found).isfinite().all()

@@ -8,7 +8,7 @@ import torch
 GOLDEN, MIX = -7046029254386353131, (-4658895280553007687, -7723592293110705685)
 KEY_STEP, KEY_START, STREAM_STEP = 7870000140006736074, 2685821657736338717, 7809847782465536323
 SHIFTS = (30, 27)
-BITS = 24  # of a uniform number, as many as float32 holds
+BITS = 23  # of a uniform number: with one more, float32 would round the greatest to 1
 
 
 def keys_of(expression: torch.Tensor) -> torch.Tensor:
@@ -33,7 +33,7 @@ def stream_of(seed: int, draw: int, stream: int) -> int:
 def uniform(keys: torch.Tensor, columns: torch.Tensor, stream: int) -> torch.Tensor:
     """Uniform numbers inside (0, 1), float32, for keys and columns that broadcast."""
     mixed = _mixed(keys + (columns * 2 + 1) * GOLDEN + stream)
-    return (((mixed >> 40) & (2**BITS - 1)).float() + 0.5) / 2**BITS
+    return (((mixed >> (64 - BITS)) & (2**BITS - 1)).float() + 0.5) / 2**BITS
 
 
 def normal(keys: torch.Tensor, n_columns: int, stream: int) -> torch.Tensor:
