@@ -24,8 +24,8 @@ from tests.stops import counted_steps, full_disk, stopped_after
 if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
 
-RECIPES = ("transport", "paper")
 EPOCHS = 4
+CLASSIFIER_STEPS = 50  # of a classifier that a fit trains, with one batch an epoch
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -35,7 +35,7 @@ def every_epoch_is_kept():
     sp.settings.checkpoint_interval = interval
 
 
-def fit(adata, recipe="transport", target="lung", **options):
+def fit(adata, recipe="paper", target="lung", **options):
     options = {
         "max_epochs": EPOCHS,
         "batch_size": 16,
@@ -62,19 +62,16 @@ def build(classified):
 
 @pytest.fixture(scope="module")
 def whole(classified, every_epoch_is_kept):
-    """Fits by each recipe that nothing stopped."""
-    return {recipe: fit(classified.copy(), recipe) for recipe in RECIPES}
+    """A fit that nothing stopped."""
+    return fit(classified.copy())
 
 
 @pytest.fixture(scope="module")
 def n_steps(classified):
-    """The steps that fits by each recipe take."""
-    found = {}
-    for recipe in RECIPES:
-        with counted_steps() as steps:
-            fit(classified.copy(), recipe)
-        found[recipe] = len(steps)
-    return found
+    """The number of steps of a fit."""
+    with counted_steps() as steps:
+        fit(classified.copy())
+    return len(steps)
 
 
 @pytest.fixture(scope="module")
@@ -101,14 +98,13 @@ def same_fit(a, b) -> bool:
     return same
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
 @pytest.mark.parametrize("n_left", [1, 4, 7, 9, 12])  # steps
-def test_a_stopped_fit_resumes_to_the_same_bits(build, whole, n_steps, recipe, n_left, tmp_path):
+def test_a_stopped_fit_resumes_to_the_same_bits(build, whole, n_steps, n_left, tmp_path):
     adata = build()
-    with stopped_after(n_steps[recipe] - n_left):
-        fit(adata, recipe, checkpoint=tmp_path)
+    with stopped_after(n_steps - n_left):
+        fit(adata, checkpoint=tmp_path)
     assert same_adata(adata, build())
-    assert same_fit(fit(adata, recipe, checkpoint=tmp_path), whole[recipe])
+    assert same_fit(fit(adata, checkpoint=tmp_path), whole)
 
 
 @pytest.mark.parametrize("n_steps", [1, 10])
@@ -123,30 +119,40 @@ def test_a_stopped_classifier_resumes_to_the_same_bits(build, n_steps, tmp_path)
         np.testing.assert_array_equal(adata.uns["classifier"]["weights"][name], weight)
 
 
-@pytest.mark.parametrize(
-    "n_steps", [20, 55]
-)  # as the classifier trains, which takes 50 steps; later
-def test_so_does_a_fit_that_needs_a_classifier(n_steps, tmp_path):
+@pytest.mark.parametrize("n_before", [20, 55])  # as the classifier trains, or later
+def test_so_does_a_fit_that_needs_a_classifier(n_steps, n_before, tmp_path):
     adata = make_adata()
-    with stopped_after(n_steps):
+    with stopped_after(n_before):
         fit(adata, checkpoint=tmp_path)
     assert same_adata(adata, make_adata())
     with counted_steps() as steps:
         fit(adata, checkpoint=tmp_path)
-    assert len(steps) < 62
+    assert len(steps) < CLASSIFIER_STEPS + n_steps
     assert same_fit(adata, fit(make_adata()))
+
+
+def test_recipe_transport_resumes_its_classifier_and_keeps_no_other_state(tmp_path):
+    adata = make_adata()
+    with stopped_after(20):
+        fit(adata, "transport", checkpoint=tmp_path)
+    assert same_adata(adata, make_adata())
+    with counted_steps() as steps:
+        fit(adata, "transport", checkpoint=tmp_path)
+    assert len(steps) == CLASSIFIER_STEPS - 20
+    assert same_fit(adata, fit(make_adata(), "transport"))
+    assert [path.name for path in tmp_path.iterdir()] == ["classifier.safetensors"]
 
 
 def test_stops_may_be_many(build, whole, tmp_path):
     for n_before in (4, 4, 3):  # each resumes where the last one stopped
         with stopped_after(n_before):
             fit(build(), checkpoint=tmp_path)
-    assert same_fit(fit(build(), checkpoint=tmp_path), whole["transport"])
+    assert same_fit(fit(build(), checkpoint=tmp_path), whole)
 
 
 def test_a_fit_that_is_done_trains_no_more(build, state, whole):
     with counted_steps() as steps:
-        assert same_fit(fit(build(), checkpoint=state), whole["transport"])
+        assert same_fit(fit(build(), checkpoint=state), whole)
     assert not steps
 
 
@@ -203,7 +209,7 @@ def test_a_killed_fit_goes_on_to_the_same_bits(tmp_path):
 
 def test_a_state_is_not_written_in_place(build, n_steps, tmp_path):
     state, link = tmp_path / "generator.safetensors", tmp_path / "link"
-    with stopped_after(n_steps["transport"] - 5):
+    with stopped_after(n_steps - 5):
         fit(build(), checkpoint=tmp_path)
     before = state.read_bytes()
     link.hardlink_to(state)
@@ -212,7 +218,7 @@ def test_a_state_is_not_written_in_place(build, n_steps, tmp_path):
 
 
 def test_a_write_that_fails_leaves_the_state_before(build, whole, n_steps, tmp_path):
-    with stopped_after(n_steps["transport"] - 5):
+    with stopped_after(n_steps - 5):
         fit(build(), checkpoint=tmp_path)
     before = (tmp_path / "generator.safetensors").read_bytes()
     with (
@@ -221,7 +227,7 @@ def test_a_write_that_fails_leaves_the_state_before(build, whole, n_steps, tmp_p
     ):
         fit(build(), checkpoint=tmp_path)
     assert (tmp_path / "generator.safetensors").read_bytes() == before
-    assert same_fit(fit(build(), checkpoint=tmp_path), whole["transport"])
+    assert same_fit(fit(build(), checkpoint=tmp_path), whole)
 
 
 def other_values(adata):
@@ -250,11 +256,10 @@ def other_labels(adata):
             r"precision \(was 32-true, is bf16-mixed\)",
         ),
         (None, {"target": "liver"}, r"target \(was lung, is liver\)"),
-        (None, {"kappa": 1.5}, r"kappa \(was 3.0, is 1.5\)"),
+        (None, {"kappa": 1.5}, r"kappa \(was 0.0, is 1.5\)"),
         (None, {"batch_size": 20}, r"batch_size \(was 16, is 20\)"),
         (None, {"max_epochs": 7}, r"max_epochs \(was 4, is 7\)"),
         (None, {"source": "liver"}, r"source \(was not set, is liver\)"),
-        (None, {"recipe": "paper"}, r"recipe \(was transport, is paper\)"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:.*classifier.* does not fit")  # of what was changed
@@ -281,7 +286,7 @@ def test_a_damaged_state_is_an_error_that_says_what_to_do(build, damage, state):
     path = state / "generator.safetensors"
     if damage == "lacking":
         tensors = load_file(path)
-        tensors.pop("lowest")
+        tensors.popitem()
         with safe_open(path, framework="pt") as file:
             about = file.metadata()
         save_file(tensors, path, about)
@@ -299,10 +304,10 @@ def test_the_folder_may_not_be_a_file(build, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("n_left", "told"), [(3, "resumes after epoch 3"), (12, "before the first")]
+    ("n_left", "told"), [(3, "resumes after epoch 3"), (20, "before the first")]
 )
 def test_an_interrupt_says_where_the_state_is(build, n_steps, n_left, told, tmp_path, caplog):
-    with stopped_after(n_steps["transport"] - n_left, KeyboardInterrupt):
+    with stopped_after(n_steps - n_left, KeyboardInterrupt):
         fit(build(), checkpoint=tmp_path)
     assert told in caplog.text
     assert str(tmp_path / "generator.safetensors") in caplog.text
