@@ -6,6 +6,11 @@ import pytest
 import scgan_perturb as sp
 
 
+def ends(fitted):
+    """The least and the largest value of each gene over the training samples."""
+    return [fitted.uns["tspg"][name] for name in ("scale_min", "scale_max")]
+
+
 def test_perturbation_is_the_difference_in_input_units(fitted):
     found = sp.get.perturbation(fitted)
     np.testing.assert_array_equal(found, fitted.layers["xadv"] - fitted.X)
@@ -19,6 +24,39 @@ def test_scaled_perturbation_is_a_share_of_the_training_range(fitted):
     found = sp.get.perturbation(fitted, units="scaled")[train]
     expected = (fitted.layers["xadv"] - fitted.X)[train] / (high - low)
     np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_what_to_expect_is_the_mean_over_draws_and_not_the_layer(fitted):
+    found = sp.get.perturbation(fitted, ["sample3", "sample0"], expected=True)
+    rows = fitted.X[[3, 0]]
+    np.testing.assert_array_equal(found, sp.get.model(fitted).expected(rows) - rows)
+    layer = sp.get.perturbation(fitted, ["sample3", "sample0"])
+    assert (found != layer).mean(axis=None) > 0.5
+
+
+def test_samples_outside_the_source_do_not_move_in_expectation(adata):
+    sp.tl.fit_tspg(adata, "tissue", "lung", source="liver")
+    found = sp.get.perturbation(adata, expected=True)
+    liver = (adata.obs["tissue"] == "liver").to_numpy()
+    assert (found[~liver] == 0).all(axis=None)
+    assert (found[liver] != 0).any(axis=None)
+
+
+def test_recipe_paper_draws_nothing(fitted_by_paper):
+    layer, mean = (sp.get.perturbation(fitted_by_paper, expected=e) for e in (False, True))
+    assert mean.equals(layer)
+
+
+def test_a_transition_shows_what_to_expect_or_the_layer(fitted):
+    genes, span = list(fitted.var_names), np.ptp(ends(fitted), axis=0)
+    for expected in (True, False):
+        found = sp.get.transition(fitted, "sample3", expected=expected)["perturbation"][genes]
+        of_table = sp.get.perturbation(fitted, "sample3", units="scaled", expected=expected)
+        np.testing.assert_allclose(found, of_table.iloc[0], atol=1e-6)
+        of_table = sp.get.perturbation(fitted, "sample3", expected=expected)
+        np.testing.assert_allclose(found, of_table.iloc[0] / span, atol=1e-5)
+    default = sp.get.transition(fitted, "sample3")
+    assert default.equals(sp.get.transition(fitted, "sample3", expected=True))
 
 
 @pytest.mark.parametrize("names", ["sample3", ["sample3"], ["sample7", "sample3"]])
@@ -92,5 +130,5 @@ def test_scanpy_works_on_the_perturbed_adata(fitted):
 
 def test_the_history_is_a_copy(fitted):
     history = sp.get.history(fitted)
-    history["loss_td"] = 0.0
-    assert (sp.get.history(fitted)["loss_td"] > 0).all()
+    history["held_out_success"] = 0.0
+    assert (sp.get.history(fitted)["held_out_success"] > 0).all()

@@ -9,7 +9,7 @@ import scgan_perturb as sp
 
 def test_lists_hold_the_strongest_genes_of_a_sample(fitted):
     table = sp.get.transition_genes(fitted, 3, obs_names="sample0")
-    change = sp.get.perturbation(fitted, "sample0", units="scaled").iloc[0]
+    change = sp.get.perturbation(fitted, "sample0", units="scaled", expected=True).iloc[0]
     up, down = change.nlargest(3), change.nsmallest(3)
     for direction, expected in (("up", up[up > 0]), ("down", down[down < 0])):
         own = table[table["direction"] == direction]
@@ -38,7 +38,8 @@ def test_new_samples_without_a_split_are_drawn_from_all(fitted_by_paper):
     assert sp.get.transition_genes(fitted_by_paper)["sample"].nunique() == 2
 
 
-def test_a_gene_that_does_not_move_is_in_no_list(fitted):
+def test_a_gene_that_does_not_move_is_in_no_list(fitted_by_paper):
+    fitted = fitted_by_paper
     fitted.layers["xadv"][0] = fitted.X[0]
     fitted.layers["xadv"][0, 4] = fitted.uns["tspg"]["scale_max"][4]
     table = sp.get.transition_genes(fitted, obs_names="sample0")
@@ -46,8 +47,20 @@ def test_a_gene_that_does_not_move_is_in_no_list(fitted):
     assert isinstance(table["direction"].dtype, pd.CategoricalDtype)
 
 
+def test_of_a_gene_that_moves_by_draw_what_to_expect_is_listed(fitted):
+    """The layer, which is one draw, has no part in it."""
+    fitted.uns["tspg"]["weights"]["generator.gate"][:] = np.arange(12) == 4
+    fitted.layers["xadv"][:] = fitted.X
+    table = sp.get.transition_genes(fitted, obs_names="sample0")
+    assert list(table["gene"]) == ["gene4"]
+    change = sp.get.model(fitted).expected(fitted.X[[0]])[0, 4] - fitted.X[0, 4]
+    low, high = (fitted.uns["tspg"][name][4] for name in ("scale_min", "scale_max"))
+    np.testing.assert_allclose(table["perturbation"], change / (high - low), rtol=1e-4)
+
+
 @pytest.mark.filterwarnings("error")
-def test_a_sample_that_does_not_move_is_not_listed_and_ranks_stay_whole(fitted):
+def test_a_sample_that_does_not_move_is_not_listed_and_ranks_stay_whole(fitted_by_paper):
+    fitted = fitted_by_paper
     fitted.layers["xadv"][0] = fitted.X[0]
     table = sp.get.transition_genes(fitted, obs_names=["sample0", "sample1"])
     assert set(table["sample"]) == {"sample1"}

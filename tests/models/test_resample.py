@@ -55,15 +55,32 @@ def test_class_statistics_are_of_samples_drawn_with_replacement_within_classes(f
     labels = fitted.obs["tissue"].cat.codes.to_numpy().astype(np.int64)[train]
     one, other = resampled_models(model, fitted.X[train], labels, n_models=2, seed=0)
     for weights in (one.weights, other.weights):
-        assert not np.array_equal(weights["mean"], model.weights["mean"])
+        for name in ("share", "location", "scale"):
+            assert not np.array_equal(weights[name], model.weights[name])
         # No farther than means of samples of the class can be.
         for place in range(3):
-            own = model.scaler.scale(fitted.X[train][labels == place])
-            assert (weights["mean"][place] <= own.max(axis=0) + 0.1).all()
-    assert not np.array_equal(one.weights["mean"], other.weights["mean"])
-    np.testing.assert_array_equal(
-        one.weights["correction.output.weight"], model.weights["correction.output.weight"]
-    )
+            values = model.scaler.scale(fitted.X[train][labels == place])
+            assert (weights["location"][place] <= values.max(axis=0) + 0.1).all()
+            present = np.where(values > 0, values, np.inf).min(axis=0)
+            assert (weights["location"][place] >= present - 0.1).all()
+    for name in ("share", "location", "scale"):
+        assert not np.array_equal(one.weights[name], other.weights[name])
+    for name in ("shape", "low", "high", "presence", "value", "noise", "covariance", "always"):
+        np.testing.assert_array_equal(one.weights[name], model.weights[name])
+
+
+def test_resampled_statistics_scatter_around_those_of_the_fit(fitted):
+    """As a bootstrap of the shares themselves does."""
+    model = sp.get.model(fitted)
+    train = (fitted.obs["tspg_split"] == "train").to_numpy()
+    labels = fitted.obs["tissue"].cat.codes.to_numpy().astype(np.int64)[train]
+    models = resampled_models(model, fitted.X[train], labels, n_models=60, seed=0)
+    stacks = [[m.weights[name] for name in ("share", "location")] for m in models]
+    for name, draws in zip(("share", "location"), zip(*stacks, strict=True), strict=True):
+        spread = np.std(draws, axis=0)
+        assert np.median(spread) > 0
+        centre = np.mean(draws, axis=0)
+        assert np.median(np.abs(centre - model.weights[name])) < np.median(spread)
 
 
 def test_the_seed_decides(fitted):

@@ -13,8 +13,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import zarr
+from scipy import sparse
 
 import scgan_perturb as sp
+from scgan_perturb.data._blocks import dense
 from scgan_perturb.data._on_disk import DiskMatrix
 from scgan_perturb.models import _apply
 from scgan_perturb.storage import _perturb_on_disk
@@ -93,7 +95,7 @@ def test_a_fit_of_a_file_gives_the_bits_of_one_in_memory(samples, path):
     fit(samples)
     fit(on_disk)
     assert_same_fit(on_disk, samples, "classifier", "tspg")
-    np.testing.assert_array_equal(on_disk.layers["xadv"][:], samples.layers["xadv"])
+    np.testing.assert_array_equal(on_disk.layers["xadv"][:], dense(samples.layers["xadv"]))
     columns = [f"classifier_{name}" for name in ("split", "predicted")]
     columns += [f"tspg_{name}" for name in ("split", "predicted", "target_probability")]
     pd.testing.assert_frame_equal(on_disk.obs[columns], samples.obs[columns])
@@ -146,7 +148,7 @@ def test_a_layer_on_disk_chosen_genes_and_sources(path):
     assert_same_fit(on_disk, samples, "tspg")
     if path.suffix == ".zarr":
         kept = read(path)
-        np.testing.assert_array_equal(kept.layers["xadv"], samples.layers["xadv"])
+        np.testing.assert_array_equal(kept.layers["xadv"], dense(samples.layers["xadv"]))
         assert (kept.obs["tspg_predicted"].isna() == (samples.obs["tissue"] != "liver")).all()
 
 
@@ -156,7 +158,7 @@ def test_new_samples_of_a_file_are_perturbed_as_in_memory(samples, path, fitted)
     for adata in (samples, on_disk):
         sp.tl.perturb(adata, reference=fitted)
     kept = read(path)
-    np.testing.assert_array_equal(kept.layers["xadv"], samples.layers["xadv"])
+    np.testing.assert_array_equal(kept.layers["xadv"], dense(samples.layers["xadv"]))
     assert kept.obs["tspg_predicted"].tolist() == samples.obs["tspg_predicted"].tolist()
     assert sp.get.model(kept).target == "lung"
 
@@ -182,14 +184,14 @@ def test_what_is_stopped_is_valid_tells_how_far_it_came_and_goes_on(
     assert done.tolist() == [True] * 16 + [False] * 64
     assert np.isnan(half.layers["xadv"][~done]).all()
     sp.tl.perturb(samples, reference=fitted)
-    np.testing.assert_array_equal(half.layers["xadv"][done], samples.layers["xadv"][done])
+    np.testing.assert_array_equal(half.layers["xadv"][done], dense(samples.layers["xadv"])[done])
 
     with applied_rows() as rows:
         sp.tl.perturb(opened(path), reference=fitted)
     assert "Resuming: 64 of 80 samples remain" in caplog.text
     assert rows == [8] * 8
     kept = read(path)
-    np.testing.assert_array_equal(kept.layers["xadv"], samples.layers["xadv"])
+    np.testing.assert_array_equal(kept.layers["xadv"], dense(samples.layers["xadv"]))
     columns = ["tspg_predicted", "tspg_target_probability"]
     pd.testing.assert_frame_equal(kept.obs[columns], samples.obs[columns])
 
@@ -220,7 +222,7 @@ def test_a_result_of_another_model_or_of_other_values_is_begun_anew(
         sp.tl.perturb(opened(path), target, reference=fitted_many)
     assert sum(rows) == len(samples)
     sp.tl.perturb(samples, target, reference=fitted_many)
-    np.testing.assert_array_equal(read(path).layers["xadv"], samples.layers["xadv"])
+    np.testing.assert_array_equal(read(path).layers["xadv"], dense(samples.layers["xadv"]))
 
 
 def test_a_layer_that_is_not_whole_is_not_judged(tmp_path):
@@ -306,7 +308,7 @@ def test_killed_at_any_instant_it_goes_on_to_the_same_result(path, tmp_path, fit
     assert 0 < read(path).obs["tspg_predicted"].notna().sum() < len(samples)
     sp.tl.perturb(opened(path), reference=fitted)
     sp.tl.perturb(samples, reference=fitted)
-    np.testing.assert_array_equal(read(path).layers["xadv"], samples.layers["xadv"])
+    np.testing.assert_array_equal(read(path).layers["xadv"], dense(samples.layers["xadv"]))
 
 
 @pytest.fixture
@@ -324,7 +326,7 @@ def test_more_samples_than_are_held_give_the_bits_of_a_fit_in_memory(path, recip
     fit(samples, recipe=recipe)
     fit(on_disk, recipe=recipe)
     assert_same_fit(on_disk, samples, "classifier", "tspg")
-    np.testing.assert_array_equal(on_disk.layers["xadv"][:], samples.layers["xadv"])
+    np.testing.assert_array_equal(on_disk.layers["xadv"][:], dense(samples.layers["xadv"]))
 
 
 def test_no_more_samples_than_are_held_are_read_at_once(path, few_held, monkeypatch):
@@ -336,7 +338,7 @@ def test_no_more_samples_than_are_held_are_read_at_once(path, few_held, monkeypa
         return found
 
     monkeypatch.setattr(DiskMatrix, "__getitem__", counted)
-    monkeypatch.setattr(_apply, "MOST_ROWS", 64)
+    monkeypatch.setattr(_apply, "MOST_ROWS", _apply.LEAST_ROWS)
     on_disk = opened(written(make_adata({"liver": 600, "lung": 500}, kind="csr"), path), "r")
     fit(on_disk)
     # Samples to train on may be half as many again, and raw counts are looked for in 200.
@@ -351,3 +353,24 @@ def test_an_h5ad_file_that_is_opened_part_by_part_is_written_to(tmp_path, fitted
         sp.tl.perturb(on_disk, reference=fitted)
         assert isinstance(on_disk.layers["xadv"], h5py.Dataset)
     assert np.isfinite(read(path).layers["xadv"]).all()
+
+
+@pytest.mark.parametrize("recipe", ["transport", "paper"])
+def test_a_file_holds_a_dense_layer_and_memory_what_the_recipe_gives(path, recipe):
+    samples = make_adata(kind="csr")
+    on_disk = opened(written(samples, path))
+    for adata in (samples, on_disk):
+        fit(adata, recipe=recipe)
+    assert isinstance(on_disk.layers["xadv"], h5py.Dataset if path.suffix == ".h5ad" else zarr.Array)
+    assert sparse.issparse(samples.layers["xadv"]) == (recipe == "transport")
+
+
+@EACH_ONCE
+def test_a_sample_alone_has_the_bits_that_it_has_in_a_file(samples, path, fitted, eight_at_once):
+    on_disk = opened(written(samples, path))
+    sp.tl.perturb(on_disk, reference=fitted)
+    kept = read(path).layers["xadv"]
+    for row in (0, 33, 79):
+        alone = samples[[row]].copy()
+        sp.tl.perturb(alone, reference=fitted)
+        np.testing.assert_array_equal(kept[row], dense(alone.layers["xadv"])[0])

@@ -223,7 +223,7 @@ def test_a_fit_read_from_a_file_is_the_one_that_was_written(request, recipe, kin
     back = ad.read_h5ad(path) if kind == "h5ad" else ad.read_zarr(path)
     np.testing.assert_array_equal(back.layers["xadv"], fitted.layers["xadv"])
     np.testing.assert_allclose(sp.get.history(back), sp.get.history(fitted))
-    assert list(sp.get.history(back).index) == [1, 2, 3]
+    assert list(sp.get.history(back).index) == list(sp.get.history(fitted).index)
     was, now = sp.get.model(fitted), sp.get.model(back)
     assert {k: str(v) for k, v in now.params.items()} == {k: str(v) for k, v in was.params.items()}
     assert list(now.genes) == list(was.genes)

@@ -7,6 +7,8 @@ import pytest
 import scanpy as sc
 
 import scgan_perturb as sp
+from scgan_perturb.models._perturbation_model import N_DRAWS_EXPECTED
+from scgan_perturb.tl import _rank_genes
 from tests.conftest import make_adata, same_adata
 
 KEY = "tspg_rank_genes"
@@ -23,7 +25,10 @@ def ranked(fitted):
 
 def changes(adata: ad.AnnData, rows: np.ndarray) -> tuple[pd.DataFrame, pd.DataFrame]:
     names = adata.obs_names[rows]
-    return tuple(sp.get.perturbation(adata, names, units=unit) for unit in ("scaled", "input"))
+    assert adata.uns[KEY]["params"]["n_draws"] == N_DRAWS_EXPECTED  # of get.perturbation as well
+    return tuple(
+        sp.get.perturbation(adata, names, units=unit, expected=True) for unit in ("scaled", "input")
+    )
 
 
 @pytest.mark.parametrize("group", ["liver", "thyroid", "all"])
@@ -41,6 +46,28 @@ def test_columns_agree_with_pandas(ranked, group):
         }
     )
     np.testing.assert_allclose(table[list(expected)].loc[expected.index], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(("n_all", "n_each"), [(35 * 3, 3), (34, 1)])
+def test_many_samples_have_fewer_draws_each(fitted, monkeypatch, n_all, n_each):
+    monkeypatch.setattr(_rank_genes, "N_DRAWS", n_all)
+    sp.tl.rank_genes(fitted)
+    assert fitted.uns[KEY]["params"]["n_draws"] == n_each
+    x = fitted.X[(fitted.obs["tissue"] != "lung").to_numpy()]
+    mean = (sp.get.model(fitted).expected(x, n_draws=n_each) - x).mean(axis=0)
+    table = sp.get.rank_genes_df(fitted, "all").set_index("gene").loc[fitted.var_names]
+    np.testing.assert_allclose(table["logfoldchange"], mean, atol=1e-5)
+
+
+def test_recipe_paper_is_ranked_by_its_layer(fitted_by_paper):
+    sp.tl.rank_genes(fitted_by_paper)
+    assert "n_draws" not in fitted_by_paper.uns[KEY]["params"]
+    change = (fitted_by_paper.layers["xadv"] - fitted_by_paper.X)[
+        (fitted_by_paper.obs["tissue"] == "liver").to_numpy()
+    ]
+    table = sp.get.rank_genes_df(fitted_by_paper, "liver").set_index("gene")
+    found = table["logfoldchange"].loc[fitted_by_paper.var_names]
+    np.testing.assert_allclose(found, change.mean(axis=0), atol=1e-5)
 
 
 def test_genes_come_by_falling_mean(ranked):

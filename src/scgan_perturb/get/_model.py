@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from .._keys import TSPG
 from .._messages import unknown_name
-from ..models._perturbation_model import model_from_parts
+from ..models._perturbation_model import OldFitError, model_from_parts
 from ..storage._identity import check_fit_belongs, reader_of_fit
 from ._stored import FIRST_FIT
 
@@ -36,7 +36,8 @@ def model(adata: AnnData, *, key: str = TSPG) -> PerturbationModel:
     KeyError
         If there is no such fit.
     ValueError
-        If the stored object is not a fit, or is damaged.
+        If the stored object is not a fit, is damaged, or is of recipe "transport" of version
+        0.1.0, which has to be fitted again.
 
     Examples
     --------
@@ -54,6 +55,8 @@ def model(adata: AnnData, *, key: str = TSPG) -> PerturbationModel:
         raise unknown_name("Fit", key, adata.uns, FIRST_FIT)
     try:
         return model_from_parts(adata.uns[key])
+    except OldFitError:
+        raise
     except ValueError as error:
         msg = f"adata.uns[{key!r}] does not hold a fit of sp.tl.fit_tspg. {error}"
         raise ValueError(msg) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from ..data._scaling import GeneScaler
     from ..networks._perturber import TransportPerturber
 
+DAMAGED = "The model gives NaN: its weights may be damaged."
 # Enough for efficient matrix products, few enough to reuse memory: benchmarks/speed.py.
 BLOCK_VALUES, LEAST_ROWS, MOST_ROWS = 2**22, 128, 1024
 
@@ -94,10 +96,9 @@ def perturb_blocks(
         block = expression[rows]
         with torch.inference_mode():
             x = on.scale(block)
-            x_adv, logits = network(x, keys_of(on.unscaled(block)))
-            if torch.isnan(x_adv).any():
-                msg = "The model gives NaN: its weights may be damaged."
-                raise ValueError(msg)
+            with damage_named():
+                x_adv, logits = network(x, keys_of(on.unscaled(block)))
+            _check_numbers(x_adv)
             restored = on.restore(x_adv, block, x)
         yield Block(rows, restored, logits.softmax(dim=1).cpu().numpy())
 
@@ -116,7 +117,25 @@ def expected_blocks(
         block = expression[rows]
         with torch.inference_mode():
             x = on.scale(block)
-            yield on.restore(network.expected(x, keys_of(on.unscaled(block)), n_draws), block, x)
+            with damage_named():
+                x_adv = network.expected(x, keys_of(on.unscaled(block)), n_draws)
+            _check_numbers(x_adv)
+            restored = on.restore(x_adv, block, x)
+        yield restored
+
+
+@contextmanager
+def damage_named() -> Iterator[None]:
+    """Raise ValueError for a matrix that cannot be inverted, as damaged weights make them."""
+    try:
+        yield
+    except torch.linalg.LinAlgError as error:
+        raise ValueError(DAMAGED) from error
+
+
+def _check_numbers(x_adv: torch.Tensor) -> None:
+    if torch.isnan(x_adv).any():
+        raise ValueError(DAMAGED)
 
 
 def block_rows(n_genes: int) -> int:

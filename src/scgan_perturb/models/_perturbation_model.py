@@ -37,6 +37,11 @@ if TYPE_CHECKING:
 
 GENERATOR = "generator."
 N_DRAWS_EXPECTED = 16  # their mean has a quarter of the spread of one draw
+OLD_WEIGHTS = {"mean", "spread", "axes", "maps"}  # of recipe "transport" in version 0.1.0
+
+
+class OldFitError(ValueError):
+    """A fit that an earlier version made and this one cannot apply."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +132,7 @@ class PerturbationModel:
         from ..networks._networks import Generator, from_arrays  # noqa: PLC0415
         from ..networks._perturber import PaperPerturber, TransportPerturber  # noqa: PLC0415
         from ..networks._transport_generator import TransportGenerator  # noqa: PLC0415
+        from ._apply import damage_named  # noqa: PLC0415
 
         n_genes = int(self.scaler.varying.sum())
         if self.params.get("recipe") == PAPER:
@@ -142,13 +148,14 @@ class PerturbationModel:
                 np.shape(self.weights.get("presence", np.empty((0, 0))))[-1],
             )
         f = self.classifier.network()
-        return TransportPerturber(
-            cast("TransportGenerator", from_arrays(generator, self.weights)),
-            f,
-            f if classifier is None else classifier.network(),
-            self.targets.index(self.target),
-            int(self.params.get("seed", 0)),
-        )
+        with damage_named():
+            return TransportPerturber(
+                cast("TransportGenerator", from_arrays(generator, self.weights)),
+                f,
+                f if classifier is None else classifier.network(),
+                self.targets.index(self.target),
+                int(self.params.get("seed", 0)),
+            )
 
     def perturb(
         self, expression: Matrix, *, accelerator: str | torch.device = "auto"
@@ -265,7 +272,10 @@ def model_to_parts(model: PerturbationModel) -> dict[str, Any]:
 
 
 def model_from_parts(parts: Mapping[str, Any]) -> PerturbationModel:
-    """Inverse of :func:`model_to_parts`; ValueError if a part is missing or does not fit."""
+    """Inverse of :func:`model_to_parts`; ValueError if a part is missing or does not fit.
+
+    OldFitError if version 0.1.0 fitted the model by recipe "transport".
+    """
     classifier = classifier_from_parts(parts)
     try:
         model = PerturbationModel(
@@ -277,6 +287,12 @@ def model_from_parts(parts: Mapping[str, Any]) -> PerturbationModel:
         fits = model.target in model.targets and set(model.targets) <= set(classifier.classes)
         fits &= model.target_means.shape == (len(model.targets), len(model.genes))
         fits &= bool(np.isfinite(model.target_means).all())
+        if model.params.get("recipe") != PAPER and model.weights.keys() >= OLD_WEIGHTS:
+            msg = (
+                "The fit is of recipe 'transport' of version 0.1.0, which this version cannot "
+                "apply: call sp.tl.fit_tspg again."
+            )
+            raise OldFitError(msg)
         # The transport generator stores the positions of the targets as well.
         if fits and "targets" in model.weights:
             positions = [list(classifier.classes).index(name) for name in model.targets]

@@ -159,7 +159,7 @@ def calibrate(network: nn.Module, batches: Iterable[torch.Tensor]) -> None:
 def to_arrays(network: nn.Module) -> dict[str, np.ndarray]:
     """The weights of a network by name, as float32 arrays."""
     state = network.state_dict()
-    return {name: state[name].cpu().clone().numpy() for name in _weight_names(network)}
+    return {name: state[name].cpu().float().clone().numpy() for name in _weight_names(network)}
 
 
 def from_arrays(network: nn.Module, arrays: Mapping[str, np.ndarray]) -> nn.Module:

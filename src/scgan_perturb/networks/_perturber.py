@@ -92,9 +92,13 @@ class TransportPerturber(nn.Module):
         for block, key in zip(x.split(n_rows), keys.split(n_rows), strict=True):
             encoded = self._encoded(block, key)
             total = torch.zeros_like(encoded.x)
+            changed = torch.zeros_like(encoded.present)
             for draw in range(n_draws):
-                total += self._draw(encoded, draw)
-            parts.append((total / n_draws)[: len(block)])
+                drawn = self._draw(encoded, draw)
+                total += drawn
+                changed |= drawn != encoded.x
+            # Without the rounding of the sum where no draw changes a value.
+            parts.append(torch.where(changed, total / n_draws, encoded.x)[: len(block)])
         return torch.cat(parts)
 
     def _encoded(self, x: torch.Tensor, keys: torch.Tensor) -> Encoded:
