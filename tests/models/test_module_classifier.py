@@ -105,7 +105,7 @@ def test_of_the_draws_of_recipe_transport_the_first_that_convinces_it_counts(mon
     assert (adata.obs["tspg_predicted"] == "lung").tolist() == convinced.tolist()
     by_f = model.perturb(adata.X)  # chosen by the classifier that was fitted
     assert convinced.sum() > (predicted_labels(module, by_f) == "lung").sum()
-    assert (chosen != by_f).any(axis=1).mean() > 0.1
+    assert (chosen != by_f).any()
     monkeypatch.setattr(_perturber, "N_DRAWS", 1)
     first = model.perturb(adata.X)
     at_once = predicted_labels(module, first) == "lung"
