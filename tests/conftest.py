@@ -169,15 +169,14 @@ def fitted_many(_fitted_many: ad.AnnData) -> ad.AnnData:
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Good]:
-    """Good files of every kind; networks have few units, so that damage hits more than weights."""
-    from scgan_perturb.networks import _networks, _transport_generator
+    """Good files of every kind; models have few weights, so that damage hits more than weights."""
+    from scgan_perturb.estimates import _latent
+    from scgan_perturb.networks import _networks
     from tests.slow.cases import make_good
 
-    few = (8, 6, 4)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_networks, "CLASSIFIER_UNITS", few)
-        for module in (_networks, _transport_generator):
-            patch.setattr(module, "BOTTLENECK_UNITS", few)
+        patch.setattr(_networks, "CLASSIFIER_UNITS", (8, 6, 4))
+        patch.setattr(_latent, "N_FACTORS", 2)
         yield make_good(tmp_path_factory.mktemp("good"))
 
 

@@ -152,15 +152,14 @@ def test_help_imports_nothing_slow(arguments, slow):
 
 
 def test_fit_is_tl_fit_tspg(files):
-    options = "--groupby tissue --target lung --target liver --max-epochs 2 --rng 3 --kappa 2"
+    options = "--groupby tissue --target lung --target liver --rng 3 --sparsity 0.5"
     assert call(files, f"fit fitted.h5ad out.h5ad out.csv {options}") == 0
     adata = ad.read_h5ad(files / "fitted.h5ad")
-    sp.tl.fit_tspg(
-        adata, "tissue", ["lung", "liver"], recipe=sp.tl.Transport(max_epochs=2, kappa=2), rng=3
-    )
+    recipe = sp.tl.Transport(sparsity=0.5)
+    sp.tl.fit_tspg(adata, "tissue", ["lung", "liver"], recipe=recipe, rng=3)
     found = ad.read_h5ad(files / "out.h5ad")
     np.testing.assert_array_equal(found.layers["xadv"], adata.layers["xadv"])
-    assert found.uns["tspg"]["params"]["kappa"] == 2
+    assert found.uns["tspg"]["params"]["sparsity"] == 0.5
     assert list(found.uns["tspg"]["params"]["targets"]) == ["lung", "liver"]
     table = pd.read_csv(files / "out.csv", index_col=0)
     np.testing.assert_allclose(table, sp.get.perturbation(adata), atol=1e-6)
@@ -168,7 +167,7 @@ def test_fit_is_tl_fit_tspg(files):
 
 
 def test_results_can_have_another_name(files):
-    options = "--groupby tissue --target lung --max-epochs 1"
+    options = "--groupby tissue --target lung"
     assert call(files, f"fit fitted.h5ad mine.h5ad mine.csv {options} --key-added mine") == 0
     assert "mine" in ad.read_h5ad(files / "mine.h5ad").layers
     assert call(files, "rank mine.h5ad genes.csv --key mine") == 0
@@ -383,8 +382,9 @@ def test_no_output_appears_where_one_of_them_fails(tmp_path):
 
 
 @pytest.mark.filterwarnings("default::UserWarning")
-def test_warnings_are_log_lines(files, caplog):
-    call(files, "evaluate fitted.h5ad o.h5ad --n-bootstrap 0")
+def test_warnings_are_log_lines(files, fitted_by_paper, caplog):
+    fitted_by_paper.write_h5ad(files / "paper.h5ad")
+    call(files, "evaluate paper.h5ad o.h5ad --n-bootstrap 0")
     assert "warning: Plain baselines" in caplog.text
 
 

@@ -12,11 +12,13 @@ from scgan_perturb._recipes import resolve_recipe
 @pytest.mark.parametrize(
     ("recipe", "options", "match"),
     [
-        (sp.tl.Transport, {"kappa": float("nan")}, "kappa must be a finite number of at least 0"),
+        (sp.tl.Transport, {"sparsity": float("nan")}, "sparsity must be a finite number of at leas"),
         (sp.tl.Transport, {"sparsity": 1}, "sparsity must be .* at most 0.999, not 1"),
-        (sp.tl.Transport, {"weight_energy": "1"}, "weight_energy must be .* not '1'"),
-        (sp.tl.Transport, {"weight_td": True}, "weight_td must be .* not True"),
-        (sp.tl.Transport, {"max_epochs": 0}, "max_epochs must be a whole number of at least 1"),
+        (sp.tl.Transport, {"sparsity": "1"}, "sparsity must be .* not '1'"),
+        (sp.tl.Transport, {"sparsity": True}, "sparsity must be .* not True"),
+        (sp.tl.Paper, {"kappa": float("nan")}, "kappa must be a finite number of at least 0"),
+        (sp.tl.Paper, {"weight_td": "1"}, "weight_td must be .* not '1'"),
+        (sp.tl.Paper, {"max_epochs": 0}, "max_epochs must be a whole number of at least 1"),
         (sp.tl.Paper, {"max_epochs": 1.5}, "max_epochs must be a whole number .* not 1.5"),
         (sp.tl.Paper, {"batch_size": 1}, "batch_size must be a whole number of at least 2"),
         (sp.tl.Paper, {"shrinkage": "oas"}, "shrinkage must be .* not 'oas'"),
@@ -49,7 +51,7 @@ def test_a_name_means_the_defaults(name, recipe):
     assert resolve_recipe(recipe) is recipe
 
 
-def test_what_is_none_is_not_stored():
-    assert "max_epochs" not in sp.tl.Transport().params
-    assert sp.tl.Transport().params["max_epochs"] == 3
-    assert sp.tl.Paper().params["recipe"] == "paper"
+def test_a_fit_stores_the_name_and_the_options_of_its_recipe():
+    assert sp.tl.Transport(sparsity=0.5).params == {"recipe": "transport", "sparsity": 0.5}
+    params = sp.tl.Paper().params
+    assert (params["recipe"], params["max_epochs"]) == ("paper", 150)
