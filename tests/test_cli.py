@@ -346,9 +346,9 @@ def test_recipe_and_engine_are_given_as_objects():
 
 
 def test_an_option_of_the_other_recipe_is_an_error(files, capsys):
-    command = "fit cells.h5ad out.h5ad --groupby tissue --recipe paper --weight-energy 2"
+    command = "fit cells.h5ad out.h5ad --groupby tissue --recipe paper --sparsity 0.5"
     assert call(files, command) == 1
-    assert "--weight-energy is not an option of recipe 'paper'" in capsys.readouterr().err
+    assert "--sparsity is not an option of recipe 'paper'" in capsys.readouterr().err
 
 
 def test_outputs_are_replaced_and_so_is_the_input_where_it_is_named(files, caplog):

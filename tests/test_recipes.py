@@ -12,7 +12,11 @@ from scgan_perturb._recipes import resolve_recipe
 @pytest.mark.parametrize(
     ("recipe", "options", "match"),
     [
-        (sp.tl.Transport, {"sparsity": float("nan")}, "sparsity must be a finite number of at leas"),
+        (
+            sp.tl.Transport,
+            {"sparsity": float("nan")},
+            "sparsity must be a finite number of at leas",
+        ),
         (sp.tl.Transport, {"sparsity": 1}, "sparsity must be .* at most 0.999, not 1"),
         (sp.tl.Transport, {"sparsity": "1"}, "sparsity must be .* not '1'"),
         (sp.tl.Transport, {"sparsity": True}, "sparsity must be .* not True"),

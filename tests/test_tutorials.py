@@ -47,7 +47,6 @@ def test_its_cells_run_from_top_to_bottom(path, tmp_path, monkeypatch):
     os.environ.pop("DISPLAY", None)  # without a screen, plt.show does nothing
     for module, name, value in (
         (sp.tl, "fit_classifier", partial(sp.tl.fit_classifier, max_epochs=2)),
-        (sp.tl, "fit_tspg", partial(sp.tl.fit_tspg)),
         (sp.tl, "evaluate", partial(sp.tl.evaluate, n_bootstrap=5)),
         (_tspg, "MAX_EPOCHS", 2),  # of a classifier that is fitted on the way
         (_two_sample, "N_TREES", 5),

@@ -19,7 +19,7 @@ LONGEST = 4.0  # seconds from the start of training to a kill
 
 
 def fit(folder, path, begun) -> None:
-    """One fit from start to end, or to the kill; the state is written after each epoch."""
+    """One fit of recipe "paper" to its end, or to the kill; it stores its state after each epoch."""
     sp.settings.checkpoint_interval = 0.0
     adata = sp.datasets.pbmc68k()
     begun.set()
@@ -27,6 +27,7 @@ def fit(folder, path, begun) -> None:
         adata,
         "bulk_labels",
         "CD19+ B",
+        recipe=sp.tl.Paper(max_epochs=EPOCHS),
         checkpoint=folder,
     )
     adata.write_h5ad(path)

@@ -41,8 +41,9 @@ def perturb(
 ) -> AnnData | None:
     """Perturb samples with a generator that was fitted before.
 
-    x_adv = clip(x + G(x), 0, 1) on expression scaled to the range of the training samples
-    (paper, section 2.2); values beyond that range are clipped to it.
+    G works on expression scaled to the range of the training samples; values beyond that range
+    are clipped to it. Recipe "transport" draws each perturbed sample, and the same sample gives
+    the same draw in each call.
 
     Parameters
     ----------
@@ -67,9 +68,10 @@ def perturb(
     -------
     Returns `None` if `copy=False`, else an `AnnData`. Sets the following fields:
 
-    `adata.layers['xadv' | key]` : :class:`numpy.ndarray` (dtype float32)
-        Perturbed expression of all samples, in the units of the input. An array of the file, or a
-        lazy Dask array, where the input is one; of a Dask array the next two fields are left out.
+    `adata.layers['xadv' | key]` : :class:`numpy.ndarray` or :class:`scipy.sparse.csr_matrix` (dtype float32)
+        Perturbed expression of all samples, in the units of the input. CSR by recipe
+        "transport" where the input in memory is sparse. An array of the file, or a lazy Dask
+        array, where the input is one; of a Dask array the next two fields are left out.
     `adata.obs['tspg_predicted' | f'{key}_predicted']` : :class:`pandas.Series` (category)
         The class that f gives the perturbed sample.
     `adata.obs['tspg_target_probability' | f'{key}_target_probability']` : :class:`pandas.Series` (dtype float32)

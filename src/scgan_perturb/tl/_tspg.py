@@ -58,12 +58,13 @@ def fit_tspg(
 ) -> AnnData | None:
     """Fit a generator that perturbs samples towards a target label, and apply it to all samples.
 
-    A generator G proposes a perturbation for each sample such that the frozen classifier f calls
-    the result the target, and its distribution is that of real samples of the target. With recipe
-    "transport" G is Gaussian transport from the class that f gives the sample, corrected by a
-    trained network; one G serves one target or many. Recipe "paper" is the transcriptome state
-    perturbation generator as published, with a discriminator (paper, section 2.2, equations 1
-    to 5).
+    With recipe "transport" G maps a sample from the distribution of its class, which the
+    classifier f predicts, to the distribution of the target. Both are estimated from the training
+    samples; nothing but f is trained, and one G serves one target or many. The layer holds one
+    draw of each perturbed sample, a sample that could exist: the first of up to 9 draws that f
+    calls the target. Recipe "paper" is the transcriptome state perturbation generator as
+    published: G is trained such that f calls its samples the target and a discriminator calls
+    them real (paper, section 2.2, equations 1 to 5).
 
     Parameters
     ----------
@@ -79,17 +80,17 @@ def fit_tspg(
     source
         Label or labels whose samples train and are perturbed; None for all samples.
     classifier
-        Name in `adata.uns` of the classifier to convince. The default is fitted where it is
-        missing or does not fit these labels, genes and values. Or a torch module of your own that
-        takes float32 samples × genes (those of `mask_var`, in their order, in the units of the
-        layer) and gives logits: it is convinced, and is asked for the predicted class; the
-        default one still tells the generator which class a sample is of.
+        Name in `adata.uns` of the classifier. The default is fitted where it is missing or does
+        not fit these labels, genes and values. Or a torch module of your own that takes float32
+        samples × genes (those of `mask_var`, in their order, in the units of the layer) and gives
+        logits: the generator has to convince it, and it gives the predicted classes of perturbed
+        samples. The default classifier still tells the generator the class of each sample.
     classes
         Labels in the order of the logits of your own module.
     recipe
-        `"transport"`, which measures best by :func:`~scgan_perturb.tl.evaluate`; or `"paper"`:
-        networks, losses and learning rates of the paper, one target. For other options than the
-        defaults, :class:`~scgan_perturb.tl.Transport` or :class:`~scgan_perturb.tl.Paper`.
+        `"transport"`: transport between the distributions of classes; or `"paper"`: networks,
+        losses and learning rates of the paper, one target. For other options than the defaults,
+        :class:`~scgan_perturb.tl.Transport` or :class:`~scgan_perturb.tl.Paper`.
     layer
         Layer to read; None for `adata.X`.
     mask_var
@@ -99,9 +100,10 @@ def fit_tspg(
         `"train"` or `"test"` for each sample. A classifier fitted with the same share lends
         its split.
     checkpoint
-        Folder to keep the state of training in, made if need be. The same call again goes on where
-        the last one was stopped, even if it was killed, and ends with the same bits on a CPU; a
-        state of other data or settings is refused. None for none.
+        Folder for the state of training, of the classifier and of the generator of recipe
+        "paper"; created if missing. The same call again resumes where the last one was stopped,
+        even if it was killed, and ends with the same bits on a CPU; a state of other data or
+        settings is refused. None for no checkpoint.
     fabric
         What trains: a :class:`lightning_fabric.Fabric`, or a dict of its options `accelerator`,
         `precision`, `devices`, `num_nodes` and `strategy`, such as `{"devices": 4}`. None trains on
@@ -120,10 +122,11 @@ def fit_tspg(
     -------
     Returns `None` if `copy=False`, else an `AnnData`. Sets the following fields:
 
-    `adata.layers['xadv' | key_added]` : :class:`numpy.ndarray` (dtype float32)
+    `adata.layers['xadv' | key_added]` : :class:`numpy.ndarray` or :class:`scipy.sparse.csr_matrix` (dtype float32)
         Perturbed expression, samples × genes, in the units of the input. Genes outside
-        `mask_var` and samples outside `source` are unchanged. An array of the file, or a Dask
-        array, where the input is one; of a Dask array the next two fields are left out.
+        `mask_var` and samples outside `source` are unchanged. CSR by recipe "transport" where the
+        input in memory is sparse. An array of the file, or a Dask array, where the input is one;
+        of a Dask array the next two fields are left out.
     `adata.obs['tspg_split' | f'{key_added}_split']` : :class:`pandas.Series` (category)
         Whether a sample could train (`train`) or was held out (`test`).
     `adata.obs['tspg_predicted' | f'{key_added}_predicted']` : :class:`pandas.Series` (category)
@@ -132,7 +135,8 @@ def fit_tspg(
         The probability that f gives the target for the perturbed sample.
     `adata.uns['tspg' | key_added]` : :class:`dict`
         `params`, `genes`, `classes`, `scale_min`, `scale_max`, `target_mean` and `target_means`
-        (input units), `weights` of generator and classifier, and `history`, a row an epoch.
+        (input units), `weights` of generator and classifier, and `history`, see
+        :func:`~scgan_perturb.get.history`.
 
     Where a classifier was fitted, also the fields that :func:`fit_classifier` sets.
 
@@ -142,10 +146,10 @@ def fit_tspg(
         If a column, layer, mask or named classifier is not there.
     ValueError
         If the target is not a class or has fewer than two training samples, targets are too many
-        for the recipe, labels are missing or all the same, values are NaN or infinite, gene names repeat, no genes are left, or the checkpoint is damaged or
-        of another fit.
+        for the recipe, labels are missing or all the same, values are NaN or infinite, gene names
+        repeat, no genes are left, or the checkpoint is damaged or of another fit.
     FloatingPointError
-        If a loss becomes NaN or infinite.
+        If a loss of the classifier or of recipe "paper" becomes NaN or infinite.
 
     Examples
     --------
