@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from scgan_perturb.estimates._factors import N_FACTORS
+from scgan_perturb.estimates._latent import N_FACTORS, NEWTON_STEPS
 from scgan_perturb.networks._networks import BOTTLENECK_UNITS, CLASSIFIER_UNITS, N_RESIDUAL_BLOCKS
 
 if TYPE_CHECKING:
@@ -94,7 +94,6 @@ class Machine:
 
 
 def dense_layers(widths: Iterable[int]) -> list[tuple[int, int]]:
-
     return list(itertools.pairwise(widths))
 
 
@@ -108,10 +107,10 @@ def products(layers: list[tuple[int, int]], m: int, *orientations: str, first: b
     return work
 
 
-def optimised(layers: list[tuple[int, int]], *, averaged: bool = False) -> Work:
-    """Adam reads weight, gradient and two moments, writes three; an average is read and written."""
+def optimised(layers: list[tuple[int, int]]) -> Work:
+    """Adam reads weight, gradient and two moments, and writes three."""
     n_weights = sum(k * n for k, n in layers)
-    return Work(n_bytes=FLOAT * n_weights * (7 + 2 * averaged))
+    return Work(n_bytes=FLOAT * n_weights * 7)
 
 
 def gathered(m: int, n_genes: int, times: int) -> Work:
@@ -133,10 +132,18 @@ def discriminator_layers(n_genes: int) -> list[tuple[int, int]]:
     return dense_layers([n_genes, *BOTTLENECK_UNITS, 1])
 
 
-def factor_work(n_genes: int, m: int) -> Work:
-    """A sample's factors, what they say of its genes before and after they are mapped."""
-    n_factors = min(N_FACTORS, n_genes // 2)
-    return Work(Counter({(FORWARD, m, n_genes, n_factors): 1, (FORWARD, m, n_factors, n_genes): 2}))
+def transport_work(n_genes: int, m: int) -> Work:
+    """Newton steps to the factors of samples; then presences and values before and after the map."""
+    n_pairs = N_FACTORS * (N_FACTORS + 1) // 2
+    return Work(
+        Counter(
+            {
+                (FORWARD, m, n_genes, n_pairs): NEWTON_STEPS + 1,
+                (FORWARD, m, n_genes, N_FACTORS): NEWTON_STEPS + 1,
+                (FORWARD, m, N_FACTORS, n_genes): NEWTON_STEPS + 4,
+            }
+        )
+    )
 
 
 def classifier_step(n_genes: int, n_classes: int, m: int) -> Work:
@@ -145,19 +152,6 @@ def classifier_step(n_genes: int, n_classes: int, m: int) -> Work:
         products(layers, m, FORWARD, WEIGHTS, INPUTS, first=False)
         + optimised(layers)
         + gathered(m, n_genes, 1)
-    )
-
-
-def transport_step(n_genes: int, n_classes: int, m: int) -> Work:
-    layers = generator_layers(n_genes)
-    distances = Work(Counter({(FORWARD, m, n_genes, m): 2, (INPUTS, m, n_genes, m): 2}))
-    return (
-        products(layers, m, FORWARD, WEIGHTS, INPUTS, first=False)
-        + products(classifier_layers(n_genes, n_classes), m, FORWARD, INPUTS)
-        + factor_work(n_genes, m)
-        + distances
-        + optimised(layers, averaged=True)
-        + gathered(m, n_genes, 2)
     )
 
 
@@ -178,12 +172,11 @@ def paper_step(n_genes: int, n_classes: int, m: int, n_target: int) -> Work:
 
 
 def perturbation(n_genes: int, n_classes: int, n_samples: int, m: int) -> Work:
-    """f before and after, and G, in blocks of m samples."""
+    """f before and after, and one draw of recipe "transport", in blocks of m samples."""
     block = (
-        products(generator_layers(n_genes), m, FORWARD)
+        products(classifier_layers(n_genes, n_classes), m, FORWARD)
         + products(classifier_layers(n_genes, n_classes), m, FORWARD)
-        + products(classifier_layers(n_genes, n_classes), m, FORWARD)
-        + factor_work(n_genes, m)
+        + transport_work(n_genes, m)
         + gathered(m, n_genes, 1)
     )
     n_blocks = n_samples / m

@@ -6,8 +6,8 @@
 
 The floor of each row is what `floor.py` says: the matrix products and the bytes that cannot be done
 without, each timed by itself in the same process, just before the row. With `--end-to-end` whole
-calls are timed too: one fit of two epochs, how much of it lies outside the steps, `perturb`, and the
-peak memory. The data are made up; each number of genes has a process of its own.
+calls are timed too: two epochs of a classifier and a fit of recipe "transport", how much of both lies
+outside the steps of the classifier and the estimates of the fit, `perturb`, and the peak memory. The data are made up; each number of genes has a process of its own.
 """
 
 from __future__ import annotations
@@ -34,23 +34,19 @@ from floor import (
     paper_step,
     perturbation,
     synchronise,
-    transport_step,
 )
 
 import scgan_perturb as sp
-from scgan_perturb._recipes import Paper, Transport
+from scgan_perturb._recipes import Paper
 from scgan_perturb.data._blocks import BLOCK_ROWS
 from scgan_perturb.data._rows import ScaledRows
 from scgan_perturb.data._scaling import GeneScaler
 from scgan_perturb.engine._device import open_fabric
-from scgan_perturb.estimates._samples import Samples
 from scgan_perturb.estimates._target import TargetDistribution
-from scgan_perturb.estimates._transport import estimate_transport
 from scgan_perturb.networks._networks import Classifier, initialise
-from scgan_perturb.training._pools import make_pools
+from scgan_perturb.training import _fit
 from scgan_perturb.training._train_classifier import ClassifierTrainer
 from scgan_perturb.training._train_tspg import TspgTrainer
-from scgan_perturb.training._transport_trainer import TransportTrainer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,20 +81,6 @@ def trainers(adata: ad.AnnData, n_samples: int, accelerator: str):
         f = Classifier(rows.n_genes, N_CLASSES)
     initialise(f, 0)
     f = f.requires_grad_(False).eval().to(fabric.device)
-    target, samples = torch.zeros(1, dtype=torch.long), Samples(rows, labels)
-    transport = TransportTrainer(
-        estimate_transport(samples, N_CLASSES, target, 0),
-        f,
-        f,
-        samples,
-        target,
-        # Epochs enough for all repetitions: the learning rate is planned for so many steps.
-        options=Transport(batch_size=n_samples, max_epochs=1_000_000),
-        seed=0,
-        fabric=fabric,
-    )
-    everyone_may = torch.ones(len(rows), dtype=torch.bool, device=fabric.device)
-    pools = make_pools(labels, target.to(fabric.device), everyone_may, everyone_may)
     real = rows[torch.nonzero(labels == 0).flatten()]
     paper = TspgTrainer(
         TargetDistribution(real),
@@ -113,7 +95,6 @@ def trainers(adata: ad.AnnData, n_samples: int, accelerator: str):
     batch = torch.arange(n_samples, device=fabric.device)
     return {
         "fit_classifier": (lambda: f_trainer.step(rows[batch], labels[batch]), classifier_step),
-        "fit_tspg, transport": (partial(transport.step, pools), transport_step),
         "fit_tspg, paper": (
             lambda: paper.step(rows[batch], rows[batch]),
             partial(paper_step, n_target=len(real)),
@@ -160,20 +141,19 @@ def steps(adata: ad.AnnData, batches: list[int], accelerator: str) -> Iterator[d
 
 
 def end_to_end(adata: ad.AnnData, n_samples: int, accelerator: str) -> dict[str, object]:
-    """One fit of two epochs and one perturbation, with the peak memory of it all."""
+    """Two epochs of a classifier, a fit and a perturbation, with the peak memory of all."""
     device = open_fabric(accelerator).device
     inside: list[float] = []
     before = peak()
     start = time.perf_counter()
     with (
-        timed(TransportTrainer, "step", inside, device),
+        timed(_fit, "estimate_transport", inside, device),
         timed(ClassifierTrainer, "step", inside, device),
     ):
         sp.tl.fit_classifier(
             adata, "label", max_epochs=2, batch_size=n_samples, fabric={"accelerator": accelerator}
         )
-        recipe = Transport(max_epochs=2, batch_size=n_samples)
-        sp.tl.fit_tspg(adata, "label", TARGET, recipe=recipe, fabric={"accelerator": accelerator})
+        sp.tl.fit_tspg(adata, "label", TARGET, fabric={"accelerator": accelerator})
     fit = time.perf_counter() - start
     fit_peak = peak()
     floor = Machine(device, torch.float32).floor(
@@ -241,8 +221,8 @@ def report(rows: list[dict[str, object]], imports: dict[str, float]) -> str:
     ends = [r for r in rows if "end" in r]
     if ends:
         lines += [
-            "\nTwo epochs of classifier and generator, then `perturb`; matrix in float32:\n",
-            "| genes | batch | matrix, GB | fit, s | outside the steps | peak memory, matrices | "
+            "\nTwo epochs of the classifier and a fit, then `perturb`; matrix in float32:\n",
+            "| genes | batch | matrix, GB | fit, s | outside steps and estimates | peak memory, matrices | "
             "perturb, s | its floor, s | ratio |",
             "|---|---|---|---|---|---|---|---|---|",
         ]
