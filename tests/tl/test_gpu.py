@@ -9,9 +9,7 @@ from torch import nn
 import scgan_perturb as sp
 from scgan_perturb.data._rows import ScaledRows
 from scgan_perturb.data._scaling import GeneScaler
-from scgan_perturb.training import _transport_trainer
 from scgan_perturb.training._train_tspg import TspgTrainer
-from scgan_perturb.training._transport_trainer import TransportTrainer
 from tests.conftest import fit_tspg, make_adata
 from tests.new_process import finish, start
 
@@ -25,16 +23,21 @@ pytestmark = [
 def test_one_model_gives_the_same_on_cpu_and_gpu(fitted):
     model = sp.get.model(fitted)
     on_cpu, on_gpu = (model.perturb(fitted.X, accelerator=name) for name in ("cpu", "cuda"))
-    np.testing.assert_allclose(on_gpu, on_cpu, atol=1e-4)
+    _assert_the_same(on_gpu, on_cpu)
+
+
+def _assert_the_same(one, other):
+    """Rounding may decide whether a gene is present, in one of many thousand values."""
+    assert np.isclose(one, other, atol=1e-4).mean() > 0.999
 
 
 @pytest.mark.parametrize("name", ["fitted_by_paper", "fitted_many"])
 def test_other_models_give_the_same_too(name, request):
     fitted = request.getfixturevalue(name)
     on_cpu, on_gpu = (sp.tl.perturb(fitted, accelerator=d, copy=True) for d in ("cpu", "cuda"))
-    np.testing.assert_allclose(on_gpu.layers["xadv"], on_cpu.layers["xadv"], atol=1e-4)
+    _assert_the_same(on_gpu.layers["xadv"], on_cpu.layers["xadv"])
     one, other = (each.obs["tspg_target_probability"] for each in (on_gpu, on_cpu))
-    np.testing.assert_allclose(one, other, atol=1e-4)
+    assert np.isclose(one, other, atol=1e-3).mean() > 0.95
 
 
 def test_an_evaluation_says_the_same_on_both(fitted):
@@ -123,13 +126,9 @@ class Stopped(Exception):
     """What the test raises in a step."""
 
 
-@pytest.mark.parametrize(
-    ("recipe", "trainer"), [("transport", TransportTrainer), ("paper", TspgTrainer)]
-)
-def test_a_stopped_fit_goes_on(build, recipe, trainer, tmp_path, monkeypatch):
-    """Before the capture, after it, and from a state that has another's learning rate."""
+def test_a_stopped_fit_goes_on(build, tmp_path, monkeypatch):
     monkeypatch.setattr(sp.settings, "checkpoint_interval", 0.0)
-    original = trainer.step
+    original = TspgTrainer.step
 
     def fit(adata, stops_after: int | None = None, **options):
         left = iter(range(10_000 if stops_after is None else stops_after))
@@ -139,8 +138,8 @@ def test_a_stopped_fit_goes_on(build, recipe, trainer, tmp_path, monkeypatch):
                 raise Stopped
             return original(*args)
 
-        monkeypatch.setattr(trainer, "step", step)
-        options |= {"max_epochs": 8, "batch_size": 16, "recipe": recipe}
+        monkeypatch.setattr(TspgTrainer, "step", step)
+        options |= {"max_epochs": 8, "batch_size": 16, "recipe": "paper"}
         options["fabric"] = {**GPU, "precision": "32-true"}
         fit_tspg(adata, "tissue", "lung", **options)
         return adata.uns["tspg"]["history"].to_numpy()
@@ -150,23 +149,3 @@ def test_a_stopped_fit_goes_on(build, recipe, trainer, tmp_path, monkeypatch):
         with pytest.raises(Stopped):
             fit(build(), stops_after, checkpoint=tmp_path)
     np.testing.assert_allclose(fit(build(), checkpoint=tmp_path), whole, rtol=1e-3, atol=1e-3)
-
-
-def test_a_captured_step_trains_as_one_that_is_not(adata, monkeypatch):
-    """Ten epochs are more than the steps before the capture."""
-    captured, plain = adata.copy(), adata.copy()
-    sp.tl.fit_tspg(
-        captured,
-        "tissue",
-        "lung",
-        fabric={"accelerator": "cuda"},
-    )
-    monkeypatch.setattr(_transport_trainer, "Captured", lambda function: function)
-    sp.tl.fit_tspg(
-        plain,
-        "tissue",
-        "lung",
-        fabric={"accelerator": "cuda"},
-    )
-    histories = [fit.uns["tspg"]["history"].to_numpy() for fit in (captured, plain)]
-    np.testing.assert_allclose(*histories, rtol=1e-3, atol=1e-4)

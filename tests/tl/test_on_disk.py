@@ -361,7 +361,9 @@ def test_a_file_holds_a_dense_layer_and_memory_what_the_recipe_gives(path, recip
     on_disk = opened(written(samples, path))
     for adata in (samples, on_disk):
         fit(adata, recipe=recipe)
-    assert isinstance(on_disk.layers["xadv"], h5py.Dataset if path.suffix == ".h5ad" else zarr.Array)
+    assert isinstance(
+        on_disk.layers["xadv"], h5py.Dataset if path.suffix == ".h5ad" else zarr.Array
+    )
     assert sparse.issparse(samples.layers["xadv"]) == (recipe == "transport")
 
 

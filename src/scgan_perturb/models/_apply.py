@@ -129,7 +129,7 @@ def damage_named() -> Iterator[None]:
     """Raise ValueError for a matrix that cannot be inverted, as damaged weights make them."""
     try:
         yield
-    except torch.linalg.LinAlgError as error:
+    except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
         raise ValueError(DAMAGED) from error
 
 
