@@ -170,13 +170,13 @@ def fitted_many(_fitted_many: ad.AnnData) -> ad.AnnData:
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Good]:
     """Good files of every kind; models have few weights, so that damage hits more than weights."""
-    from scgan_perturb.estimates import _latent
+    from scgan_perturb.estimates import _latent_fit
     from scgan_perturb.networks import _networks
     from tests.slow.cases import make_good
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_networks, "CLASSIFIER_UNITS", (8, 6, 4))
-        patch.setattr(_latent, "N_FACTORS", 2)
+        patch.setattr(_latent_fit, "N_FACTORS", 2)
         yield make_good(tmp_path_factory.mktemp("good"))
 
 

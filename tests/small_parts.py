@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scgan_perturb.data import _blocks
-from scgan_perturb.estimates import _marginals
+from scgan_perturb.estimates import _moments
 from scgan_perturb.models import _apply
 from scgan_perturb.storage import _perturb_on_disk
 from scgan_perturb.training import _epochs, _train_classifier
@@ -20,7 +20,7 @@ def hold_few(patch: pytest.MonkeyPatch, rows: int, run: int) -> None:
     for module in (_epochs, _recipes, _train_classifier):
         patch.setattr(module, "HELD_ROWS", rows)
     patch.setattr(_epochs, "RUN_ROWS", run)
-    patch.setattr(_marginals, "BLOCK", rows)
+    patch.setattr(_moments, "BLOCK", rows)
     patch.setattr(_blocks.blocks, "__defaults__", (rows,))
 
 

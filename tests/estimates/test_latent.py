@@ -9,17 +9,17 @@ from scipy.optimize import minimize
 from scipy.special import expit, log_expit
 from scipy.stats import norm
 
-from scgan_perturb.estimates import _latent
+from scgan_perturb.estimates import _latent_fit
 from scgan_perturb.estimates._latent import (
     N_FACTORS,
     Latent,
     calibrated,
     draw_factors,
-    estimate_latent,
     find_posterior,
-    optimal_maps,
     products_of,
 )
+from scgan_perturb.estimates._latent_fit import estimate_latent
+from scgan_perturb.estimates._maps import optimal_maps
 from scgan_perturb.estimates._marginals import Marginals, estimate_marginals
 from tests.estimates.rows import Rows
 
@@ -241,16 +241,16 @@ def test_small_data_have_few_factors_and_the_rest_is_zero(n_samples, n_genes, n_
 
 
 def test_of_many_samples_each_class_gives_the_same_share(monkeypatch):
-    monkeypatch.setattr(_latent, "MAX_SAMPLES", 40)
+    monkeypatch.setattr(_latent_fit, "MAX_SAMPLES", 40)
     x, labels = correlated(400, 10)
     labels[:100] = 0  # 250 and 150 samples
     marginals = estimate_marginals(Rows(x), labels, 2)
-    data = _latent._read(Rows(x), labels, marginals)
+    data = _latent_fit._read(Rows(x), labels, marginals)
     assert torch.bincount(data.labels).tolist() == [25, 15]
 
 
 def test_a_rare_class_that_is_not_read_has_a_finite_model(monkeypatch):
-    monkeypatch.setattr(_latent, "MAX_SAMPLES", 40)
+    monkeypatch.setattr(_latent_fit, "MAX_SAMPLES", 40)
     x, labels = correlated(400, 10)
     labels = 2 * labels
     labels[1] = 1  # between the two others

@@ -11,13 +11,13 @@ from scgan_perturb.estimates import _marginals
 from scgan_perturb.estimates._marginals import (
     LAST_KNOT,
     Marginals,
-    class_moments,
     estimate_marginals,
     find_scores,
     find_values,
     knots,
     with_moments,
 )
+from scgan_perturb.estimates._moments import class_moments
 from tests.estimates.rows import Rows
 
 N_GENES = 8

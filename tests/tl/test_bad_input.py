@@ -166,11 +166,11 @@ def test_small_classes_train_with_a_warning_at_the_users_line(adata):
 
 
 @pytest.mark.parametrize("kind", [np.asarray, sparse.csr_matrix], ids=["dense", "sparse"])
-def test_raw_counts_are_recognised(kind):
+def test_raw_counts_for_a_model_of_other_values_are_warned_of(kind, fitted):
     adata = make_adata()
     adata.X = kind(np.random.default_rng(0).poisson(5, size=adata.shape).astype(np.float32))
     with pytest.warns(UserWarning, match=r"like raw counts.*sc\.pp\.log1p") as warned:
-        sp.tl.fit_classifier(adata, "tissue", max_epochs=1)
+        sp.tl.perturb(adata, reference=fitted)
     assert warned[0].filename == __file__
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ._matrix import ExpressionMatrix
 
 TARGET_SUM = 1e4  # counts of a sample, as sc.pp.normalize_total is mostly called
-CHECKED_ROWS = 256
+CHECKED_ROWS = 200
 
 
 def are_counts(matrix: ExpressionMatrix) -> bool:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ._latent import Latent, estimate_latent
+from ._latent_fit import estimate_latent
 from ._marginals import Marginals, estimate_marginals
 
 if TYPE_CHECKING:
+    from ._latent import Latent
     from ._samples import Samples
 
 

@@ -11,7 +11,8 @@ import torch
 from .._recipes import PAPER
 from ..data._rows import ScaledRows
 from ..estimates._latent import calibrated
-from ..estimates._marginals import class_moments, with_moments
+from ..estimates._marginals import with_moments
+from ..estimates._moments import class_moments
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,9 +12,9 @@ from ..estimates._latent import (
     Products,
     draw_factors,
     find_posterior,
-    optimal_maps,
     products_of,
 )
+from ..estimates._maps import optimal_maps
 from ..estimates._marginals import N_KNOTS, Marginals, find_scores, find_values
 from ._draws import normal, stream_of, uniform
 

@@ -128,7 +128,8 @@ def perturb(
         depends_on=(layer, _check_values(reader)),
         accelerator=accelerator,
     )
-    _warn_of_units(reader, model)
+    if not reader.matrix.is_lazy:
+        _warn_of_units(reader, model)
     perturbed = output.write(job)
     log_perturbation(keys, model, perturbed)
     return adata if copy else None
