@@ -24,8 +24,6 @@ TITLES = {
     "loss_adv": "Target class (adversarial)",
     "loss_norm": "Size of perturbation (L2)",
     "loss_td": "Distance to target draws (L1)",
-    "loss_energy": "Distance to real samples (E)",
-    "loss_validation": "Target class and E, validation",
     "held_out_success": "Held-out samples called the target",
     "loss": "Cross-entropy",
     "held_out_accuracy": "Held-out accuracy",

@@ -82,7 +82,7 @@ def rank_genes(
             samples, in [-1, 1] (after clipping).
         `scores_low`, `scores_high`
             With `n_bootstrap`: ends of the 95 % interval of the score, which says how far it
-            depends on the training samples at hand. The trained correction is held fixed.
+            depends on the training samples at hand. The shapes of the distributions and the factors are held fixed.
         `sds`
             Standard deviation of the same over the samples; NaN for one sample.
         `shares`
