@@ -124,7 +124,7 @@ def one_model(adata, groupby: str, targets: list[str] | None, seed: int, fit: di
         sp.tl.fit_tspg(adata, groupby, asked, rng=seed, **fit)
         took.append(time.perf_counter() - start)
     for target in named_targets:
-        sp.tl.perturb(adata, target, accelerator=fit["accelerator"])
+        sp.tl.perturb(adata, target, accelerator=fit["fabric"]["accelerator"])
         times = {"seconds": took[1], "times_one": took[1] / took[0]}
         yield judge(adata, target, "all", **times, seed=seed), adata
 

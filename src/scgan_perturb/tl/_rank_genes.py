@@ -56,7 +56,7 @@ def rank_genes(
     split
         `"test"` for held-out samples only, `"train"` for training samples only; None for all.
     n_bootstrap
-        How many times to draw the training samples anew, with replacement within each class, for
+        How many times to resample the training samples, with replacement within each class, for
         an interval of each score; 0 for no intervals. Recipe "transport" only.
     accelerator
         Device of these perturbations, as Lightning Fabric names them.
