@@ -48,15 +48,15 @@ def share(fabric: Fabric, n_samples: int) -> Share:
     """
     if n_samples < fabric.world_size:
         msg = (
-            f"{fabric.world_size} processes cannot share {n_samples} samples, of a batch or of one "
-            "of its targets. Raise batch_size, or train on fewer devices."
+            f"{fabric.world_size} processes cannot share {n_samples} samples of a batch. "
+            "Raise batch_size, or train on fewer devices."
         )
         raise ValueError(msg)
     rows = part(fabric, n_samples)
     return Share(rows, n_samples, (rows.stop - rows.start) * fabric.world_size / n_samples)
 
 
-def gather(fabric: Fabric, local: torch.Tensor, n: int, dim: int = 0) -> torch.Tensor:
+def gather(fabric: Fabric, local: torch.Tensor, n: int) -> torch.Tensor:
     """Concatenate the parts of all processes, without gradients; `local` if there is one process.
 
     Parameters
@@ -64,13 +64,12 @@ def gather(fabric: Fabric, local: torch.Tensor, n: int, dim: int = 0) -> torch.T
     local
         The tensor of this process, for its :func:`part` of n items.
     n
-        Number of items in all, along dimension `dim`.
+        Number of items in all, along the first dimension.
     """
     if fabric.world_size == 1:
         return local
-    whole = local.new_zeros(*local.shape[:dim], n, *local.shape[dim + 1 :])
-    rows = part(fabric, n)
-    whole.narrow(dim, rows.start, rows.stop - rows.start).copy_(local)
+    whole = local.new_zeros(n, *local.shape[1:])
+    whole[part(fabric, n)] = local
     # all_gather does not accept parts of different sizes on every backend.
     distributed.all_reduce(whole)
     return whole

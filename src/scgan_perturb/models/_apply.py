@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
-from ..data._blocks import blocks
+from ..data._blocks import blocks, dense
 from ..data._tensor_scaler import TensorScaler
 from ..engine._device import device_of
 from ..networks._draws import keys_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from typing import Any
 
     from torch import nn
 
@@ -90,17 +91,9 @@ def perturb_blocks(
 
     The network turns scaled samples and their keys into perturbed samples and logits.
     """
-    on = TensorScaler(scaler, device_of(accelerator))
-    network.to(on.device)
-    for rows in blocks(expression.shape[0], block_rows(expression.shape[1])):
-        block = expression[rows]
-        with torch.inference_mode():
-            x = on.scale(block)
-            with damage_named():
-                x_adv, logits = network(x, keys_of(on.unscaled(block)))
-            _check_numbers(x_adv)
-            restored = on.restore(x_adv, block, x)
-        yield Block(rows, restored, logits.softmax(dim=1).cpu().numpy())
+    network.to(device_of(accelerator))
+    for rows, x_adv, logits in _perturbed(network, scaler, expression, accelerator):
+        yield Block(rows, x_adv, logits.softmax(dim=1).cpu().numpy())
 
 
 def expected_blocks(
@@ -111,17 +104,33 @@ def expected_blocks(
     n_draws: int,
 ) -> Iterator[np.ndarray]:
     """Means over draws of the perturbed samples in input units, a block at a time."""
+    network.to(device_of(accelerator))
+
+    def mean_of_draws(x: torch.Tensor, keys: torch.Tensor) -> tuple[torch.Tensor, None]:
+        return network.expected(x, keys, n_draws), None
+
+    for _, x_adv, _ in _perturbed(mean_of_draws, scaler, expression, accelerator):
+        yield x_adv
+
+
+def _perturbed(
+    perturb: Callable[..., Any],
+    scaler: GeneScaler,
+    expression: Matrix,
+    accelerator: str | torch.device,
+) -> Iterator[tuple[slice, np.ndarray, Any]]:
+    """Rows, perturbed samples in input units and logits, a block at a time."""
     on = TensorScaler(scaler, device_of(accelerator))
-    network.to(on.device)
     for rows in blocks(expression.shape[0], block_rows(expression.shape[1])):
-        block = expression[rows]
+        block = dense(expression[rows])  # once, for scaling, keys and what does not change
         with torch.inference_mode():
             x = on.scale(block)
             with damage_named():
-                x_adv = network.expected(x, keys_of(on.unscaled(block)), n_draws)
-            _check_numbers(x_adv)
+                x_adv, logits = perturb(x, keys_of(on.unscaled(block)))
+            if torch.isnan(x_adv).any():
+                raise ValueError(DAMAGED)
             restored = on.restore(x_adv, block, x)
-        yield restored
+        yield rows, restored, logits
 
 
 @contextmanager
@@ -131,11 +140,6 @@ def damage_named() -> Iterator[None]:
         yield
     except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
         raise ValueError(DAMAGED) from error
-
-
-def _check_numbers(x_adv: torch.Tensor) -> None:
-    if torch.isnan(x_adv).any():
-        raise ValueError(DAMAGED)
 
 
 def block_rows(n_genes: int) -> int:

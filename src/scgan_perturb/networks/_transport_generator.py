@@ -21,8 +21,8 @@ from ._draws import normal, stream_of, uniform
 if TYPE_CHECKING:
     from ..estimates._transport import Transport
 
-# Mean square of a sample's noise, or of its factors, up to which it is believed. 95 % of samples of
-# known bulk tissues are below 2.2, docs/method.md.
+# Mean square of a sample's noise, or of its factors, up to which it is believed. Chosen on tissues that
+# did not train; of samples of known bulk tissues about nine in ten are below 2.5.
 FAMILIAR = 2.0
 SMALLEST, LARGEST = 1e-7, 1 - 1e-6  # probabilities whose normal scores are finite
 FACTORS, NOISE, FAR, PRESENCE = range(4)  # streams of random numbers
