@@ -17,7 +17,7 @@ from scgan_perturb.estimates._marginals import (
     knots,
     with_moments,
 )
-from scgan_perturb.estimates._moments import class_moments
+from scgan_perturb.estimates._moments import group_moments
 from tests.estimates.rows import Rows
 
 N_GENES = 8
@@ -53,7 +53,7 @@ def all_finite(marginals: Marginals) -> bool:
 
 def test_moments_are_counts_sums_and_squares_of_each_class():
     x, labels = simulated((700, 400))
-    moments, always = class_moments(Rows(x), labels, 2)
+    moments, always = group_moments(Rows(x), labels, 2)
     assert always.tolist() == [False] * (N_GENES - 1) + [True]
     assert moments.samples.tolist() == [700, 400]
     for label in range(2):
@@ -67,7 +67,7 @@ def test_moments_are_counts_sums_and_squares_of_each_class():
 def test_a_gene_at_its_least_value_in_one_sample_has_no_jump(n_zeros, is_always):
     x = torch.full((20, 1), 0.5)
     x[:n_zeros] = 0
-    moments, always = class_moments(Rows(x), torch.arange(20) % 2, 2)
+    moments, always = group_moments(Rows(x), torch.arange(20) % 2, 2)
     assert always.item() is is_always
     assert moments.present.sum() == (20 if is_always else 20 - n_zeros)
 
@@ -75,7 +75,7 @@ def test_a_gene_at_its_least_value_in_one_sample_has_no_jump(n_zeros, is_always)
 def test_genes_without_a_jump_may_be_given():
     x, labels = simulated((30, 20))
     chosen = torch.arange(N_GENES) == 2
-    moments, always = class_moments(Rows(x), labels, 2, chosen)
+    moments, always = group_moments(Rows(x), labels, 2, chosen)
     assert torch.equal(always, chosen)
     assert moments.present[:, 2].tolist() == [30, 20]
 
@@ -214,7 +214,7 @@ def test_a_gene_that_is_never_present_in_one_class_has_finite_marginals():
 
 def test_other_moments_change_the_moments_only(many):
     x, labels = simulated((300, 500), seed=2)
-    moments, _ = class_moments(Rows(x), labels, 2, many.always)
+    moments, _ = group_moments(Rows(x), labels, 2, many.always)
     found = with_moments(many, moments)
     assert torch.equal(found.shape, many.shape)
     alone = estimate_marginals(Rows(x), labels, 2)

@@ -35,9 +35,9 @@ def estimate_latent(rows: Rows, labels: torch.Tensor, marginals: Marginals, seed
     rows
         Training samples.
     labels
-        Position of the class of each.
+        Position of the group of each.
     marginals
-        The marginals of the classes.
+        The marginals of the groups.
     seed
         Seed of the draws.
     """
@@ -46,14 +46,14 @@ def estimate_latent(rows: Rows, labels: torch.Tensor, marginals: Marginals, seed
     factors = _first_factors(data, marginals.share, seed)
     n_factors = factors.shape[1]
     identity = torch.eye(n_factors, device=factors.device)
-    n_classes, n_genes = marginals.share.shape
+    n_groups, n_genes = marginals.share.shape
     none = factors.new_zeros(n_genes, n_factors)
     latent = Latent(
         none,
         none,
         factors.new_ones(n_genes),
-        identity.repeat(n_classes, 1, 1),
-        factors.new_zeros(n_classes, n_factors),
+        identity.repeat(n_groups, 1, 1),
+        factors.new_zeros(n_groups, n_factors),
         *(marginals.share,) * 3,
     )
     latent = calibrated(latent, marginals.share)
@@ -69,10 +69,14 @@ def estimate_latent(rows: Rows, labels: torch.Tensor, marginals: Marginals, seed
         latent = calibrated(latent, marginals.share)
         factors = _drawn(latent, data, rng)
         latent, factors = _with_covariances(
-            latent, factors, data.labels, is_free=step < N_ROUNDS - N_AVERAGED
+            latent,
+            factors,
+            data.labels,
+            marginals.n_contexts,
+            is_free=step < N_ROUNDS - N_AVERAGED,
         )
         latent = calibrated(latent, marginals.share)
-    return _filled(replace(latent, centre=_centres(latent, data)))
+    return _filled(replace(latent, centre=_centres(latent, data, marginals.n_contexts)))
 
 
 def _filled(latent: Latent) -> Latent:
@@ -175,25 +179,48 @@ def _drawn(latent: Latent, data: _Data, rng: torch.Generator) -> torch.Tensor:
     return torch.cat([draw_factors(*posterior, part) for posterior, part in posteriors])
 
 
-def _centres(latent: Latent, data: _Data) -> torch.Tensor:
-    """Mean of each class's factors, shrunk to 0."""
+def _centres(latent: Latent, data: _Data, n_contexts: int) -> torch.Tensor:
+    """Mean of each group's factors, shrunk to that of its context, and this to 0."""
     modes = torch.cat([mode for mode, _ in _posteriors(latent, data)])
-    sums = torch.zeros_like(latent.centre).index_add_(0, data.labels, modes)
-    counts = torch.bincount(data.labels, minlength=len(sums))
-    return sums / (counts + COVARIANCE_PRIOR)[:, None]
+    centre = torch.zeros_like(latent.centre)
+    for n_groups in _levels(len(centre), n_contexts):
+        labels = data.labels % n_groups
+        sums = modes.new_zeros(n_groups, modes.shape[1]).index_add_(0, labels, modes)
+        counts = torch.bincount(labels, minlength=n_groups)[:, None]
+        before = centre[:n_groups]
+        centre = (sums + COVARIANCE_PRIOR * before) / (counts + COVARIANCE_PRIOR)
+        centre = centre.repeat(len(latent.centre) // n_groups, 1)
+    return centre
+
+
+def _levels(n_groups: int, n_contexts: int) -> tuple[int, ...]:
+    """Numbers of groups to estimate: of the contexts, where there are several, and of all."""
+    return (n_groups,) if n_contexts == 1 else (n_contexts, n_groups)
 
 
 def _with_covariances(
-    latent: Latent, factors: torch.Tensor, labels: torch.Tensor, *, is_free: bool
+    latent: Latent,
+    factors: torch.Tensor,
+    labels: torch.Tensor,
+    n_contexts: int,
+    *,
+    is_free: bool,
 ) -> tuple[Latent, torch.Tensor]:
-    """Covariance of each class, shrunk to that of all; `is_free` scales that of all to one."""
+    """Covariance of each group, shrunk to that of its context, and this to that of all.
+
+    `is_free` scales that of all to one.
+    """
     total = factors.T @ factors / len(factors)
-    covariance = torch.stack(
-        [
-            (own.T @ own + COVARIANCE_PRIOR * total) / (len(own) + COVARIANCE_PRIOR)
-            for own in (factors[labels == label] for label in range(len(latent.covariance)))
-        ]
-    )
+    n_all = len(latent.covariance)
+    covariance = total.expand(n_all, *total.shape)
+    for n_groups in _levels(n_all, n_contexts):
+        members = (factors[labels % n_groups == group] for group in range(n_groups))
+        covariance = torch.stack(
+            [
+                (own.T @ own + COVARIANCE_PRIOR * before) / (len(own) + COVARIANCE_PRIOR)
+                for own, before in zip(members, covariance, strict=False)
+            ]
+        ).repeat(n_all // n_groups, 1, 1)
     presence, value = latent.presence, latent.value
     if is_free:
         root = torch.linalg.cholesky(total)

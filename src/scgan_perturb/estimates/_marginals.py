@@ -1,4 +1,7 @@
-"""The distribution of each gene in each class: a jump at its least value, and quantiles above it."""
+"""The distribution of each gene in each group: a jump at its least value, and quantiles above it.
+
+A group is a class, or a class within a context.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ._moments import class_moments, shrunk_moments
+from ._moments import group_moments, shrunk_moments
 
 if TYPE_CHECKING:
     from ._moments import Moments
@@ -23,7 +26,7 @@ CHUNK_VALUES = 2**23  # of samples × genes to sort at a time
 
 @dataclass(frozen=True)
 class Marginals:
-    """For each class and gene a distribution with a jump at the gene's least value.
+    """For each group and gene a distribution with a jump at the gene's least value.
 
     Values are in scaled units, in which the least value of a gene is 0. A gene is *present* in a
     sample that has more than that.
@@ -31,12 +34,13 @@ class Marginals:
     Parameters
     ----------
     share
-        Probability that the gene is present, classes × genes.
+        Probability that the gene is present, groups × genes.
     location, scale
-        Mean and standard deviation of the values where it is present, classes × genes.
+        Mean and standard deviation of the values where it is present, groups × genes.
     shape
         Quantiles of these values after subtracting the location and dividing by the scale, at
-        `N_KNOTS` normal scores from -`LAST_KNOT` to `LAST_KNOT`, classes × genes × knots.
+        `N_KNOTS` normal scores from -`LAST_KNOT` to `LAST_KNOT`, classes × genes × knots. The
+        contexts of a class share it.
     low, high
         Range of the values where a gene is present, genes.
     always
@@ -51,24 +55,38 @@ class Marginals:
     high: torch.Tensor
     always: torch.Tensor
 
+    @property
+    def n_contexts(self) -> int:
+        """Number of contexts."""
+        return len(self.share) // len(self.shape)
 
-def estimate_marginals(rows: Rows, labels: torch.Tensor, n_classes: int) -> Marginals:
-    """Estimate the distributions, so that small classes lean on similar ones.
+
+def estimate_marginals(
+    rows: Rows, labels: torch.Tensor, n_classes: int, n_contexts: int = 1
+) -> Marginals:
+    """Estimate the distributions, so that small groups lean on similar ones.
 
     Parameters
     ----------
     rows
         Training samples.
     labels
-        Position of the class of each. Each class has at least one.
-    n_classes
-        Number of classes.
+        Position of the group of each. Each class and each context has at least one.
+    n_classes, n_contexts
+        Number of classes, and of contexts.
     """
-    moments, always = class_moments(rows, labels, n_classes)
-    share, location, scale = shrunk_moments(moments, always)
+    moments, always = group_moments(rows, labels, n_classes * n_contexts)
+    share, location, scale = shrunk_moments(moments, always, n_contexts)
     n_chunk = max(CHUNK_VALUES // len(rows), 1)
     parts = [
-        _shapes(rows.columns(genes), labels, always[genes], location[:, genes], scale[:, genes])
+        _shapes(
+            rows.columns(genes),
+            labels,
+            always[genes],
+            location[:, genes],
+            scale[:, genes],
+            n_contexts,
+        )
         for genes in (
             slice(start, min(start + n_chunk, rows.n_genes))
             for start in range(0, rows.n_genes, n_chunk)
@@ -81,7 +99,7 @@ def estimate_marginals(rows: Rows, labels: torch.Tensor, n_classes: int) -> Marg
 
 def with_moments(marginals: Marginals, moments: Moments) -> Marginals:
     """The marginals with shares, locations and scales of other samples, and the same shapes."""
-    share, location, scale = shrunk_moments(moments, marginals.always)
+    share, location, scale = shrunk_moments(moments, marginals.always, marginals.n_contexts)
     return replace(marginals, share=share, location=location, scale=scale)
 
 
@@ -96,6 +114,7 @@ def _shapes(
     always: torch.Tensor,
     location: torch.Tensor,
     scale: torch.Tensor,
+    n_contexts: int,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Standardised quantiles of each class, and the range of the values of genes that are present.
 
@@ -112,9 +131,10 @@ def _shapes(
     n_values = present.sum(0)[:, None]
     weight = n_values / (n_values + NORMAL_PRIOR)
     common = weight * _quantiles(residual, at) + (1 - weight) * z
-    shape = common.new_empty(*location.shape, N_KNOTS)
-    for label in range(len(location)):
-        own = residual[:, labels == label]
+    shape = common.new_empty(len(location) // n_contexts, location.shape[1], N_KNOTS)
+    classes = labels // n_contexts
+    for label in range(len(shape)):
+        own = residual[:, classes == label]
         n_values = own.isfinite().sum(1, keepdim=True)
         weight = n_values / (n_values + SHAPE_PRIOR)
         blend = weight * _quantiles(own, at) + (1 - weight) * common
@@ -146,11 +166,10 @@ def find_scores(
     values
         Scaled values, all of one dimension.
     labels, genes
-        The class and the gene of each.
+        The group and the gene of each.
     """
-    at = labels * marginals.shape.shape[1] + genes
+    at, table, start = _positions(marginals, labels, genes)
     standard = (values - marginals.location.flatten()[at]) / marginals.scale.flatten()[at]
-    table, start = marginals.shape.flatten(), at * N_KNOTS
     # Binary search for the last knot at or below the value.
     below = torch.zeros_like(start)
     step = 1 << (N_KNOTS - 2).bit_length() - 1
@@ -166,14 +185,23 @@ def find_scores(
 
 
 def find_values(
-    marginals: Marginals, scores: torch.Tensor, label: int, genes: torch.Tensor
+    marginals: Marginals, scores: torch.Tensor, labels: torch.Tensor, genes: torch.Tensor
 ) -> torch.Tensor:
-    """Scaled values of present genes of a class from normal scores: undoes :func:`find_scores`."""
-    at = label * marginals.shape.shape[1] + genes
+    """Scaled values of present genes of groups from normal scores: undoes :func:`find_scores`."""
+    at, table, start = _positions(marginals, labels, genes)
     position = (scores + LAST_KNOT) * ((N_KNOTS - 1) / (2 * LAST_KNOT))
     below = position.floor().long().clamp(0, N_KNOTS - 2)
-    table, start = marginals.shape.flatten(), at * N_KNOTS
     first, second = table[start + below], table[start + below + 1]
     standard = first + (position - below) * (second - first)
     values = marginals.location.flatten()[at] + marginals.scale.flatten()[at] * standard
     return values.clamp(marginals.low[genes], marginals.high[genes])
+
+
+def _positions(
+    marginals: Marginals, labels: torch.Tensor, genes: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Positions of groups and genes in moments, all quantiles, and the first quantile of each."""
+    n_genes, n_contexts = marginals.share.shape[1], marginals.n_contexts
+    at = labels * n_genes + genes
+    of_class = at if n_contexts == 1 else labels // n_contexts * n_genes + genes
+    return at, marginals.shape.flatten(), of_class * N_KNOTS

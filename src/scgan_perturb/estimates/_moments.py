@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
+from ._contexts import pooled_groups, similar_contexts
 from ._shrinkage import mixture_weights, similar_classes
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ SCALE_SAMPLES = tuple(2.0**power for power in range(7))
 
 
 class Moments(NamedTuple):
-    """Numbers of samples (classes), and of each class and gene the presences, sums and squares."""
+    """Numbers of samples (groups), and of each group and gene the presences, sums and squares."""
 
     samples: torch.Tensor
     present: torch.Tensor
@@ -34,8 +36,8 @@ class Moments(NamedTuple):
     squares: torch.Tensor
 
 
-def class_moments(
-    rows: Rows, labels: torch.Tensor, n_classes: int, always: torch.Tensor | None = None
+def group_moments(
+    rows: Rows, labels: torch.Tensor, n_groups: int, always: torch.Tensor | None = None
 ) -> tuple[Moments, torch.Tensor]:
     """The moments of samples, in float64 and one pass, and which genes have no jump.
 
@@ -44,15 +46,15 @@ def class_moments(
     rows
         Samples.
     labels
-        Position of the class of each.
-    n_classes
-        Number of classes.
+        Position of the group of each: its class, or its class within a context.
+    n_groups
+        Number of groups.
     always
         Genes without a jump; None to find them: those at their least value in at most one sample.
     """
-    samples = torch.bincount(labels, minlength=n_classes).double()
+    samples = torch.bincount(labels, minlength=n_groups).double()
     present, sums, squares = (
-        torch.zeros(n_classes, rows.n_genes, dtype=torch.float64, device=labels.device)
+        torch.zeros(n_groups, rows.n_genes, dtype=torch.float64, device=labels.device)
         for _ in range(3)
     )
     for index in torch.arange(len(rows), device=rows.device).split(BLOCK):
@@ -67,14 +69,16 @@ def class_moments(
 
 
 def shrunk_moments(
-    moments: Moments, always: torch.Tensor
+    moments: Moments, always: torch.Tensor, n_contexts: int = 1
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Share, location and scale of each class and gene, each with a prior fitted over genes.
+    """Share, location and scale of each group and gene, each with a prior fitted over genes.
 
-    What a class leans on is for the most part a mixture of the classes that are similar to it.
+    Groups are classes, or classes within contexts. What a class leans on is for the most part a
+    mixture of the classes that are similar to it; within a context, what other classes and other
+    contexts predict.
     """
     samples, present, sums, squares = moments
-    n_classes, n_present = len(samples), present.sum(0)
+    n_groups, n_present = len(samples), present.sum(0)
     mean = sums / present.clamp_min(1)
     deviations = (squares - present * mean.square()).clamp_min(0)
     within = deviations.sum(0) / (present - 1).clamp_min(0).sum(0).clamp_min(1)
@@ -82,12 +86,15 @@ def shrunk_moments(
     within = torch.where(within > 0, within, typical).clamp_min(MIN_VARIANCE)
     overall = sums.sum(0) / n_present.clamp_min(1)
     mean = torch.where(present > 0, mean, overall)
-    others = samples * (1 - torch.eye(n_classes, dtype=samples.dtype, device=samples.device))
-    others = others / others.sum(1, keepdim=True)
-    similar = _similar(moments, mean, overall, within) if n_classes > 2 else others
-    leaning = SIMILAR * similar + (1 - SIMILAR) * others
-    location = _locations(mean, present, within, overall, leaning)
-    share = _shares(moments, leaning)
+    if n_contexts > 1:
+        share, location = _pooled_over_contexts(moments, mean, overall, within, n_contexts)
+    else:
+        others = samples * (1 - torch.eye(n_groups, dtype=samples.dtype, device=samples.device))
+        others = others / others.sum(1, keepdim=True)
+        similar = _similar(moments, mean, overall, within) if n_groups > 2 else others
+        leaning = SIMILAR * similar + (1 - SIMILAR) * others
+        location = _locations(mean, present, within, overall, leaning)
+        share = _shares(moments, leaning)
     share[:, always] = 1.0
     scale = _scales(deviations, present, within)
     return share.float(), location.float(), scale.float()
@@ -131,6 +138,27 @@ def _similar(
         (angles - centre) / spread * (4 * share * (1 - share)).sqrt(),
     ]
     return similar_classes(torch.cat(features, 1))
+
+
+def _pooled_over_contexts(
+    moments: Moments,
+    mean: torch.Tensor,
+    overall: torch.Tensor,
+    within: torch.Tensor,
+    n_contexts: int,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Shares, on a scale on which their variances are the same, and locations."""
+    samples, present = moments[:2]
+    angles = _angles(moments)
+    # Few values say little of a location.
+    shifts = (present / (present + FEW)) * (mean - overall) / within.sqrt()
+    weight = (present.sum(0) / samples.sum()).sqrt()
+    correlation = similar_contexts(torch.cat([angles, shifts * weight], 1), samples, n_contexts)
+    n_samples = samples[:, None].expand_as(angles)
+    n_values = torch.where(n_samples > 0, present + FEW, 0)
+    angles = pooled_groups(angles, n_samples, correlation).clamp(0, math.pi)
+    shifts = pooled_groups(shifts, n_values, correlation)
+    return (angles / 2).sin().square(), overall + shifts * within.sqrt()
 
 
 def _locations(

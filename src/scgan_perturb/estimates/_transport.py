@@ -21,17 +21,19 @@ class Transport:
     latent: Latent
 
 
-def estimate_transport(samples: Samples, n_classes: int, seed: int) -> Transport:
+def estimate_transport(
+    samples: Samples, n_classes: int, seed: int, n_contexts: int = 1
+) -> Transport:
     """Estimate both.
 
     Parameters
     ----------
     samples
-        Training samples, of each class at least one.
-    n_classes
-        Number of classes.
+        Training samples and their groups; of each class and each context at least one.
+    n_classes, n_contexts
+        Number of classes, and of contexts.
     seed
         Seed of the draws of the factors.
     """
-    marginals = estimate_marginals(samples.rows, samples.labels, n_classes)
+    marginals = estimate_marginals(samples.rows, samples.labels, n_classes, n_contexts)
     return Transport(marginals, estimate_latent(samples.rows, samples.labels, marginals, seed))

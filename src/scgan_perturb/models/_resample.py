@@ -12,7 +12,7 @@ from .._recipes import PAPER
 from ..data._rows import ScaledRows
 from ..estimates._latent import calibrated
 from ..estimates._marginals import with_moments
-from ..estimates._moments import class_moments
+from ..estimates._moments import group_moments
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +41,7 @@ def resampled_models(
     for _ in range(n_models):
         drawn = np.concatenate([rng.choice(m, len(m)) for m in members])
         rows = ScaledRows(expression, drawn, model.scaler, torch.device("cpu"))
-        moments, _ = class_moments(
+        moments, _ = group_moments(
             rows, torch.from_numpy(labels[drawn]), n_classes, generator.marginals.always
         )
         marginals = with_moments(generator.marginals, moments)

@@ -67,8 +67,8 @@ class TransportGenerator(nn.Module):
 
     Parameters
     ----------
-    n_genes, n_classes
-        Number of genes, and of classes of f.
+    n_genes, n_classes, n_contexts
+        Number of genes, of classes of f, and of contexts. A group is a class in a context.
     n_targets
         Number of classes that can be the target.
     n_factors
@@ -79,18 +79,26 @@ class TransportGenerator(nn.Module):
     gate: torch.Tensor
     covariance: torch.Tensor
 
-    def __init__(self, n_genes: int, n_classes: int, n_targets: int, n_factors: int) -> None:
+    def __init__(
+        self,
+        n_genes: int,
+        n_classes: int,
+        n_targets: int,
+        n_factors: int,
+        n_contexts: int = 1,
+    ) -> None:
         super().__init__()
-        class_genes, loadings = (n_classes, n_genes), (n_genes, n_factors)
+        self.n_contexts, n_groups = n_contexts, n_classes * n_contexts
+        group_genes, loadings = (n_groups, n_genes), (n_genes, n_factors)
         shapes = {
-            **dict.fromkeys(("share", "location", "scale"), class_genes),
-            "shape": (*class_genes, N_KNOTS),
+            **dict.fromkeys(("share", "location", "scale"), group_genes),
+            "shape": (n_classes, n_genes, N_KNOTS),
             **dict.fromkeys(("low", "high"), (n_genes,)),
             **dict.fromkeys(("presence", "value"), loadings),
             "noise": (n_genes,),
-            "covariance": (n_classes, n_factors, n_factors),
-            "centre": (n_classes, n_factors),
-            **dict.fromkeys(("intercept", "offset", "gain"), class_genes),
+            "covariance": (n_groups, n_factors, n_factors),
+            "centre": (n_groups, n_factors),
+            **dict.fromkeys(("intercept", "offset", "gain"), group_genes),
             "targets": (n_targets,),
             "gate": (n_targets, n_genes),
         }
@@ -119,14 +127,23 @@ class TransportGenerator(nn.Module):
 
     def prepare(self, target: int) -> Prepared:
         """What follows from the weights for a target index: compute it once for many samples."""
-        label = int(self.targets[target])
-        maps = optimal_maps(self.covariance, label)
-        return Prepared(self.marginals, self.latent, products_of(self.latent), maps, target, label)
+        label, n_contexts = int(self.targets[target]), self.n_contexts
+        groups = torch.arange(len(self.share), device=self.share.device)
+        destination = label * n_contexts + groups % n_contexts
+        return Prepared(
+            self.marginals,
+            self.latent,
+            products_of(self.latent),
+            destination,
+            optimal_maps(self.covariance, destination),
+            target,
+            label,
+        )
 
     def encode(
         self, prepared: Prepared, x: torch.Tensor, labels: torch.Tensor, keys: torch.Tensor
     ) -> Encoded:
-        """Find presences, scores and factors of scaled samples of known classes."""
+        """Find presences, scores and factors of scaled samples of known groups."""
         marginals = prepared.marginals
         present = (x > 0) | marginals.always
         sample, gene = present.nonzero(as_tuple=True)
@@ -157,7 +174,7 @@ class TransportGenerator(nn.Module):
         """
         marginals, latent = prepared.marginals, prepared.latent
         x, labels, keys, present = encoded[:4]
-        label = prepared.label
+        goal = prepared.destination[labels]
         n_factors = latent.presence.shape[1]
         noise_scale = latent.noise.sqrt()
         noise = normal(keys, n_factors, stream_of(seed, draw, FACTORS))
@@ -167,9 +184,9 @@ class TransportGenerator(nn.Module):
         rest = torch.where(present, rest, 0.0)
         factors, rest = _believed(factors, rest, present, keys, seed, draw)
         deviation = factors - latent.centre[labels]
-        mapped = (deviation[:, None] @ prepared.maps[labels])[:, 0] + latent.centre[label]
+        mapped = (deviation[:, None] @ prepared.maps[labels])[:, 0] + latent.centre[goal]
         before = torch.addmm(latent.intercept[labels], factors, latent.presence.T).sigmoid_()
-        after = torch.addmm(latent.intercept[label], mapped, latent.presence.T).sigmoid_()
+        after = torch.addmm(latent.intercept[goal], mapped, latent.presence.T).sigmoid_()
         # Of genes with a jump: those that are present, or may become so.
         changing = (present | (after > before)) & ~marginals.always
         sample, gene = changing.nonzero(as_tuple=True)
@@ -182,14 +199,14 @@ class TransportGenerator(nn.Module):
         is_present = marginals.always.expand_as(present).clone()
         is_present[sample, gene] = tail < q
         rest[sample, gene] = -torch.special.ndtri((tail / q).clamp(SMALLEST, LARGEST))
-        scores = torch.addmm(latent.offset[label], mapped, latent.value.T)
-        scores = scores.addcmul_(noise_scale, rest).mul_(latent.gain[label])
+        scores = torch.addmm(latent.offset[goal], mapped, latent.value.T)
+        scores = scores.addcmul_(noise_scale, rest).mul_(latent.gain[goal])
         sample, gene = is_present.nonzero(as_tuple=True)
-        values = find_values(marginals, scores[sample, gene], label, gene)
+        values = find_values(marginals, scores[sample, gene], goal[sample], gene)
         perturbed = torch.zeros_like(x)
         perturbed[sample, gene] = values
         # A sample of the target is one already; nor do genes change that a sparse fit leaves.
-        unchanged = (labels == label)[:, None] | (self.gate[prepared.target] == 0)
+        unchanged = (labels == goal)[:, None] | (self.gate[prepared.target] == 0)
         return torch.where(unchanged, x, perturbed)
 
 
@@ -199,9 +216,11 @@ class Prepared(NamedTuple):
     Parameters
     ----------
     marginals, latent, products
-        The classes' distributions.
+        The groups' distributions.
+    destination
+        Position of the target's group in the context of each group.
     maps
-        From the factors of each class to those of the target, classes × factors × factors.
+        From the factors of each group to those of its destination, groups × factors × factors.
     target, label
         Target index, and position of the target among the classes.
     """
@@ -209,6 +228,7 @@ class Prepared(NamedTuple):
     marginals: Marginals
     latent: Latent
     products: Products
+    destination: torch.Tensor
     maps: torch.Tensor
     target: int
     label: int
