@@ -263,7 +263,7 @@ def test_a_rare_class_that_is_not_read_has_a_finite_model(monkeypatch):
 
 def test_a_map_takes_one_covariance_to_the_other():
     covariance = random_covariances(np.random.default_rng(0), 4, 5)
-    maps = optimal_maps(covariance, 2)
+    maps = optimal_maps(covariance, torch.tensor([2] * 4))
     torch.testing.assert_close(maps, maps.mT)
     reached = maps @ covariance @ maps
     torch.testing.assert_close(reached, covariance[2].expand(4, -1, -1), atol=1e-4, rtol=1e-4)
@@ -272,7 +272,7 @@ def test_a_map_takes_one_covariance_to_the_other():
 
 def test_the_map_between_equal_covariances_is_the_identity():
     covariance = random_covariances(np.random.default_rng(0), 1, 5).repeat(2, 1, 1)
-    maps = optimal_maps(covariance, 0)
+    maps = optimal_maps(covariance, torch.tensor([0, 0]))
     torch.testing.assert_close(maps, torch.eye(5).repeat(2, 1, 1), atol=1e-4, rtol=0)
 
 

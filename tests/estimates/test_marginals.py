@@ -105,7 +105,9 @@ def test_with_many_samples_quantiles_are_the_empirical_ones(many):
             values = x[labels == label, gene].numpy()
             values = values[values > 0]
             expected = np.quantile(values, at)
-            found = find_values(many, scores, label, torch.full((len(at),), gene))
+            found = find_values(
+                many, scores, *(torch.full((len(at),), i) for i in (label, gene))
+            )
             np.testing.assert_allclose(found, expected, atol=0.2 * SCALE)
 
 
@@ -143,7 +145,7 @@ def test_find_values_undoes_find_scores_within_the_range(many):
             scores = find_scores(many, values, torch.full((50,), label), genes)
             inside = scores.abs() < LAST_KNOT
             assert inside.sum() > 10
-            found = find_values(many, scores, label, genes)
+            found = find_values(many, scores, torch.full((50,), label), genes)
             torch.testing.assert_close(found[inside], values[inside], rtol=0, atol=1e-5)
 
 
@@ -158,7 +160,7 @@ def test_scores_of_simulated_values_are_standard_normal(many):
 def test_values_stay_in_the_range_of_the_gene(many):
     genes = torch.arange(N_GENES)
     for score in (-100.0, 100.0):
-        found = find_values(many, torch.full((N_GENES,), score), 0, genes)
+        found = find_values(many, torch.full((N_GENES,), score), 0 * genes, genes)
         assert (found >= many.low).all()
         assert (found <= many.high).all()
 

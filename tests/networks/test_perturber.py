@@ -36,6 +36,7 @@ class Adding(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
+        self.n_contexts = 1
         self.targets, self.draws = torch.tensor([1.0]), []
 
     def prepare(self, target: int) -> SimpleNamespace:
@@ -145,7 +146,7 @@ def same_bits(found: tuple[torch.Tensor, ...], expected: tuple[torch.Tensor, ...
 def test_some_samples_convince_at_a_later_draw_and_some_never(perturber, x):
     """So the next tests cover the draws after the first."""
     found, logits = perturber(x, keys_of(x))
-    first = perturber.expected(x, keys_of(x), 1)
+    first = perturber.expected(x, keys_of(x), n_draws=1)
     is_target = logits.argmax(1) == TARGETS[0]
     is_first = (found == first).all(1)
     assert (is_target & ~is_first).sum() > 10
@@ -178,8 +179,8 @@ def test_samples_have_the_same_bits_in_other_company(perturber, x, n):
 
 def test_the_expected_sample_has_the_same_bits_alone_and_in_company(perturber, x):
     keys = keys_of(x)
-    whole = perturber.expected(x, keys, 3)
-    assert torch.equal(perturber.expected(x[9:10], keys[9:10], 3), whole[9:10])
+    whole = perturber.expected(x, keys, n_draws=3)
+    assert torch.equal(perturber.expected(x[9:10], keys[9:10], n_draws=3), whole[9:10])
 
 
 def test_the_expected_sample_is_the_mean_of_its_draws(perturber, x):
@@ -188,7 +189,7 @@ def test_the_expected_sample_is_the_mean_of_its_draws(perturber, x):
     labels = perturber.classifier(x).argmax(1)
     encoded = generator.encode(prepared, x, labels, keys)
     draws = torch.stack([generator(prepared, encoded, perturber.seed, i) for i in range(5)])
-    torch.testing.assert_close(perturber.expected(x, keys, 5), draws.mean(0))
+    torch.testing.assert_close(perturber.expected(x, keys, n_draws=5), draws.mean(0))
 
 
 def test_the_expected_sample_is_near_the_mean_of_many_other_draws(perturber, x):
@@ -199,7 +200,7 @@ def test_the_expected_sample_is_near_the_mean_of_many_other_draws(perturber, x):
         [perturber.generator(perturber.prepared, encoded, 8, draw) for draw in range(n)]
     )
     error = (draws.var(0) * 2 / n).sqrt()
-    gap = perturber.expected(x, keys, n) - draws.mean(0)
+    gap = perturber.expected(x, keys, n_draws=n) - draws.mean(0)
     # Draws of few zeros have a poor variance; so a few gaps are larger than normal.
     assert (gap.abs() <= 4 * error + 0.02).float().mean() > 0.99
     assert gap.mean().abs() < 0.002

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from .._messages import examples, unknown_name
+from .._messages import examples, unknown_name, warn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from anndata import AnnData
+
+SEPARATOR = " / "  # between the columns of a context
 
 
 def read_labels(adata: AnnData, groupby: str, *, sort: bool = False) -> pd.Series:
@@ -63,6 +65,56 @@ def _natural(text: str) -> tuple[list[str | int], str]:
     """A key that orders text with numbers by these numbers."""
     parts = re.split(r"(\d+)", text)
     return [int(part) if i % 2 else part for i, part in enumerate(parts)], text
+
+
+def read_column(adata: AnnData, argument: str, column: str) -> np.ndarray:
+    """A column of obs as text; KeyError without it, ValueError if values are missing."""
+    if column not in adata.obs:
+        raise unknown_name(
+            "Column", column, adata.obs.columns, f"{argument} names a column of obs."
+        )
+    if (missing := adata.obs[column].isna()).any():
+        msg = f"adata.obs[{column!r}] is missing for {missing.sum():,} of {adata.n_obs:,} samples."
+        raise ValueError(msg)
+    return adata.obs[column].astype(str).to_numpy(dtype=object)
+
+
+def read_contexts(adata: AnnData, columns: Sequence[str], groupby: str = "") -> np.ndarray:
+    """The context of each sample as text: the values of the columns, joined.
+
+    Raises
+    ------
+    KeyError
+        If a column is not there.
+    ValueError
+        If values are missing, a column is the one with the labels, or two contexts read alike.
+    """
+    if groupby in columns:
+        msg = (
+            f"context={groupby!r} is the column with the labels, which change. context names what "
+            "stays as it is: a cell type, a donor, a batch."
+        )
+        raise ValueError(msg)
+    parts = [read_column(adata, "context", column) for column in columns]
+    names = np.array([SEPARATOR.join(values) for values in zip(*parts, strict=True)], dtype=object)
+    if len(set(names)) < len(set(zip(*parts, strict=True))):
+        msg = f"Contexts read alike: values of {columns} hold {SEPARATOR!r}. Rename these values."
+        raise ValueError(msg)
+    return names
+
+
+def context_positions(contexts: np.ndarray, names: np.ndarray) -> np.ndarray:
+    """The position of each name among the contexts, which are sorted; -1 of others."""
+    at = np.searchsorted(contexts, names).clip(max=len(contexts) - 1)
+    return np.where(contexts[at] == names, at, -1)
+
+
+def warn_of_unknown(names: np.ndarray) -> None:
+    """Warn of contexts without training samples."""
+    warn(
+        f"Contexts without training samples: {examples(sorted(set(names)))}. Each of their "
+        f"{len(names):,} samples gets the effect of the trained context that it resembles most."
+    )
 
 
 def resolve_class(label: object, classes: np.ndarray, *, what: str = "target") -> int:

@@ -11,7 +11,7 @@ import numpy as np
 
 from ._blocks import dense
 from ._expression import IN_X, find_expression, match_genes, read_gene_mask
-from ._labels import read_labels
+from ._labels import read_contexts, read_labels
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,6 +32,8 @@ class Reader:
         Layer with the expression; None for X.
     groupby
         Column of `obs` with the labels, for verbs that read labels.
+    context
+        Columns of `obs` with what stays as it is.
     mask_var
         Boolean column of `var` that marks the genes to use; None for all.
     model_genes
@@ -43,6 +45,7 @@ class Reader:
     adata: AnnData
     layer: str | None
     groupby: str = ""
+    context: tuple[str, ...] = ()
     mask_var: str | None = None
     model_genes: np.ndarray | None = None
     remedy: str = IN_X
@@ -78,6 +81,15 @@ class Reader:
     def label_names(self) -> np.ndarray:
         """The label of each sample, as text."""
         return self.labels.astype(str).to_numpy(dtype=object)
+
+    @cached_property
+    def context_names(self) -> np.ndarray | None:
+        """The context of each sample, as text; None without contexts."""
+        return read_contexts(self.adata, self.context, self.groupby) if self.context else None
+
+    def contexts_of(self, rows: np.ndarray) -> np.ndarray | None:
+        """The contexts of the samples at `rows`; None without contexts."""
+        return None if self.context_names is None else self.context_names[rows]
 
     @cached_property
     def sample_names(self) -> np.ndarray:

@@ -14,6 +14,7 @@ from .._messages import examples, logger, warn
 from ._blocks import dense, is_finite
 from ._counts import TARGET_SUM, are_counts
 from ._expression import checked_blocks
+from ._labels import SEPARATOR, context_positions, warn_of_unknown
 from ._scaling import GeneScaler
 from ._split import read_split
 
@@ -45,6 +46,11 @@ class TrainingData:
         Whether a sample trains.
     summary
         Ranges and means of the training samples.
+    contexts
+        Names of the contexts that have training samples; empty without contexts.
+    context_codes
+        For each sample the position of its context in `contexts`; -1 if no sample of its context
+        trains. 0 without contexts.
     """
 
     reader: Reader
@@ -52,6 +58,18 @@ class TrainingData:
     labels: np.ndarray
     is_train: np.ndarray
     summary: Summary
+    contexts: np.ndarray
+    context_codes: np.ndarray
+
+    @property
+    def n_contexts(self) -> int:
+        """Number of contexts; 1 without."""
+        return max(len(self.contexts), 1)
+
+    @property
+    def groups(self) -> np.ndarray:
+        """For each training sample the position of its class within its context."""
+        return self.labels * self.n_contexts + self.context_codes
 
     @property
     def expression(self) -> ExpressionMatrix:
@@ -118,7 +136,7 @@ def read_training_data(
         are constant.
     """
     labels = reader.labels
-    is_train = read_split(reader.adata, labels, held_out, seed=seed)
+    is_train = read_split(reader.adata, _strata(reader), held_out, seed=seed)
     trained = labels[is_train].cat.remove_unused_categories().cat.categories
     codes = trained.get_indexer(labels)
     if len(trained) < 2:
@@ -136,7 +154,43 @@ def read_training_data(
         )
     _check_varying(summary.scaler)
     _log_untrained(labels, is_train)
-    return TrainingData(reader, trained.to_numpy(dtype=object), codes, is_train, summary)
+    contexts, context_codes = _read_contexts(reader, is_train)
+    return TrainingData(
+        reader,
+        trained.to_numpy(dtype=object),
+        codes,
+        is_train,
+        summary,
+        contexts,
+        context_codes,
+    )
+
+
+def _strata(reader: Reader) -> pd.Series:
+    """The labels, within contexts where there are some: a share of each is held out."""
+    if reader.context_names is None:
+        return reader.labels
+    names = reader.labels.astype(str).str.cat(reader.context_names, sep=SEPARATOR)
+    return names.astype("category")
+
+
+def _read_contexts(reader: Reader, is_train: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Names of the contexts that train, and the position of each sample's context among them."""
+    names = reader.context_names
+    if names is None:
+        return np.empty(0, dtype=object), np.zeros(len(is_train), dtype=np.int64)
+    contexts = np.unique(names[is_train])
+    n_train = int(is_train.sum())
+    if len(contexts) > n_train // 2:
+        msg = (
+            f"context={list(reader.context)} has {len(contexts):,} values for {n_train:,} training "
+            "samples. Name columns with few values: a cell type, a donor, a batch."
+        )
+        raise ValueError(msg)
+    codes = context_positions(contexts, names)
+    if (codes < 0).any():
+        warn_of_unknown(names[codes < 0])
+    return contexts, codes
 
 
 def _summarise(reader: Reader, labels: np.ndarray, is_train: np.ndarray, fabric: Fabric) -> Summary:

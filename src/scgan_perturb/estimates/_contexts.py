@@ -6,7 +6,6 @@ and within a class in the order of the contexts.
 
 from __future__ import annotations
 
-import math
 from itertools import product
 
 import torch
@@ -73,9 +72,7 @@ def _pooled(
     return sum(weight * part for weight, part in zip(posterior, estimates, strict=True))
 
 
-def similar_contexts(
-    values: torch.Tensor, n_values: torch.Tensor, n_contexts: int
-) -> torch.Tensor:
+def similar_contexts(values: torch.Tensor, n_values: torch.Tensor, n_contexts: int) -> torch.Tensor:
     """How alike contexts are: correlations that fall with the distance of their profiles.
 
     The profile of a context is what its groups have in common, whatever their class.

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .._keys import TEST, TRAIN, tspg_keys
-from .._messages import unknown_name
 from ..data._blocks import dense
 from ..data._expression import find_expression
 from ..data._labels import resolve_classes, several
@@ -23,20 +22,6 @@ if TYPE_CHECKING:
 
     from ..data._reader import Reader
     from ..models._perturbation_model import PerturbationModel
-
-
-def read_column(adata: AnnData, argument: str, column: str | None) -> np.ndarray | None:
-    """A column of obs as text; None where none is named."""
-    if column is None:
-        return None
-    if column not in adata.obs:
-        raise unknown_name(
-            "Column", column, adata.obs.columns, f"{argument} names a column of obs."
-        )
-    if (missing := adata.obs[column].isna()).any():
-        msg = f"adata.obs[{column!r}] is missing for {missing.sum():,} of {adata.n_obs:,} samples."
-        raise ValueError(msg)
-    return adata.obs[column].astype(str).to_numpy(dtype=object)
 
 
 def question_of_fit(
@@ -70,7 +55,11 @@ def question_of_fit(
     def perturbed(rows: np.ndarray) -> np.ndarray:
         if layer is not None:
             return dense(layer[rows][:, reader.positions])
-        return model.perturb(reader.matrix[rows][:, reader.positions], accelerator=accelerator)
+        return model.perturb(
+            reader.matrix[rows][:, reader.positions],
+            context=reader.contexts_of(rows),
+            accelerator=accelerator,
+        )
 
     return Question(
         reader,

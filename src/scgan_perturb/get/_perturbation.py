@@ -13,10 +13,11 @@ from .._keys import TSPG, tspg_keys
 from .._messages import unknown_name
 from .._recipes import PAPER
 from ..data._blocks import dense
-from ..data._expression import find_expression, layer_names, match_genes, read_expression
+from ..data._expression import find_expression, layer_names, read_expression
 from ..data._labels import several
 from ..metrics._intervals import percentile_interval
 from ..models._perturbation_model import N_DRAWS_EXPECTED
+from ..storage._identity import reader_of_fit
 from ._model import checked_model
 from ._resampled import resampled
 
@@ -53,15 +54,16 @@ def read_samples(
 
     Without draws the perturbed expression is that of the layer, else their mean.
     """
-    xadv = find_layer(adata, key)
-    positions = match_genes(adata, model.genes)
-    original = find_expression(adata, model.params.get("layer"))
-    before, after = (dense(matrix[rows][:, positions]) for matrix in (original, xadv))
+    xadv, reader = find_layer(adata, key), reader_of_fit(adata, model)
+    before, after = (dense(matrix[rows][:, reader.positions]) for matrix in (reader.matrix, xadv))
     if n_draws and model.params.get("recipe") != PAPER:
         perturbed = was_perturbed(adata, key)[rows]
         after = np.array(after, dtype=np.float32)  # the layer stays as it is
         after[perturbed] = model.expected(
-            before[perturbed], n_draws=n_draws, accelerator=accelerator
+            before[perturbed],
+            context=reader.contexts_of(rows[perturbed]),
+            n_draws=n_draws,
+            accelerator=accelerator,
         )
     return BeforeAfter(adata.obs_names[rows], before, after)
 
@@ -219,8 +221,8 @@ def transition(
     if not isinstance(obs_name, str):
         msg = f"obs_name must be the name of one sample, not {obs_name!r}."
         raise ValueError(msg)
-    n_draws = N_DRAWS_EXPECTED if expected else 0
-    samples = read_samples(adata, model, find_rows(adata, obs_name), key, n_draws=n_draws)
+    rows, n_draws = find_rows(adata, obs_name), N_DRAWS_EXPECTED if expected else 0
+    samples = read_samples(adata, model, rows, key, n_draws=n_draws)
     x, xadv, mean = model.scaler.scale(
         np.vstack([samples.before, samples.after, model.target_mean])
     )
@@ -230,7 +232,8 @@ def transition(
     if n_bootstrap:
         models = resampled(adata, model, n_bootstrap=n_bootstrap, seed=seed, key=key)
         n_draws = max(n_draws, 1)
-        draws = (one.expected(samples.before, n_draws=n_draws) for one in models)
+        context = reader_of_fit(adata, model).contexts_of(rows)
+        draws = (one.expected(samples.before, context=context, n_draws=n_draws) for one in models)
         changes = [model.scaler.scale(perturbed)[0] - x for perturbed in draws]
         table["low"], table["high"] = percentile_interval(np.stack(changes))
     return table.sort_values("perturbation", ascending=False, kind="stable")

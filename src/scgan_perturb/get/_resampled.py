@@ -9,8 +9,8 @@ import numpy as np
 from .._keys import TRAIN, tspg_keys
 from .._messages import unknown_name
 from ..data._blocks import select_genes
-from ..data._expression import match_genes, read_expression
-from ..data._labels import read_labels
+from ..data._expression import read_expression
+from ..storage._identity import reader_of_fit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,13 +34,16 @@ def resampled(
     if split not in adata.obs:
         remedy = "Intervals need the AnnData that sp.tl.fit_tspg was called on."
         raise unknown_name("Column", split, adata.obs.columns, remedy)
+    reader = reader_of_fit(adata, model)
     classes = {label: i for i, label in enumerate(map(str, model.classifier.classes))}
-    labels = read_labels(adata, model.params["groupby"]).astype(str).map(classes)
+    labels = reader.labels.astype(str).map(classes)
     train = ((adata.obs[split] == TRAIN) & labels.notna()).to_numpy()
     positions = labels[train].to_numpy(dtype=np.int64)
+    codes = model.context_codes(reader.contexts_of(train), len(positions))
     if missing := [label for label, i in classes.items() if i not in positions]:
         msg = f"No training sample of {missing[0]!r} is there to draw from."
         raise ValueError(msg)
     expression = read_expression(adata, model.params.get("layer"))
-    chosen = select_genes(expression, match_genes(adata, model.genes))[np.flatnonzero(train)]
-    return resampled_models(model, chosen, positions, n_models=n_bootstrap, seed=seed)
+    chosen = select_genes(expression, reader.positions)[np.flatnonzero(train)]
+    groups = positions * max(len(model.contexts), 1) + codes
+    return resampled_models(model, chosen, groups, n_models=n_bootstrap, seed=seed)

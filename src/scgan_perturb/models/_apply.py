@@ -85,14 +85,19 @@ def _logits(
 
 
 def perturb_blocks(
-    network: nn.Module, scaler: GeneScaler, expression: Matrix, accelerator: str | torch.device
+    network: nn.Module,
+    scaler: GeneScaler,
+    expression: Matrix,
+    context_codes: np.ndarray,
+    accelerator: str | torch.device,
 ) -> Iterator[Block]:
     """Perturbed samples in input units with their class probabilities, a block at a time.
 
-    The network turns scaled samples and their keys into perturbed samples and logits.
+    The network turns scaled samples, their keys and the positions of their contexts into perturbed
+    samples and logits.
     """
     network.to(device_of(accelerator))
-    for rows, x_adv, logits in _perturbed(network, scaler, expression, accelerator):
+    for rows, x_adv, logits in _perturbed(network, scaler, expression, context_codes, accelerator):
         yield Block(rows, x_adv, logits.softmax(dim=1).cpu().numpy())
 
 
@@ -100,16 +105,19 @@ def expected_blocks(
     network: TransportPerturber,
     scaler: GeneScaler,
     expression: Matrix,
+    context_codes: np.ndarray,
     accelerator: str | torch.device,
     n_draws: int,
 ) -> Iterator[np.ndarray]:
     """Means over draws of the perturbed samples in input units, a block at a time."""
     network.to(device_of(accelerator))
 
-    def mean_of_draws(x: torch.Tensor, keys: torch.Tensor) -> tuple[torch.Tensor, None]:
-        return network.expected(x, keys, n_draws), None
+    def mean_of_draws(
+        x: torch.Tensor, keys: torch.Tensor, contexts: torch.Tensor
+    ) -> tuple[torch.Tensor, None]:
+        return network.expected(x, keys, contexts, n_draws=n_draws), None
 
-    for _, x_adv, _ in _perturbed(mean_of_draws, scaler, expression, accelerator):
+    for _, x_adv, _ in _perturbed(mean_of_draws, scaler, expression, context_codes, accelerator):
         yield x_adv
 
 
@@ -117,6 +125,7 @@ def _perturbed(
     perturb: Callable[..., Any],
     scaler: GeneScaler,
     expression: Matrix,
+    context_codes: np.ndarray,
     accelerator: str | torch.device,
 ) -> Iterator[tuple[slice, np.ndarray, Any]]:
     """Rows, perturbed samples in input units and logits, a block at a time."""
@@ -125,8 +134,9 @@ def _perturbed(
         block = dense(expression[rows])  # once, for scaling, keys and what does not change
         with torch.inference_mode():
             x = on.scale(block)
+            contexts = torch.from_numpy(context_codes[rows]).to(on.device)
             with damage_named():
-                x_adv, logits = perturb(x, keys_of(on.unscaled(block)))
+                x_adv, logits = perturb(x, keys_of(on.unscaled(block)), contexts)
             if torch.isnan(x_adv).any():
                 raise ValueError(DAMAGED)
             restored = on.restore(x_adv, block, x)

@@ -9,6 +9,7 @@ import numpy as np
 
 from .._messages import examples
 from .._recipes import PAPER
+from ..data._labels import context_positions
 from ._files import load_parts, save_parts
 from ._fitted_classifier import (
     FittedClassifier,
@@ -22,7 +23,7 @@ from ._fitted_classifier import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     import torch
@@ -108,6 +109,40 @@ class PerturbationModel:
         return replace(self, params={**self.params, "target": str(target)})
 
     @property
+    def context(self) -> tuple[str, ...]:
+        """Columns of `obs` with what stays as it is; empty without."""
+        return tuple(map(str, np.atleast_1d(self.params.get("context", []))))
+
+    @property
+    def contexts(self) -> np.ndarray:
+        """Names of the contexts that trained: values of these columns, joined by " / "."""
+        return np.atleast_1d(np.asarray(self.params.get("contexts", []), dtype=object))
+
+    def context_codes(
+        self, context: Sequence[str] | np.ndarray | None, n_samples: int
+    ) -> np.ndarray:
+        """Positions of contexts in :attr:`contexts`; -1 of those that did not train.
+
+        Raises
+        ------
+        ValueError
+            If contexts are missing, or their number is not that of the samples.
+        """
+        if not self.context:
+            return np.zeros(n_samples, dtype=np.int64)
+        if context is None:
+            msg = (
+                f"The model was fitted with context={list(self.context)}. Give context=, the "
+                "context of each sample."
+            )
+            raise ValueError(msg)
+        names = np.asarray(context).astype(str).astype(object)
+        if names.shape != (n_samples,):
+            msg = f"context has the shape {names.shape}; one value for each of {n_samples:,} samples is needed."
+            raise ValueError(msg)
+        return context_positions(self.contexts, names)
+
+    @property
     def genes(self) -> np.ndarray:
         """Names of the genes, in the order of the columns."""
         return self.classifier.genes
@@ -146,6 +181,7 @@ class PerturbationModel:
                 len(self.classifier.classes),
                 len(self.targets),
                 np.shape(self.weights.get("presence", np.empty((0, 0))))[-1],
+                max(len(self.contexts), 1),
             )
         f = self.classifier.network()
         with damage_named():
@@ -155,10 +191,22 @@ class PerturbationModel:
                 f if classifier is None else classifier.network(),
                 self.targets.index(self.target),
                 int(self.params.get("seed", 0)),
+                self._sources(),
             )
 
+    def _sources(self) -> list[int] | None:
+        """Positions of the sources among the classes; None for all."""
+        if "source" not in self.params:
+            return None
+        sources = np.atleast_1d(self.params["source"]).astype(str)
+        return [i for i, label in enumerate(self.classifier.classes) if str(label) in sources]
+
     def perturb(
-        self, expression: Matrix, *, accelerator: str | torch.device = "auto"
+        self,
+        expression: Matrix,
+        *,
+        context: Sequence[str] | np.ndarray | None = None,
+        accelerator: str | torch.device = "auto",
     ) -> np.ndarray:
         """x_adv in input units (paper, section 2.2).
 
@@ -170,6 +218,9 @@ class PerturbationModel:
         ----------
         expression
             Samples × `genes`, in input units, dense or sparse.
+        context
+            The context of each sample, if the model was fitted with `context`: one of
+            :attr:`contexts`. A sample of another one gets the effect of the most similar one.
         accelerator
             Lightning Fabric accelerator.
 
@@ -180,11 +231,12 @@ class PerturbationModel:
         Raises
         ------
         ValueError
-            If the number of genes differs, or a value is NaN or infinite.
+            If the number of genes differs, a value is NaN or infinite, or contexts are missing.
         """
         expression = check_expression(expression, len(self.genes))
+        codes = self.context_codes(context, expression.shape[0])
         result = np.empty(expression.shape, dtype=np.float32)
-        for block in self.perturb_blocks(expression, accelerator=accelerator):
+        for block in self.perturb_blocks(expression, codes, accelerator=accelerator):
             result[block.rows] = block.expression
         return result
 
@@ -192,6 +244,7 @@ class PerturbationModel:
         self,
         expression: Matrix,
         *,
+        context: Sequence[str] | np.ndarray | None = None,
         n_draws: int = N_DRAWS_EXPECTED,
         accelerator: str | torch.device = "auto",
     ) -> np.ndarray:
@@ -203,6 +256,8 @@ class PerturbationModel:
         ----------
         expression
             Samples × `genes`, in input units, dense or sparse.
+        context
+            The context of each sample, as for :meth:`perturb`.
         n_draws
             Number of draws.
         accelerator
@@ -222,13 +277,15 @@ class PerturbationModel:
         if self.params.get("recipe") == PAPER:
             return self.perturb(expression, accelerator=accelerator)
         expression = check_expression(expression, len(self.genes))
+        codes = self.context_codes(context, expression.shape[0])
         network = cast("TransportPerturber", self.network())
-        parts = expected_blocks(network, self.scaler, expression, accelerator, n_draws)
+        parts = expected_blocks(network, self.scaler, expression, codes, accelerator, n_draws)
         return np.concatenate([*parts, np.empty((0, len(self.genes)), np.float32)])
 
     def perturb_blocks(
         self,
         expression: Matrix,
+        context_codes: np.ndarray,
         *,
         accelerator: str | torch.device = "auto",
         classifier: FittedClassifier | ModuleClassifier | None = None,
@@ -239,7 +296,9 @@ class PerturbationModel:
         """
         from ._apply import perturb_blocks  # noqa: PLC0415
 
-        return perturb_blocks(self.network(classifier), self.scaler, expression, accelerator)
+        return perturb_blocks(
+            self.network(classifier), self.scaler, expression, context_codes, accelerator
+        )
 
     def save(self, folder: str | Path) -> None:
         """Write `model.json` and `weights.safetensors` into a folder, which is created if needed."""

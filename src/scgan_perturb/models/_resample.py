@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def resampled_models(
-    model: PerturbationModel, expression: Matrix, labels: np.ndarray, *, n_models: int, seed: int
+    model: PerturbationModel, expression: Matrix, groups: np.ndarray, *, n_models: int, seed: int
 ) -> Iterator[PerturbationModel]:
     """Bootstrap: the marginals' shares, locations and scales of samples drawn with replacement.
 
@@ -36,13 +36,13 @@ def resampled_models(
     network = cast("TransportPerturber", model.network())
     generator = network.generator
     rng = np.random.default_rng(seed)
-    n_classes = len(model.classifier.classes)
-    members = [np.flatnonzero(labels == label) for label in range(n_classes)]
+    n_groups = len(generator.covariance)
+    members = [np.flatnonzero(groups == group) for group in np.unique(groups)]
     for _ in range(n_models):
         drawn = np.concatenate([rng.choice(m, len(m)) for m in members])
         rows = ScaledRows(expression, drawn, model.scaler, torch.device("cpu"))
         moments, _ = group_moments(
-            rows, torch.from_numpy(labels[drawn]), n_classes, generator.marginals.always
+            rows, torch.from_numpy(groups[drawn]), n_groups, generator.marginals.always
         )
         marginals = with_moments(generator.marginals, moments)
         latent = calibrated(generator.latent, marginals.share)

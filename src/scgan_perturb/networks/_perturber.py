@@ -10,12 +10,13 @@ from torch import nn
 from ._networks import perturb
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
     from typing import Any
 
     from ._transport_generator import Encoded, TransportGenerator
 
 N_DRAWS = 9  # at most, until one convinces the classifier; docs/method.md
+SURE = 0.95  # probability of the target from which a sample is not of a source
 # The last bits of a product depend on its shape. With these numbers of rows, filled up with zeros,
 # a sample has the same result in any company.
 ROWS_CPU, ROWS_GPU, ROWS_REDRAWN = 128, 1024, 16
@@ -28,7 +29,7 @@ class PaperPerturber(nn.Module):
         super().__init__()
         self.generator, self.classifier = generator, classifier
 
-    def forward(self, x: torch.Tensor, _: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(self, x: torch.Tensor, *_: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Scaled samples to perturbed ones, and the classifier's logits for these."""
         perturbed = perturb(self.generator, x)[1]
         return perturbed, self.classifier(perturbed)
@@ -52,6 +53,8 @@ class TransportPerturber(nn.Module):
         Target index.
     seed
         Seed of the draws.
+    sources
+        Positions of the classes that samples can be of, besides the target; None for all.
     """
 
     def __init__(
@@ -61,11 +64,12 @@ class TransportPerturber(nn.Module):
         classifier_to_convince: nn.Module,
         target: int,
         seed: int,
+        sources: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         self.generator, self.classifier = generator, classifier
         self.classifier_to_convince = classifier_to_convince
-        self.seed = seed
+        self.seed, self.sources = seed, sources
         self.prepared = generator.prepare(target)
 
     def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> TransportPerturber:
@@ -75,22 +79,36 @@ class TransportPerturber(nn.Module):
             self.prepared = self.generator.prepare(self.prepared.target)
         return self
 
-    def forward(self, x: torch.Tensor, keys: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Scaled samples and their keys to perturbed samples, and the classifier's logits."""
-        n_rows = _rows_of(x)
-        parts = [
-            self._convincing(*block)
-            for block in zip(x.split(n_rows), keys.split(n_rows), strict=True)
-        ]
+    def forward(
+        self, x: torch.Tensor, keys: torch.Tensor, contexts: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Perturbed samples, and the classifier's logits.
+
+        Parameters
+        ----------
+        x
+            Scaled samples, samples × genes.
+        keys
+            Their keys to random numbers.
+        contexts
+            Positions of their contexts; -1 for the most similar one. None without contexts.
+        """
+        parts = [self._convincing(*block) for block in _blocks(x, keys, contexts)]
         perturbed, logits = zip(*parts, strict=True)
         return torch.cat(perturbed), torch.cat(logits)
 
-    def expected(self, x: torch.Tensor, keys: torch.Tensor, n_draws: int) -> torch.Tensor:
+    def expected(
+        self,
+        x: torch.Tensor,
+        keys: torch.Tensor,
+        contexts: torch.Tensor | None = None,
+        *,
+        n_draws: int,
+    ) -> torch.Tensor:
         """Mean of the perturbed samples over the first draws, whatever the classifier says."""
-        n_rows = _rows_of(x)
         parts = []
-        for block, key in zip(x.split(n_rows), keys.split(n_rows), strict=True):
-            encoded = self._encoded(block, key)
+        for block in _blocks(x, keys, contexts):
+            encoded = self._encoded(*block)
             total = torch.zeros_like(encoded.x)
             changed = torch.zeros_like(encoded.present)
             for draw in range(n_draws):
@@ -98,21 +116,40 @@ class TransportPerturber(nn.Module):
                 total += drawn
                 changed |= drawn != encoded.x
             # Without the rounding of the sum where no draw changes a value.
-            parts.append(torch.where(changed, total / n_draws, encoded.x)[: len(block)])
+            parts.append(torch.where(changed, total / n_draws, encoded.x)[: len(block[0])])
         return torch.cat(parts)
 
-    def _encoded(self, x: torch.Tensor, keys: torch.Tensor) -> Encoded:
+    def _encoded(self, x: torch.Tensor, keys: torch.Tensor, contexts: torch.Tensor) -> Encoded:
         n_rows = _rows_of(x)
-        x, keys = _filled(x, n_rows), _filled(keys, n_rows)
-        labels = self.classifier(x).argmax(dim=1)
-        return self.generator.encode(self.prepared, x, labels, keys)
+        x, keys, contexts = (_filled(part, n_rows) for part in (x, keys, contexts))
+        labels = self._classes(x)
+        if (contexts < 0).any():
+            nearest = self.generator.nearest_contexts(x, labels)
+            contexts = torch.where(contexts < 0, nearest, contexts)
+        groups = labels * self.generator.n_contexts + contexts
+        return self.generator.encode(self.prepared, x, groups, keys)
+
+    def _classes(self, x: torch.Tensor) -> torch.Tensor:
+        """Positions of the classes of samples: of all classes, or of the sources and the target.
+
+        Where sources are named, a sample is of a source unless it surely is of the target.
+        """
+        logits = self.classifier(x)
+        if self.sources is None:
+            return logits.argmax(dim=1)
+        of_source = torch.full_like(logits, -torch.inf)
+        of_source[:, self.sources] = logits[:, self.sources]
+        is_target = logits.softmax(dim=1)[:, self.prepared.label] > SURE
+        return of_source.argmax(dim=1).masked_fill(is_target, self.prepared.label)
 
     def _draw(self, encoded: Encoded, draw: int) -> torch.Tensor:
         return self.generator(self.prepared, encoded, self.seed, draw)
 
-    def _convincing(self, x: torch.Tensor, keys: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _convincing(
+        self, x: torch.Tensor, keys: torch.Tensor, contexts: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """At most one block of samples."""
-        encoded = self._encoded(x, keys)
+        encoded = self._encoded(x, keys, contexts)
         perturbed = self._draw(encoded, 0)
         logits = self.classifier_to_convince(perturbed)
         perturbed, logits = perturbed[: len(x)], logits[: len(x)]
@@ -146,6 +183,16 @@ class TransportPerturber(nn.Module):
 
     def _is_target(self, logits: torch.Tensor) -> torch.Tensor:
         return logits.argmax(dim=1) == self.prepared.label
+
+
+def _blocks(
+    x: torch.Tensor, keys: torch.Tensor, contexts: torch.Tensor | None
+) -> Iterator[tuple[torch.Tensor, ...]]:
+    """Samples, keys and contexts, a block of the products at a time."""
+    if contexts is None:
+        contexts = torch.zeros(len(x), dtype=torch.long, device=x.device)
+    n_rows = _rows_of(x)
+    return zip(*(part.split(n_rows) for part in (x, keys, contexts)), strict=True)
 
 
 def _rows_of(x: torch.Tensor) -> int:

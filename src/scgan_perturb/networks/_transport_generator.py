@@ -29,14 +29,14 @@ FACTORS, NOISE, FAR, PRESENCE = range(4)  # streams of random numbers
 
 
 class Encoded(NamedTuple):
-    """Samples as the factor model of their class sees them.
+    """Samples as the factor model of their group sees them.
 
     Parameters
     ----------
     x
         Scaled samples, samples × genes.
     labels, keys
-        Position of the class of each, and its key to random numbers.
+        Position of the group of each, and its key to random numbers.
     present, scores
         Where a gene is present (boolean), and the normal scores there: samples × genes.
     mode, cholesky
@@ -128,7 +128,7 @@ class TransportGenerator(nn.Module):
     def prepare(self, target: int) -> Prepared:
         """What follows from the weights for a target index: compute it once for many samples."""
         label, n_contexts = int(self.targets[target]), self.n_contexts
-        groups = torch.arange(len(self.share), device=self.share.device)
+        groups = torch.arange(len(self.covariance), device=self.covariance.device)
         destination = label * n_contexts + groups % n_contexts
         return Prepared(
             self.marginals,
@@ -139,6 +139,19 @@ class TransportGenerator(nn.Module):
             target,
             label,
         )
+
+    def nearest_contexts(self, x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """For scaled samples of known classes the contexts in which they are the likeliest."""
+        marginals = self.marginals
+        share, location = marginals.share.clamp(SMALLEST, LARGEST), marginals.location
+        precision = marginals.scale.square().reciprocal()
+        present = ((x > 0) | marginals.always).float()
+        absent = (1 - share).log()
+        fixed = share.log() - absent + 0.5 * precision.log() - 0.5 * location.square() * precision
+        likelihood = present @ fixed.T + x @ (location * precision).T
+        likelihood = likelihood + absent.sum(1) - 0.5 * x.square() @ precision.T
+        rows = torch.arange(len(x), device=x.device)
+        return likelihood.view(len(x), -1, self.n_contexts)[rows, labels].argmax(1)
 
     def encode(
         self, prepared: Prepared, x: torch.Tensor, labels: torch.Tensor, keys: torch.Tensor

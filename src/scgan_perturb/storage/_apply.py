@@ -41,6 +41,8 @@ class Job:
         Columns of the model's genes, in its order.
     rows
         Boolean mask of the samples to perturb.
+    context_codes
+        Positions of the contexts of all samples; see the model's `context_codes`.
     fit
         The fit, as it is stored.
     columns
@@ -58,6 +60,7 @@ class Job:
     model: PerturbationModel
     positions: np.ndarray
     rows: np.ndarray
+    context_codes: np.ndarray
     fit: Mapping[str, Any]
     columns: Mapping[str, pd.Categorical | None]
     depends_on: Sequence[str]
@@ -92,6 +95,7 @@ def apply_model(
     matrix: Matrix,
     positions: np.ndarray,
     rows: np.ndarray,
+    context_codes: np.ndarray,
     accelerator: str | torch.device,
     classifier: FittedClassifier | ModuleClassifier | None = None,
 ) -> Perturbed:
@@ -110,6 +114,7 @@ def apply_model(
     probability = np.full(len(rows), np.nan, dtype=np.float32)
     for block in model.perturb_blocks(
         expression_of_model if rows.all() else expression_of_model[rows],
+        context_codes[rows],
         accelerator=accelerator,
         classifier=classifier,
     ):
@@ -146,6 +151,7 @@ def _copied(matrix: Matrix, rows: np.ndarray, positions: np.ndarray) -> np.ndarr
 def perturb_dask_block(
     block: Matrix,
     rows: np.ndarray,
+    context_codes: np.ndarray,
     model: PerturbationModel,
     positions: np.ndarray,
     accelerator: str | torch.device,
@@ -154,7 +160,7 @@ def perturb_dask_block(
     if not is_finite(block):
         msg = "The expression holds NaN or infinite values; fill or remove them first."
         raise ValueError(msg)
-    return dense(apply_model(model, block, positions, rows, accelerator).expression)
+    return dense(apply_model(model, block, positions, rows, context_codes, accelerator).expression)
 
 
 def write_perturbed(adata: AnnData, keys: TspgKeys, perturbed: Perturbed) -> None:

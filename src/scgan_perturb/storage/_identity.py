@@ -49,7 +49,7 @@ def layer_identity(reader: Reader) -> dict[str, Any]:
 def reader_of_fit(adata: AnnData, model: PerturbationModel) -> Reader:
     """Reads the expression and the labels that a model was fitted on."""
     layer, groupby = model.params.get("layer"), model.params["groupby"]
-    return Reader(adata, layer, groupby=groupby, model_genes=model.genes)
+    return Reader(adata, layer, groupby=groupby, context=model.context, model_genes=model.genes)
 
 
 def check_fit_belongs(

@@ -49,7 +49,13 @@ class Output:
     def perturb(self, job: Job) -> Perturbed | None:
         """Perturb the samples."""
         return apply_model(
-            job.model, self.matrix.array, job.positions, job.rows, job.device, job.classifier
+            job.model,
+            self.matrix.array,
+            job.positions,
+            job.rows,
+            job.context_codes,
+            job.device,
+            job.classifier,
         )
 
 
@@ -61,6 +67,7 @@ class LazyOutput(Output):
         layer = self.matrix.map(
             perturb_dask_block,
             job.rows,
+            job.context_codes,
             model=job.model,
             positions=job.positions,
             accelerator=job.accelerator,

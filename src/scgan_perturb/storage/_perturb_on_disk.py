@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from .._digests import digest
 from .._messages import logger
 from .._settings import settings
 from ..data._blocks import blocks, dense
@@ -47,7 +48,7 @@ def perturb_on_disk(
     model, rows = job.model, job.rows
     stride = STRIDE * block_rows(len(job.positions))
     results = _Results(file, keys, matrix.shape, stride)
-    identity = _result_identity(model, *job.depends_on)
+    identity = _result_identity(model, digest(job.context_codes), *job.depends_on)
     if fabric.is_global_zero and not results.is_of(identity):
         store_fit(file, keys.uns, job.fit)
         _delete_derived(file, keys)
@@ -70,7 +71,13 @@ def perturb_on_disk(
         for part in parts:
             if remaining[part].any() or not rows[part].any():
                 perturbed = apply_model(
-                    model, matrix[part], job.positions, rows[part], job.device, job.classifier
+                    model,
+                    matrix[part],
+                    job.positions,
+                    rows[part],
+                    job.context_codes[part],
+                    job.device,
+                    job.classifier,
                 )
                 results.write(part, perturbed)
                 bar.update(int(remaining[part].sum()))
@@ -190,13 +197,13 @@ def _delete_derived(file: Group, keys: TspgKeys) -> None:
 
 def _result_identity(model: PerturbationModel, *parts: str) -> str:
     """A hash of the model and the other inputs of a result."""
-    digest = hashlib.blake2b(digest_size=16)
+    total = hashlib.blake2b(digest_size=16)
     weights = {**model.weights, **{f"f.{n}": w for n, w in model.classifier.weights.items()}}
     for text in (model.target, *map(str, model.genes), *parts):
-        digest.update(f"{text}\0".encode())
+        total.update(f"{text}\0".encode())
     for name in sorted(weights):
-        digest.update(name.encode())
-        digest.update(np.ascontiguousarray(weights[name]).data)
+        total.update(name.encode())
+        total.update(np.ascontiguousarray(weights[name]).data)
     for limits in (model.scaler.minimum, model.scaler.maximum):
-        digest.update(np.ascontiguousarray(limits).data)
-    return digest.hexdigest()
+        total.update(np.ascontiguousarray(limits).data)
+    return total.hexdigest()

@@ -8,9 +8,10 @@ from .._checks import check_count
 from .._keys import EVALUATION, EVALUATION_PARAMS, MODEL, PREDICTION, TSPG
 from .._messages import logger, warn
 from .._seeds import Rng, resolve_seed, spawn_seeds
+from ..data._labels import read_column
 from ..data._reader import Reader
 from ..evaluation._classify import classify
-from ..evaluation._question import question_of_fit, question_of_prediction, read_column
+from ..evaluation._question import question_of_fit, question_of_prediction
 from ..evaluation._reader import read_samples
 from ..evaluation._table import evaluation_table
 from ..evaluation._verdict import distances, findings, judged_method, pooled
@@ -155,8 +156,10 @@ def evaluate(
     adata = copy_if_asked(adata, copy=copy)
     seed = resolve_seed(rng)
     draws = spawn_seeds(seed).evaluate
-    columns = {"contexts": read_column(adata, "by", by)}
-    columns["donors"] = read_column(adata, "replicate", replicate)
+    columns = {
+        part: None if column is None else read_column(adata, argument, column)
+        for part, argument, column in (("contexts", "by", by), ("donors", "replicate", replicate))
+    }
     required = {"groupby": groupby, "target": target, "held_out": held_out}
     if prediction is None:
         optional = {"source": source, "layer": layer, "mask_var": mask_var, "key_added": key_added}

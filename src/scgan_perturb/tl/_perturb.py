@@ -12,6 +12,7 @@ from .._keys import EVALUATION, EVALUATION_PARAMS, IDENTITY, TSPG, tspg_keys
 from .._messages import warn
 from ..data._counts import are_counts
 from ..data._expression import checked_blocks
+from ..data._labels import warn_of_unknown
 from ..get import model as get_model
 from ..storage._apply import Job
 from ..storage._arguments import copy_if_asked
@@ -123,6 +124,7 @@ def perturb(
         model,
         reader.positions,
         np.ones(adata.n_obs, dtype=bool),
+        _context_codes(reader, model),
         fit=_fit_to_store(fitted.uns[key], model, layer, reader, is_of_fit=is_of_fit),
         columns={keys.split: None} if is_other_split else {},
         depends_on=(layer, _check_values(reader)),
@@ -133,6 +135,15 @@ def perturb(
     perturbed = output.write(job)
     log_perturbation(keys, model, perturbed)
     return adata if copy else None
+
+
+def _context_codes(reader: Reader, model: PerturbationModel) -> np.ndarray:
+    """Positions of the samples' contexts; a warning of those that did not train."""
+    names = reader.context_names
+    codes = model.context_codes(names, reader.adata.n_obs)
+    if names is not None and (codes < 0).any():
+        warn_of_unknown(names[codes < 0])
+    return codes
 
 
 def _fit_to_store(

@@ -18,6 +18,7 @@ from ..get._perturbation import ORIGINAL, read_layer, read_samples, was_perturbe
 from ..get._resampled import resampled
 from ..metrics._intervals import percentile_interval
 from ..models._perturbation_model import N_DRAWS_EXPECTED
+from ..storage._identity import reader_of_fit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -143,7 +144,8 @@ def rank_genes(
         models = resampled(adata, model, n_bootstrap=n_bootstrap, seed=seed, key=key)
         own = labels.iloc[rows].to_numpy()
         before = read_samples(adata, model, rows, key).before
-        means = [_mean_changes(one, before, own, n_draws, accelerator) for one in models]
+        context = reader_of_fit(adata, model).contexts_of(rows)
+        means = [_mean_changes(one, before, context, own, n_draws, accelerator) for one in models]
         for group, table in tables.items():
             low, high = percentile_interval(np.stack([mean[group][genes] for mean in means]))
             table |= {"scores_low": low, "scores_high": high}
@@ -246,12 +248,13 @@ def _sum_perturbations(
 def _mean_changes(
     model: PerturbationModel,
     before: np.ndarray,
+    context: np.ndarray | None,
     labels: np.ndarray,
     n_draws: int,
     accelerator: str,
 ) -> dict[str, np.ndarray]:
     """Mean scaled change of each group, of all first, under one model."""
-    after = model.expected(before, n_draws=n_draws, accelerator=accelerator)
+    after = model.expected(before, context=context, n_draws=n_draws, accelerator=accelerator)
     change = model.scaler.scale(after) - model.scaler.scale(before)
     means = {group: change[labels == group].mean(axis=0) for group in np.unique(labels)}
     return {ALL: change.mean(axis=0), **means}

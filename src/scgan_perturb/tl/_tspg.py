@@ -44,6 +44,7 @@ def fit_tspg(
     target: object | Sequence[object] | None = None,
     *,
     source: object | Sequence[object] | None = None,
+    context: str | Sequence[str] | None = None,
     classifier: str | nn.Module = CLASSIFIER,
     classes: Sequence[object] | None = None,
     recipe: Literal["transport", "paper"] | Transport | Paper = "transport",
@@ -78,7 +79,13 @@ def fit_tspg(
         Label to perturb towards; several for one model of many targets, None for all labels. Of
         several the first is applied, the others by :func:`~scgan_perturb.tl.perturb`.
     source
-        Label or labels whose samples train and are perturbed; None for all samples.
+        Label or labels whose samples are perturbed; None for all samples. A sample is then taken
+        as one of a source, unless f is sure (95 %) that it is of the target.
+    context
+        Column or columns of `adata.obs` with what stays as it is: a cell type, a donor, a batch.
+        The change is estimated within each context, and contexts learn from each other, the more
+        the more alike they are. A context without training samples of the target gets what the
+        label does in the others. None for no contexts. Not with recipe "paper".
     classifier
         Name in `adata.uns` of the classifier. The default is fitted where it is missing or does
         not fit these labels, genes and values. Or a torch module of your own that takes float32
@@ -161,7 +168,7 @@ def fit_tspg(
     """
     from ..engine._device import accelerator_of, resolve_fabric  # noqa: PLC0415 (torch takes seconds)
     from ..models._module_classifier import check_module, module_classifier  # noqa: PLC0415
-    from ..training._fit import Fit, check_targets, fit_generator  # noqa: PLC0415
+    from ..training._fit import Fit, check_context, check_targets, fit_generator  # noqa: PLC0415
     from ..training._fit_classifier import fit_classifier_on  # noqa: PLC0415
 
     keys = tspg_keys(key_added)
@@ -170,6 +177,8 @@ def fit_tspg(
     module = check_module(classifier, classes)
     names = classifier_keys(_classifier_name(classifier, keys))
     recipe = resolve_recipe(recipe)
+    context = () if context is None else tuple(map(str, several(context)))
+    check_context(recipe.name, context)
     options = without_none(groupby=groupby, layer=layer, mask_var=mask_var, held_out=held_out)
     options["seed"] = resolve_seed(rng)
     launched = resolve_fabric(fabric)
@@ -177,7 +186,7 @@ def fit_tspg(
     options["seed"] = fabric.broadcast(options["seed"])
 
     adata = copy_if_asked(adata, copy=copy)
-    reader = Reader(adata, layer, groupby=groupby, mask_var=mask_var)
+    reader = Reader(adata, layer, groupby=groupby, context=context, mask_var=mask_var)
     check_writers(reader.matrix, fabric)
     held_out = split_to_use(reader, names.uns, held_out)
     split_seed = spawn_seeds(options["seed"]).split
@@ -200,9 +209,10 @@ def fit_tspg(
         model,
         reader.positions,
         roles.perturbed,
+        data.context_codes,
         fit={**model_to_parts(model), "history": history, IDENTITY: fit_identity(data)},
         columns={keys.split: split_column(data.is_train)},
-        depends_on=(str(layer), data.summary.digest, str(source)),
+        depends_on=(str(layer), data.summary.digest, str(source), str(context)),
         fabric=fabric,
         accelerator=accelerator,
         classifier=to_convince,
@@ -232,4 +242,7 @@ def _label_params(data: TrainingData, roles: Roles, source: object) -> dict[str,
     labels: dict[str, Any] = {"target": targets[0], "targets": targets}
     if source is not None:
         labels["source"] = np.array([str(label) for label in several(source)], dtype=object)
+    if data.reader.context:
+        labels["context"] = np.array(data.reader.context, dtype=object)
+        labels["contexts"] = data.contexts
     return labels

@@ -25,6 +25,7 @@ from ._run import open_checkpoint, weights_digest
 from ._train_tspg import TspgTrainer, train_tspg
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     import pandas as pd
@@ -74,7 +75,7 @@ class Fit(NamedTuple):
         """Positions of the training samples of a fit, the same for every kind of storage."""
         train = np.flatnonzero(self.data.is_train)
         seed = spawn_seeds(self.params["seed"]).tspg
-        return train[stratified_sample(self.data.labels[train], HELD_ROWS, seed=seed)]
+        return train[stratified_sample(self.data.groups[train], HELD_ROWS, seed=seed)]
 
     def scaled_rows(self, rows: np.ndarray) -> ScaledRows:
         """Samples as input of a network."""
@@ -130,16 +131,17 @@ def _estimate_transport(fit: Fit, recipe: Transport) -> nn.Module:
     """Recipe "transport": the distributions of all classes; nothing is trained."""
     data, device = fit.data, fit.fabric.device
     sample, seed = fit.sample, spawn_seeds(fit.params["seed"]).tspg
-    labels = torch.from_numpy(data.labels[sample]).to(device)
-    train = Samples(fit.rows_in_memory(sample), labels)
+    groups = torch.from_numpy(data.groups[sample]).to(device)
+    train = Samples(fit.rows_in_memory(sample), groups)
     with torch.no_grad():
-        transport = estimate_transport(train, len(data.classes), seed)
+        transport = estimate_transport(train, len(data.classes), seed, data.n_contexts)
     with torch.device("meta"):
         generator = TransportGenerator(
             train.rows.n_genes,
             len(data.classes),
             len(fit.roles.targets),
             transport.latent.presence.shape[1],
+            data.n_contexts,
         )
     generator.to_empty(device=device)
     generator.set_up(transport, torch.from_numpy(fit.roles.targets))
@@ -157,7 +159,7 @@ def _close_gates(generator: TransportGenerator, train: Samples, sparsity: float,
     x, labels = train.rows[index], train.labels[index]
     for target in range(len(generator.targets)):
         prepared = generator.prepare(target)
-        sources = labels != prepared.label
+        sources = labels != prepared.destination[labels]
         encoded = generator.encode(prepared, x[sources], labels[sources], keys_of(x[sources]))
         change = generator(prepared, encoded, seed, 0) - x[sources]
         generator.gate[target, change.square().mean(dim=0).argsort()[:n_shut]] = 0
@@ -191,6 +193,7 @@ def _held_out_success(fit: Fit, model: PerturbationModel) -> float:
         towards = model.towards(model.targets[position])
         for block in towards.perturb_blocks(
             fit.data.expression[part],
+            fit.data.context_codes[part],
             accelerator=fit.fabric.device,
             classifier=fit.classifier_to_convince,
         ):
@@ -202,4 +205,11 @@ def check_targets(recipe: str, n_targets: int) -> None:
     """Raise ValueError if the recipe does not support so many targets."""
     if recipe == PAPER and n_targets > 1:
         msg = f"recipe={PAPER!r} has one target, not {n_targets}. Use recipe={TRANSPORT!r}."
+        raise ValueError(msg)
+
+
+def check_context(recipe: str, context: Sequence[str]) -> None:
+    """Raise ValueError if the recipe does not support contexts."""
+    if recipe == PAPER and context:
+        msg = f"recipe={PAPER!r} knows no context. Use recipe={TRANSPORT!r}."
         raise ValueError(msg)
