@@ -291,6 +291,23 @@ def test_what_needs_the_matrix_in_memory_says_so(tmp_path):
     assert sp.get.perturbation(on_disk, ["sample3", "sample1"]).shape == (2, 12)
 
 
+@EACH_ONCE
+def test_genes_are_ranked_from_the_file_and_the_ranking_is_in_it(samples, path, few_held):
+    on_disk = opened(written(samples, path))
+    for adata in (samples, on_disk):
+        fit(adata)
+    for options in ({}, {"split": "test"}):
+        for adata in (samples, on_disk):
+            sp.tl.rank_genes(adata, **options)
+        expected = sp.get.rank_genes_df(samples)
+        for found in (on_disk, read(path)):
+            pd.testing.assert_frame_equal(sp.get.rank_genes_df(found), expected)
+    with pytest.raises(TypeError, match="not in memory"):
+        sp.tl.rank_genes(on_disk, n_bootstrap=2)
+    genes = [sp.get.transition_genes(adata, 2) for adata in (on_disk, samples)]
+    pd.testing.assert_frame_equal(*genes)
+
+
 def perturb_in_a_process(path, fitted, written) -> None:
     write_few(pytest.MonkeyPatch(), 16)
     write = _perturb_on_disk._Results.write
@@ -377,6 +394,15 @@ def test_a_layer_is_sparse_where_its_input_is(path, kind, recipe, is_sparse):
     assert isinstance(on_disk.layers["xadv"], ad.abc.CSRDataset if is_sparse else array)
     for in_memory in (samples, read(path)):
         assert sparse.issparse(in_memory.layers["xadv"]) == is_sparse
+
+
+def test_a_dense_layer_takes_the_place_of_a_sparse_one_and_back(path):
+    samples = make_adata(kind="csr")
+    on_disk = opened(written(samples, path))
+    for recipe in ("transport", "paper", "transport"):
+        for adata in (samples, on_disk):
+            fit_tspg(adata, "tissue", "lung", recipe=recipe, **FIT)
+        np.testing.assert_array_equal(xadv(read(path)), xadv(samples))
 
 
 def test_samples_that_are_not_perturbed_are_kept_when_a_fit_is_repeated(path, eight_at_once):

@@ -75,7 +75,7 @@ class DenseLayer:
         )
 
     def _create_h5(self, layers: h5py.Group) -> None:
-        """Take an earlier result of the same shape: HDF5 does not free the space of a file."""
+        """Create the layer, or take an earlier result: HDF5 does not free its space."""
         old = layers.get(self.name)
         if not isinstance(old, h5py.Dataset) or (
             (old.shape, old.dtype, old.chunks) != (self.shape, np.float32, None)
@@ -156,7 +156,8 @@ class CsrLayer(DenseLayer):
         for name in ("data", "indices"):
             element[name][self._n_values : end] = getattr(expression, name)
         flush(self.file)
-        element["indptr"][part.start + 1 : part.stop + 1] = self._n_values + expression.indptr[1:]
+        stops = self._n_values + expression.indptr[1:].astype(np.int64)
+        element["indptr"][part.start + 1 : part.stop + 1] = stops
         self._n_values = end
 
     def _make_room(self, row: int, n_values: int) -> None:
