@@ -105,9 +105,7 @@ def test_with_many_samples_quantiles_are_the_empirical_ones(many):
             values = x[labels == label, gene].numpy()
             values = values[values > 0]
             expected = np.quantile(values, at)
-            found = find_values(
-                many, scores, *(torch.full((len(at),), i) for i in (label, gene))
-            )
+            found = find_values(many, scores, *(torch.full((len(at),), i) for i in (label, gene)))
             np.testing.assert_allclose(found, expected, atol=0.2 * SCALE)
 
 

@@ -23,6 +23,7 @@ import zarr
 from lightning_fabric.utilities.rank_zero import rank_zero_only
 
 import scgan_perturb as sp
+from scgan_perturb.data._blocks import dense
 from scgan_perturb.data._on_disk import DiskMatrix
 from scgan_perturb.data._tensor_scaler import TensorScaler
 from scgan_perturb.models import _apply
@@ -129,7 +130,7 @@ def fit_on_disk(patch: pytest.MonkeyPatch, path: Path, **options: object) -> Fou
     sp.tl.fit_classifier(adata, "tissue", **CLASSIFIER, **options)
     fit_tspg(adata, "tissue", "lung", **options)
     found = {
-        "disk xadv": adata.layers["xadv"][:],
+        "disk xadv": dense(adata.layers["xadv"][:]),
         "disk classifier": adata.uns["classifier"]["history"].to_numpy(),
         "disk predicted": adata.obs["classifier_predicted"].cat.codes.to_numpy(),
         "n_read": np.array(sum(read)),

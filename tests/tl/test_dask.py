@@ -64,9 +64,10 @@ def test_a_fit_and_its_evaluation_are_those_in_memory(samples):
     digests = [adata.uns["classifier"]["expression_digest"] for adata in (samples, on_dask)]
     assert digests[0] == digests[1]
     assert isinstance(on_dask.layers["xadv"], da.Array)
-    np.testing.assert_allclose(
-        on_dask.layers["xadv"].compute(), dense(samples.layers["xadv"]), rtol=1e-5, atol=1e-5
-    )
+    computed = on_dask.layers["xadv"].compute()
+    for layer in (on_dask.layers["xadv"]._meta, computed):
+        assert sparse.issparse(layer) == sparse.issparse(samples.X)
+    np.testing.assert_allclose(dense(computed), dense(samples.layers["xadv"]), rtol=1e-5, atol=1e-5)
     pd.testing.assert_frame_equal(
         sp.get.evaluation_df(on_dask), sp.get.evaluation_df(samples), rtol=1e-3
     )

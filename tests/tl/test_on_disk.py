@@ -38,12 +38,21 @@ def opened(path: Path, mode: str = "r+") -> ad.AnnData:
     if path.suffix == ".h5ad":
         return ad.read_h5ad(path, backed=mode)
     group = zarr.open_group(path, mode=mode)
-    x = group["X"]
     return ad.AnnData(
-        x if isinstance(x, zarr.Array) else ad.io.sparse_dataset(x),
+        as_opened(group["X"]),
         **{part: ad.io.read_elem(group[part]) for part in ("obs", "var", "uns")},
-        layers={name: group["layers"][name] for name in group["layers"]},
+        layers={name: as_opened(group["layers"][name]) for name in group["layers"]},
     )
+
+
+def as_opened(element: object) -> object:
+    """An element of a zarr store, as anndata offers it without reading it."""
+    return element if isinstance(element, zarr.Array) else ad.io.sparse_dataset(element)
+
+
+def xadv(adata: ad.AnnData) -> np.ndarray:
+    """The perturbed layer as a dense array, wherever it is."""
+    return dense(adata.layers["xadv"][:])
 
 
 def written(adata: ad.AnnData, path: Path) -> Path:
@@ -95,7 +104,7 @@ def test_a_fit_of_a_file_gives_the_bits_of_one_in_memory(samples, path):
     fit(samples)
     fit(on_disk)
     assert_same_fit(on_disk, samples, "classifier", "tspg")
-    np.testing.assert_array_equal(on_disk.layers["xadv"][:], dense(samples.layers["xadv"]))
+    np.testing.assert_array_equal(xadv(on_disk), xadv(samples))
     columns = [f"classifier_{name}" for name in ("split", "predicted")]
     columns += [f"tspg_{name}" for name in ("split", "predicted", "target_probability")]
     pd.testing.assert_frame_equal(on_disk.obs[columns], samples.obs[columns])
@@ -107,7 +116,7 @@ def test_results_of_a_fit_are_in_the_file(samples, path):
     fit(on_disk)
     sp.tl.evaluate(on_disk, n_bootstrap=0)
     kept = read(path)
-    np.testing.assert_array_equal(kept.layers["xadv"], on_disk.layers["xadv"][:])
+    np.testing.assert_array_equal(xadv(kept), xadv(on_disk))
     assert_same_fit(kept, on_disk, "classifier", "tspg")
     pd.testing.assert_frame_equal(kept.obs[list(on_disk.obs)], on_disk.obs, check_names=False)
     pd.testing.assert_frame_equal(
@@ -148,7 +157,7 @@ def test_a_layer_on_disk_chosen_genes_and_sources(path):
     assert_same_fit(on_disk, samples, "tspg")
     if path.suffix == ".zarr":
         kept = read(path)
-        np.testing.assert_array_equal(kept.layers["xadv"], dense(samples.layers["xadv"]))
+        np.testing.assert_array_equal(xadv(kept), xadv(samples))
         assert (kept.obs["tspg_predicted"].isna() == (samples.obs["tissue"] != "liver")).all()
 
 
@@ -158,7 +167,7 @@ def test_new_samples_of_a_file_are_perturbed_as_in_memory(samples, path, fitted)
     for adata in (samples, on_disk):
         sp.tl.perturb(adata, reference=fitted)
     kept = read(path)
-    np.testing.assert_array_equal(kept.layers["xadv"], dense(samples.layers["xadv"]))
+    np.testing.assert_array_equal(xadv(kept), xadv(samples))
     assert kept.obs["tspg_predicted"].tolist() == samples.obs["tspg_predicted"].tolist()
     assert sp.get.model(kept).target == "lung"
 
@@ -182,16 +191,16 @@ def test_what_is_stopped_is_valid_tells_how_far_it_came_and_goes_on(
     half = read(path)
     done = half.obs["tspg_predicted"].notna().to_numpy()
     assert done.tolist() == [True] * 16 + [False] * 64
-    assert np.isnan(half.layers["xadv"][~done]).all()
+    assert np.isnan(xadv(half)[~done]).any(axis=1).all()
     sp.tl.perturb(samples, reference=fitted)
-    np.testing.assert_array_equal(half.layers["xadv"][done], dense(samples.layers["xadv"])[done])
+    np.testing.assert_array_equal(xadv(half)[done], xadv(samples)[done])
 
     with applied_rows() as rows:
         sp.tl.perturb(opened(path), reference=fitted)
     assert "Resuming: 64 of 80 samples remain" in caplog.text
     assert rows == [8] * 8
     kept = read(path)
-    np.testing.assert_array_equal(kept.layers["xadv"], dense(samples.layers["xadv"]))
+    np.testing.assert_array_equal(xadv(kept), xadv(samples))
     columns = ["tspg_predicted", "tspg_target_probability"]
     pd.testing.assert_frame_equal(kept.obs[columns], samples.obs[columns])
 
@@ -222,7 +231,7 @@ def test_a_result_of_another_model_or_of_other_values_is_begun_anew(
         sp.tl.perturb(opened(path), target, reference=fitted_many)
     assert sum(rows) == len(samples)
     sp.tl.perturb(samples, target, reference=fitted_many)
-    np.testing.assert_array_equal(read(path).layers["xadv"], dense(samples.layers["xadv"]))
+    np.testing.assert_array_equal(xadv(read(path)), xadv(samples))
 
 
 def test_a_layer_that_is_not_whole_is_not_judged(tmp_path):
@@ -282,6 +291,23 @@ def test_what_needs_the_matrix_in_memory_says_so(tmp_path):
     assert sp.get.perturbation(on_disk, ["sample3", "sample1"]).shape == (2, 12)
 
 
+@EACH_ONCE
+def test_genes_are_ranked_from_the_file_and_the_ranking_is_in_it(samples, path, few_held):
+    on_disk = opened(written(samples, path))
+    for adata in (samples, on_disk):
+        fit(adata)
+    for options in ({}, {"split": "test"}):
+        for adata in (samples, on_disk):
+            sp.tl.rank_genes(adata, **options)
+        expected = sp.get.rank_genes_df(samples)
+        for found in (on_disk, read(path)):
+            pd.testing.assert_frame_equal(sp.get.rank_genes_df(found), expected)
+    with pytest.raises(TypeError, match="not in memory"):
+        sp.tl.rank_genes(on_disk, n_bootstrap=2)
+    genes = [sp.get.transition_genes(adata, 2) for adata in (on_disk, samples)]
+    pd.testing.assert_frame_equal(*genes)
+
+
 def perturb_in_a_process(path, fitted, written) -> None:
     write_few(pytest.MonkeyPatch(), 16)
     write = _perturb_on_disk._Results.write
@@ -308,7 +334,7 @@ def test_killed_at_any_instant_it_goes_on_to_the_same_result(path, tmp_path, fit
     assert 0 < read(path).obs["tspg_predicted"].notna().sum() < len(samples)
     sp.tl.perturb(opened(path), reference=fitted)
     sp.tl.perturb(samples, reference=fitted)
-    np.testing.assert_array_equal(read(path).layers["xadv"], dense(samples.layers["xadv"]))
+    np.testing.assert_array_equal(xadv(read(path)), xadv(samples))
 
 
 @pytest.fixture
@@ -326,7 +352,7 @@ def test_more_samples_than_are_held_give_the_bits_of_a_fit_in_memory(path, recip
     fit(samples, recipe=recipe)
     fit(on_disk, recipe=recipe)
     assert_same_fit(on_disk, samples, "classifier", "tspg")
-    np.testing.assert_array_equal(on_disk.layers["xadv"][:], dense(samples.layers["xadv"]))
+    np.testing.assert_array_equal(xadv(on_disk), xadv(samples))
 
 
 def test_no_more_samples_than_are_held_are_read_at_once(path, few_held, monkeypatch):
@@ -351,28 +377,49 @@ def test_an_h5ad_file_that_is_opened_part_by_part_is_written_to(tmp_path, fitted
         parts = {part: ad.io.read_elem(file[part]) for part in ("obs", "var", "uns")}
         on_disk = ad.AnnData(ad.io.sparse_dataset(file["X"]), **parts)
         sp.tl.perturb(on_disk, reference=fitted)
-        assert isinstance(on_disk.layers["xadv"], h5py.Dataset)
-    assert np.isfinite(read(path).layers["xadv"]).all()
+        assert isinstance(on_disk.layers["xadv"], ad.abc.CSRDataset)
+    assert np.isfinite(xadv(read(path))).all()
 
 
-@pytest.mark.parametrize("recipe", ["transport", "paper"])
-def test_a_file_holds_a_dense_layer_and_memory_what_the_recipe_gives(path, recipe):
-    samples = make_adata(kind="csr")
+@pytest.mark.parametrize(
+    ("kind", "recipe", "is_sparse"),
+    [("csr", "transport", True), ("csr", "paper", False), ("dense", "transport", False)],
+)
+def test_a_layer_is_sparse_where_its_input_is(path, kind, recipe, is_sparse):
+    samples = make_adata(kind=kind)
     on_disk = opened(written(samples, path))
     for adata in (samples, on_disk):
         fit(adata, recipe=recipe)
-    assert isinstance(
-        on_disk.layers["xadv"], h5py.Dataset if path.suffix == ".h5ad" else zarr.Array
-    )
-    assert sparse.issparse(samples.layers["xadv"]) == (recipe == "transport")
+    array = h5py.Dataset if path.suffix == ".h5ad" else zarr.Array
+    assert isinstance(on_disk.layers["xadv"], ad.abc.CSRDataset if is_sparse else array)
+    for in_memory in (samples, read(path)):
+        assert sparse.issparse(in_memory.layers["xadv"]) == is_sparse
+
+
+def test_a_dense_layer_takes_the_place_of_a_sparse_one_and_back(path):
+    samples = make_adata(kind="csr")
+    on_disk = opened(written(samples, path))
+    for recipe in ("transport", "paper", "transport"):
+        for adata in (samples, on_disk):
+            fit_tspg(adata, "tissue", "lung", recipe=recipe, **FIT)
+        np.testing.assert_array_equal(xadv(read(path)), xadv(samples))
+
+
+def test_samples_that_are_not_perturbed_are_kept_when_a_fit_is_repeated(path, eight_at_once):
+    samples = make_adata({"liver": 30, "lung": 25, "thyroid": 25}, kind="csr")
+    on_disk = opened(written(samples, path))
+    fit(samples, source="liver")
+    for _ in range(2):
+        fit(on_disk, source="liver")
+        np.testing.assert_array_equal(xadv(read(path)), xadv(samples))
 
 
 @EACH_ONCE
 def test_a_sample_alone_has_the_bits_that_it_has_in_a_file(samples, path, fitted, eight_at_once):
     on_disk = opened(written(samples, path))
     sp.tl.perturb(on_disk, reference=fitted)
-    kept = read(path).layers["xadv"]
+    kept = xadv(read(path))
     for row in (0, 33, 79):
         alone = samples[[row]].copy()
         sp.tl.perturb(alone, reference=fitted)
-        np.testing.assert_array_equal(kept[row], dense(alone.layers["xadv"])[0])
+        np.testing.assert_array_equal(kept[row], xadv(alone)[0])

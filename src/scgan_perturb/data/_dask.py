@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy import sparse
 
 from ._blocks import stacked
 from ._matrix import ExpressionMatrix
@@ -34,6 +35,7 @@ class DaskMatrix(ExpressionMatrix):
     def __init__(self, array: Any) -> None:
         self.array = array.rechunk({1: -1}) if array.numblocks[1] > 1 else array
         self.shape, self.dtype = array.shape, array.dtype
+        self.is_sparse = sparse.issparse(array._meta)
         if np.isnan(self.shape).any():
             msg = "The chunks of the Dask array have no known size: call compute_chunk_sizes()."
             raise ValueError(msg)
@@ -93,14 +95,24 @@ class DaskMatrix(ExpressionMatrix):
         return results[0].compute()
 
     def map(
-        self, function: Callable[..., np.ndarray], *by_row: np.ndarray, **others: object
+        self,
+        function: Callable[..., Matrix],
+        *by_row: np.ndarray,
+        is_sparse: bool,
+        **others: object,
     ) -> Any:
-        """A Dask array, float32 and of the same shape: the function of each block."""
+        """A Dask array, float32 and of the same shape: the function of each block.
+
+        The function is told whether to return a CSR matrix.
+        """
         import dask.array as da  # noqa: PLC0415 (only where there is a Dask array)
 
+        meta: Matrix = np.empty((0, 0), dtype=np.float32)
+        meta = sparse.csr_matrix(meta) if is_sparse else meta
+        others |= {"is_sparse": is_sparse}
         return da.concatenate(
             [
-                da.from_delayed(result, (rows.stop - rows.start, self.shape[1]), dtype=np.float32)
+                da.from_delayed(result, (rows.stop - rows.start, self.shape[1]), meta=meta)
                 for rows, result in self._calls(function, by_row, others)
             ]
         )

@@ -7,6 +7,7 @@ from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy import sparse
 
 from ..engine._processes import gather_objects, part
 from ._blocks import blocks, has_all_genes, select_genes
@@ -28,6 +29,7 @@ class ExpressionMatrix(ABC):
     shape: tuple[int, int]
     dtype: np.dtype[Any]
     in_memory = False
+    is_sparse = False  # blocks are CSR
     is_lazy = False  # a value is computed each time it is read
     element: Any = None  # the array or group in a file; None if there is no file
 
@@ -98,6 +100,7 @@ class MemoryMatrix(ExpressionMatrix):
     def __init__(self, array: Matrix) -> None:
         self.array = array
         self.shape, self.dtype = array.shape, array.dtype
+        self.is_sparse = sparse.issparse(array)
 
     def __getitem__(self, rows: slice | np.ndarray) -> Matrix:
         return self.array[rows]

@@ -39,13 +39,13 @@ class DiskMatrix(ExpressionMatrix):
 
     def __init__(self, element: Any, genes: np.ndarray | None = None) -> None:
         self.element, self._genes = element, genes
-        self._is_sparse = not isinstance(element, ARRAYS)
-        values = element["data"] if self._is_sparse else element
+        self.is_sparse = not isinstance(element, ARRAYS)
+        values = element["data"] if self.is_sparse else element
         self.dtype: np.dtype[Any] = values.dtype
-        n_rows, n_columns = element.attrs["shape"] if self._is_sparse else element.shape
+        n_rows, n_columns = element.attrs["shape"] if self.is_sparse else element.shape
         self._n_columns = int(n_columns)
         self.shape = (int(n_rows), self._n_columns if genes is None else len(genes))
-        if self._is_sparse:
+        if self.is_sparse:
             self._values, self._columns = values, element["indices"]
             self._starts = np.asarray(element["indptr"][:])
         self._most = int(np.clip(READ_VALUES // max(self._n_columns, 1), 1, MOST_ROWS))
@@ -54,7 +54,7 @@ class DiskMatrix(ExpressionMatrix):
     def _rows_a_chunk(self, values: Any) -> int:
         """Samples that the file stores in one chunk, which is read as a whole."""
         size = values.chunks[0] if values.chunks else 1
-        if not self._is_sparse:
+        if not self.is_sparse:
             return size
         return size * self.shape[0] // max(int(self._starts[-1]), 1)
 
@@ -62,7 +62,7 @@ class DiskMatrix(ExpressionMatrix):
         return DiskMatrix(self.element, genes if self._genes is None else self._genes[genes])
 
     def _read(self, rows: np.ndarray) -> Matrix:
-        return self._read_csr(rows) if self._is_sparse else self._read_dense(rows)
+        return self._read_csr(rows) if self.is_sparse else self._read_dense(rows)
 
     def _runs(self, rows: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
         """Sorted rows in runs that are read at once, each with its span among the rows."""

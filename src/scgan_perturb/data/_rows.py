@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from scipy import sparse
 
 from ._blocks import blocks, select_genes
 from ._matrix import ExpressionMatrix, MemoryMatrix
@@ -74,7 +73,7 @@ class ScaledRows:
         """Whether the device may hold all rows, dense."""
         if self.device.type != "cuda":
             # Other devices do not report their free memory, and may share it with the matrix.
-            return self.device.type != "cpu" and not sparse.issparse(self._expression[:1])
+            return self.device.type != "cpu" and not self._expression.is_sparse
         free, _ = torch.cuda.mem_get_info(self.device)
         return 4 * len(self) * self.n_genes <= HELD_SHARE * free
 

@@ -10,7 +10,7 @@ import pandas as pd
 from .._keys import TEST, TSPG, tspg_keys
 from ..data._labels import read_labels
 from ._model import checked_model
-from ._perturbation import find_rows, perturbation, read_layer, was_perturbed
+from ._perturbation import find_layer, find_rows, perturbation, was_perturbed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,7 +73,7 @@ def transition_genes(
         raise ValueError(msg)
     model = checked_model(adata, key, labels=True)
     labels = read_labels(adata, model.params["groupby"])
-    read_layer(adata, key)  # raises if there is no layer
+    find_layer(adata, key)  # raises if there is no layer
     if obs_names is None:
         rows = _choose_samples(adata, labels, model.target, np.random.default_rng(rng), key)
     else:

@@ -106,8 +106,7 @@ def apply_model(
     """
     expression_of_model = select_genes(matrix, positions)
     index = np.flatnonzero(rows)
-    # Zeros stay zeros or become them, so that a sparse layer is as sparse as its input.
-    is_sparse = sparse.issparse(matrix) and model.params.get("recipe") != PAPER
+    is_sparse = sparse.issparse(matrix) and keeps_zeros(model)
     parts: list[sparse.csr_matrix] = []
     expression = None if is_sparse else _copied(matrix, rows, positions)
     codes = np.full(len(rows), -1)
@@ -140,6 +139,11 @@ def apply_model(
     return Perturbed(expression, pd.Categorical.from_codes(codes, classes), probability)
 
 
+def keeps_zeros(model: PerturbationModel) -> bool:
+    """Whether zeros stay zeros or become them, so that a layer is as sparse as its input."""
+    return model.params.get("recipe") != PAPER
+
+
 def _copied(matrix: Matrix, rows: np.ndarray, positions: np.ndarray) -> np.ndarray:
     """A dense copy of a matrix; empty memory if all of it will be perturbed."""
     if rows.all() and has_all_genes(positions, matrix.shape[1]):
@@ -155,12 +159,15 @@ def perturb_dask_block(
     model: PerturbationModel,
     positions: np.ndarray,
     accelerator: str | torch.device,
-) -> np.ndarray:
+    *,
+    is_sparse: bool,
+) -> Matrix:
     """Perturb one block of a Dask array, on a Dask worker."""
     if not is_finite(block):
         msg = "The expression holds NaN or infinite values; fill or remove them first."
         raise ValueError(msg)
-    return dense(apply_model(model, block, positions, rows, context_codes, accelerator).expression)
+    expression = apply_model(model, block, positions, rows, context_codes, accelerator).expression
+    return sparse.csr_matrix(expression) if is_sparse else dense(expression)
 
 
 def write_perturbed(adata: AnnData, keys: TspgKeys, perturbed: Perturbed) -> None:

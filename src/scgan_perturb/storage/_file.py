@@ -142,7 +142,8 @@ def _same(stored: object, value: object) -> bool:
         return stored.keys() == value.keys() and all(_same(stored[k], value[k]) for k in value)
     if isinstance(stored, pd.DataFrame):
         return stored.equals(value)
-    return np.array_equal(stored, value)  # type: ignore[arg-type]
+    fields = [np.asarray(values).dtype.names for values in (stored, value)]
+    return fields[0] == fields[1] and np.array_equal(stored, value)  # type: ignore[arg-type]
 
 
 def commit(file: Group) -> None:

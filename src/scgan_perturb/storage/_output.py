@@ -14,6 +14,7 @@ from ._apply import (
     Job,
     Perturbed,
     apply_model,
+    keeps_zeros,
     perturb_dask_block,
     write_columns,
     write_perturbed,
@@ -64,10 +65,12 @@ class LazyOutput(Output):
 
     def perturb(self, job: Job) -> Perturbed:
         """Describe the computation."""
+        is_sparse = self.matrix.is_sparse and keeps_zeros(job.model)
         layer = self.matrix.map(
             perturb_dask_block,
             job.rows,
             job.context_codes,
+            is_sparse=is_sparse,
             model=job.model,
             positions=job.positions,
             accelerator=job.accelerator,
@@ -85,7 +88,7 @@ class ReadOnlyOutput(Output):
 
 @dataclass(frozen=True)
 class FileOutput(Output):
-    """The layer is an array in the file of the input."""
+    """The layer is an array or a CSR matrix in the file of the input."""
 
     file: Group
 

@@ -14,10 +14,11 @@ from .._seeds import Rng, resolve_seed
 from ..data._blocks import blocks
 from ..data._labels import read_labels
 from ..get._model import checked_model
-from ..get._perturbation import ORIGINAL, read_layer, read_samples, was_perturbed
+from ..get._perturbation import ORIGINAL, find_layer, read_layer, read_samples, was_perturbed
 from ..get._resampled import resampled
 from ..metrics._intervals import percentile_interval
 from ..models._perturbation_model import N_DRAWS_EXPECTED
+from ..storage._file import store_results
 from ..storage._identity import reader_of_fit
 
 if TYPE_CHECKING:
@@ -117,7 +118,8 @@ def rank_genes(
     adata = adata.copy() if copy else adata
     model = checked_model(adata, key, labels=True, training=n_bootstrap > 0)
     keys = tspg_keys(key)
-    read_layer(adata, key)  # raises where there is nothing to rank
+    find = read_layer if n_bootstrap else find_layer  # intervals need all samples in memory
+    find(adata, key)  # raises where there is nothing to rank
     labels = read_labels(adata, model.params["groupby"])
     chosen = _choose_samples(adata, labels, model.target, split, key)
     rows = np.flatnonzero(chosen)
@@ -153,6 +155,7 @@ def rank_genes(
         "params": params,
         **_rank(model.genes[genes].astype(object), tables),
     }
+    store_results(adata, reader_of_fit(adata, model).matrix, uns=[keys.rank_genes])
     logger.info(
         "Ranked %s genes over %s perturbed samples of %d classes.\n    added: adata.uns[%r]",
         f"{len(genes):,}",
