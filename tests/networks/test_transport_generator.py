@@ -1,17 +1,17 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import torch
 from scipy.stats import ks_2samp, norm
 
-from scgan_perturb.estimates._latent import Latent
+from scgan_perturb.estimates._latent import N_FACTORS, Latent
 from scgan_perturb.estimates._marginals import Marginals
 from scgan_perturb.estimates._transport import Transport
 from scgan_perturb.networks._draws import keys_of
+from scgan_perturb.networks._transport_generator import TransportGenerator
 from tests.networks.transports import (
     LOCATION,
     N_CLASSES,
@@ -23,9 +23,6 @@ from tests.networks.transports import (
     known,
     simulate,
 )
-
-if TYPE_CHECKING:
-    from scgan_perturb.networks._transport_generator import TransportGenerator
 
 TARGETS = (2, 0)
 SOURCE = 1
@@ -209,3 +206,23 @@ def test_perturbing_leaves_the_global_random_state_alone(generator):
     before = torch.get_rng_state()
     apply(generator, unfamiliar())
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_the_nearest_context_is_the_likeliest():
+    transport = known()
+    generator = TransportGenerator(N_GENES, 1, 1, N_FACTORS, n_contexts=N_CLASSES)
+    marginals = replace(transport.marginals, shape=transport.marginals.shape[:1])
+    generator.set_up(replace(transport, marginals=marginals), torch.tensor([0]))
+    x = torch.cat([simulate(label, 40, seed=5) for label in range(N_CLASSES)])
+    found = generator.nearest_contexts(x, torch.zeros(len(x), dtype=torch.long))
+    present = (x > 0).numpy() | (SHARE == 1).all(0)
+    logs = [
+        np.where(
+            present,
+            norm.logpdf(x.numpy(), LOCATION[k], SCALE[k]) + np.log(SHARE[k]),
+            np.log1p(-np.minimum(SHARE[k], 1 - 1e-9)),
+        ).sum(1)
+        for k in range(N_CLASSES)
+    ]
+    np.testing.assert_array_equal(found, np.argmax(logs, axis=0))
+    assert (found == torch.arange(N_CLASSES).repeat_interleave(40)).float().mean() > 0.9

@@ -132,8 +132,8 @@ def by_hand(p: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 def test_rows_and_columns_are_in_order(evaluated):
     table = sp.get.evaluation_df(evaluated, source=None)
-    first = ["target", "context", "source", "method", "is_told_label", "n_samples"]
-    assert list(table.columns[:6]) == first
+    first = ["target", "context", "is_unseen", "source", "method", "is_told_label", "n_samples"]
+    assert list(table.columns[:7]) == first
     assert set(table["context"]) == {"all"}
     expected = [(source, method) for source in ("all", "liver", "thyroid") for method in METHODS]
     assert list(zip(table["source"], table["method"], strict=True)) == [

@@ -52,6 +52,9 @@ def question_of_fit(
         raise KeyError(msg)
     split = adata.obs[keys.split]
 
+    if columns["contexts"] is None:
+        columns["contexts"] = reader.context_names
+
     def perturbed(rows: np.ndarray) -> np.ndarray:
         if layer is not None:
             return dense(layer[rows][:, reader.positions])

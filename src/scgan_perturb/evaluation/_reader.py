@@ -201,11 +201,11 @@ def _by_context(
         of = {name: np.full(len(r), ALL, dtype=object) for name, r in rows.items()}
     else:
         of = {name: question.contexts[r] for name, r in rows.items()}
-    names = [name for name in np.unique(of["sources"]) if _is_enough(name, of)]
+    names = [name for name in np.unique(of["sources"]) if _is_enough(question, name, of)]
     if skipped := sorted(set(of["sources"]) - set(names)):
         warn(
-            f"Fewer than 2 samples of the sources or of {question.target!r} were held out in "
-            f"{examples(skipped)}: these contexts are left out of the evaluation."
+            f"Fewer than 2 samples of the sources or of {question.target!r} (4 where none trained) "
+            f"were held out in {examples(skipped)}: these contexts are left out of the evaluation."
         )
     if not names:
         msg = f"No context has 2 held-out samples of the sources and of {question.target!r} each."
@@ -226,13 +226,23 @@ def _by_context(
             real=real[here["real"]],
             real_perturbed=itself[here["itself"]],
             context_shift=None if question.contexts is None else shift,
+            is_unseen=_is_unseen(question, name),
             **_donors(question, rows, here, train[learns]),
         )
     return contexts
 
 
-def _is_enough(name: object, of: dict[str, np.ndarray]) -> bool:
-    return min((of["sources"] == name).sum(), (of["real"] == name).sum()) >= 2
+def _is_enough(question: Question, name: object, of: dict[str, np.ndarray]) -> bool:
+    """Whether a context has two samples of each side, and real ones to compare these with."""
+    n_real = (of["real"] == name).sum()
+    return min((of["sources"] == name).sum(), n_real // (1 + _is_unseen(question, name))) >= 2
+
+
+def _is_unseen(question: Question, name: object) -> bool:
+    """Whether no sample of the target trains in a context."""
+    if question.contexts is None:
+        return False
+    return not (question.is_train & question.is_target & (question.contexts == name)).any()
 
 
 def _learns(is_target: np.ndarray, here: np.ndarray) -> np.ndarray:

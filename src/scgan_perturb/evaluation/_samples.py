@@ -29,6 +29,7 @@ class Samples:
     x_donors: np.ndarray | None = None
     real_donors: np.ndarray | None = None
     train_donors: np.ndarray | None = None
+    is_unseen: bool = False  # whether no sample of the target trains in the context
 
     def training(self, *, of_target: bool) -> np.ndarray:
         """Training samples of the target, or of the sources."""

@@ -33,7 +33,7 @@ EFFECTS = (
     *("pearson_delta", "pearson_delta_top50", "direction", "overlap", "log_fold_change_error"),
 )
 COLUMNS = (
-    *("target", "context", "source", "method", "is_told_label", "n_samples"),
+    *("target", "context", "is_unseen", "source", "method", "is_told_label", "n_samples"),
     *SUCCESS,
     *(f"{name}{end}" for name in WITH_INTERVAL for end in ("", "_low", "_high")),
     *("n_detected_genes", "marginals", "correlations", "sinkhorn_w2"),
@@ -79,7 +79,11 @@ def evaluation_table(
     if list(contexts) != [ALL]:
         rows = [*_averages(rows), *rows]
     target = {"target": next(iter(contexts.values())).target}
-    table = pd.DataFrame([target | _flat(row) for row in rows], columns=COLUMNS)
+    unseen = {name for name, samples in contexts.items() if samples.is_unseen}
+    table = pd.DataFrame(
+        [target | {"is_unseen": row.context in unseen} | _flat(row) for row in rows],
+        columns=COLUMNS,
+    )
     mean_response = CONTEXT_SHIFT if CONTEXT_SHIFT in set(table["method"]) else GLOBAL_SHIFT
     return _scaled_effects(_in_order(table), mean_response), width
 
@@ -135,17 +139,40 @@ class _Context:
             yield self._row(source, method, len(rows), values)
 
     def _floor(self) -> Iterator[Row]:
-        """Real training samples of the target against held-out ones."""
-        train = self.samples.training(of_target=True)
-        rows = np.arange(len(train))
-        comparison = MethodComparison(self.space.view(train), self.real)
-        donors = self.samples.train_donors
-        if donors is not None:
-            donors = donors[self.samples.train_labels == self.samples.target]
+        """Real training samples of the target against held-out ones.
+
+        Where no sample of the target trains in this context: one half of the held-out ones against
+        the other.
+        """
+        samples = self.samples
+        if samples.is_unseen:
+            train, donors = samples.real[::2], samples.real_donors
+            donors = None if donors is None else donors[::2]
+            real, effects = self._halved()
+        else:
+            train, donors = samples.training(of_target=True), samples.train_donors
+            if donors is not None:
+                donors = donors[samples.train_labels == samples.target]
+            real, effects = self.real, self.effects
+        comparison = MethodComparison(self.space.view(train), real)
         counts = self._counts(len(train), donors, stream=len(self.groups) + 1)
-        shared = {**comparison.measure(rows, counts), **self._success(self.real.view.scaled)}
-        for source, effect in self.effects.items():
+        shared = {
+            **comparison.measure(np.arange(len(train)), counts),
+            **self._success(self.real.view.scaled),
+        }
+        for source, effect in effects.items():
             yield self._row(source, FLOOR, len(train), shared | effect.measure(train, counts))
+
+    def _halved(self) -> tuple[Real, dict[str, TrueEffect]]:
+        """The other half of the held-out samples, and the effects that these show."""
+        samples = self.samples
+        half, donors = samples.real[1::2], samples.real_donors
+        counts = self._counts(len(half), None if donors is None else donors[1::2], stream=0)
+        real = Real(self.space.view(half), counts, self.seed)
+        return real, {
+            source: TrueEffect(samples.x[rows], real, self.space.width)
+            for source, rows in self.groups.items()
+        }
 
     def _success(self, x: np.ndarray) -> dict[str, float]:
         return {name: float(hits.mean()) for name, hits in self.classify(x).items()}

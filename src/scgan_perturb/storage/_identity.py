@@ -14,6 +14,7 @@ import numpy as np
 from .._digests import digest
 from .._keys import IDENTITY, TRAIN, tspg_keys
 from .._messages import examples, warn
+from ..data._labels import SEPARATOR
 from ..data._reader import Reader
 
 if TYPE_CHECKING:
@@ -33,8 +34,8 @@ def fit_identity(data: TrainingData) -> dict[str, Any]:
     rows = _compared_rows(reader.adata.n_obs, is_lazy=reader.matrix.is_lazy)
     return layer_identity(reader) | {
         "sample_names": digest(*reader.sample_names),
-        "sample_labels": reader.label_names[rows],
-        "labels": digest(*reader.label_names),
+        "sample_labels": _groups(reader)[rows],
+        "labels": digest(*_groups(reader)),
         "split": digest(data.is_train),
         "n_train": np.bincount(data.labels[data.is_train], minlength=len(data.classes)),
     }
@@ -44,6 +45,15 @@ def layer_identity(reader: Reader) -> dict[str, Any]:
     """Names of some samples, and hashes of their expression."""
     rows = _compared_rows(reader.adata.n_obs, is_lazy=reader.matrix.is_lazy)
     return {"samples": reader.sample_names[rows], "expression": _row_digests(reader, rows)}
+
+
+def _groups(reader: Reader) -> np.ndarray:
+    """The label of each sample, with its context where there are some."""
+    if reader.context_names is None:
+        return reader.label_names
+    return np.char.add(
+        np.char.add(reader.label_names.astype(str), SEPARATOR), reader.context_names.astype(str)
+    ).astype(object)
 
 
 def reader_of_fit(adata: AnnData, model: PerturbationModel) -> Reader:
@@ -138,7 +148,7 @@ def _check_expression(reader: Reader, key: str, identity: Mapping[str, Any]) -> 
 def _check_labels(
     reader: Reader, key: str, identity: Mapping[str, Any], *, same_samples: bool
 ) -> None:
-    now = reader.label_names
+    now = _groups(reader)
     if same_samples and digest(*now) == identity["labels"]:
         return
     stored, rows = _find_compared(reader, identity)
@@ -151,8 +161,9 @@ def _check_labels(
         i = changed[0]
         sample = reader.adata.obs_names[rows[i]]
         example = f" (sample {sample!r} was {before[i]!r}, is {now[rows[i]]!r})"
+    columns = " and ".join(f"adata.obs[{name!r}]" for name in (reader.groupby, *reader.context))
     msg = (
-        f"The labels in adata.obs[{reader.groupby!r}] have changed since fit {key!r}{example}. Restore the "
+        f"The labels in {columns} have changed since fit {key!r}{example}. Restore the "
         "labels, or call sp.tl.fit_tspg again."
     )
     raise ValueError(msg)

@@ -77,7 +77,7 @@ def evaluate(
         Column of `adata.obs` that says `"train"` or `"test"`: which samples the method has not seen.
     by
         Column of `adata.obs` (a cell type, a donor): perturbed samples are compared with real ones
-        of the same context, and results averaged over contexts.
+        of the same context, and results averaged over contexts. None for the contexts of the fit.
     replicate
         Column of `adata.obs` with the donors: intervals then are of other donors, for samples of
         one donor are no replicates.
@@ -127,7 +127,8 @@ def evaluate(
             The perturbed layer. A last row, whose source is the target, is of held-out samples
             that are the target already: a good model leaves them alone.
         `"real target"`
-            Training samples of the target: the floor. Its `success` is of held-out ones.
+            Training samples of the target: the floor. Its `success` is of held-out ones. In a
+            context without such samples (`is_unseen`), half of the held-out ones.
     `adata.uns['tspg' | key | key_added]['evaluation_params']` : :class:`dict`
         `n_bootstrap`, `max_samples`, `seed`, `n_real`, the number of real samples compared
         with, and `mmd_width`, the width of the kernel of the MMD (the median distance among these).
