@@ -262,7 +262,7 @@ def _donors(
 
 
 def _check_enough(question: Question, labels: np.ndarray, real: np.ndarray) -> None:
-    """Raise ValueError where too little was held out, or a label is the name of the whole."""
+    """Raise ValueError where too little was held out."""
     for what, n_samples in (
         (f"the target {question.target!r}", len(real)),
         ("the source classes", len(labels)),
@@ -273,12 +273,6 @@ def _check_enough(question: Question, labels: np.ndarray, real: np.ndarray) -> N
                 "Hold out more, e.g. sp.tl.fit_tspg(..., held_out=0.5)."
             )
             raise ValueError(msg)
-    if ALL in labels:
-        msg = (
-            f"A label is called {ALL!r}, which is the group of all samples together. "
-            "Rename it with adata.obs[groupby].cat.rename_categories, and fit again."
-        )
-        raise ValueError(msg)
 
 
 def _check_trained(is_target: np.ndarray, is_source: np.ndarray) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from .._keys import ALL, COPIES, FLOOR, TSPG
 from .._messages import check_choice
-from ..data._labels import several
+from ..data._labels import several, single
 from ..evaluation._verdict import judged_method, short_verdict
 from ..get import evaluation_df
 from ._evaluation_metrics import LABELS
@@ -49,8 +49,8 @@ def evaluation(
     adata: AnnData,
     *,
     metric: str | Sequence[str] | None = None,
-    source: str = ALL,
-    context: str = ALL,
+    source: object = ALL,
+    context: object = ALL,
     key: str = TSPG,
     figsize: tuple[float, float | None] | None = None,
     ax: Axes | None = None,
@@ -109,6 +109,7 @@ def evaluation(
     >>> distance, auc = sp.pl.evaluation(adata, show=False)
     """
     metrics = _chosen(metric, ax)
+    source, context = single(source, "source"), single(context, "context")
     table = evaluation_df(adata, source=source, context=context, key=key)
     if missing := [name for name in metrics if name not in table]:
         msg = (
@@ -139,9 +140,10 @@ def evaluation(
         handles |= _draw_metric(panel, name, rows, table[table["method"] == FLOOR], evaluated)
     if handles:
         legend.draw(panels[-1], handles)
+    target, source = table["target"].iloc[0], table["source"].iloc[0]
+    context = table["context"].iloc[0] if "context" in table else ALL
     verdict = short_verdict(table) if source == context == ALL else ""
-    sources = "other samples" if source == ALL else source
-    title = f"{sources} → {table['target'].iloc[0]}"
+    title = f"{'other samples' if source == ALL else source} → {target}"
     title += "" if context == ALL else f", {context}"
     for i, (panel, name) in enumerate(zip(panels, metrics, strict=True)):
         label_axes(
