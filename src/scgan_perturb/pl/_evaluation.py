@@ -12,6 +12,7 @@ from .._messages import check_choice
 from ..data._labels import several, single
 from ..evaluation._verdict import judged_method, short_verdict
 from ..get import evaluation_df
+from ._colors import FAINT, background, ink
 from ._evaluation_metrics import LABELS
 from ._layout import axes_or_new, extent_inches, label_axes, size_inches
 from ._legend import plan_legend
@@ -36,7 +37,8 @@ TOLD_LABEL, COPIES_LABEL = "baseline, told the label", "others' real samples, no
 # How near to real samples, and whether a classifier can tell the difference.
 DEFAULT_METRICS = ("e_distance", "auc_random_forest")
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
-MODEL_COLOR, OTHER_COLOR, FLOOR_COLOR = "#d55e00", "#4d4d4d", "#0072b2"
+MODEL_COLOR, FLOOR_COLOR = "#d55e00", "#0072b2"
+OTHERS = 0.7  # share of the text's colour in the marks of other methods
 DISTANCES = ("e_distance", "e_distance_pca", "mmd")
 CHANCE = 0.5  # of an AUC
 LINEAR_UP_TO = 0.1  # distances are drawn on a linear scale up to here, then on a logarithmic one
@@ -191,7 +193,7 @@ def _draw_metric(
         ax.text(0.5, 0.5, "nothing measured", ha="center", va="center", transform=ax.transAxes)
         return {}
     if "auc" in metric or metric == "detected_genes":
-        ax.axvline(CHANCE, color="lightgrey", linewidth=0.8, zorder=0)
+        ax.axvline(CHANCE, color=ink(ax, FAINT), linewidth=0.8, zorder=0)
     return _draw_floor(ax, floor, metric) | _draw_methods(ax, rows, metric, evaluated)
 
 
@@ -200,15 +202,16 @@ def _draw_methods(ax: Axes, rows: pd.DataFrame, metric: str, evaluated: str) -> 
     ours, copies = rows["method"] == evaluated, rows["method"].isin(COPIES)
     told = rows["is_told_label"].astype(bool)
     values, heights = rows[metric].to_numpy(), np.arange(len(rows))
-    colors = np.where(ours, MODEL_COLOR, OTHER_COLOR)
+    gray, behind = ink(ax, OTHERS), background(ax)
+    colors = [MODEL_COLOR if is_ours else gray for is_ours in ours]
     if f"{metric}_low" in rows:
         ends = (rows[f"{metric}_{end}"].to_numpy() for end in ("low", "high"))
         ax.hlines(heights, *ends, color=colors, linewidth=1.2)
     dots = (
         (evaluated, ours, 60, "D", MODEL_COLOR, MODEL_COLOR),
-        (BASELINE_LABEL, ~(ours | copies | told), 32, "o", OTHER_COLOR, OTHER_COLOR),
-        (TOLD_LABEL, told, 32, "o", "white", OTHER_COLOR),
-        (COPIES_LABEL, copies, 70, "X", OTHER_COLOR, "white"),
+        (BASELINE_LABEL, ~(ours | copies | told), 32, "o", gray, gray),
+        (TOLD_LABEL, told, 32, "o", behind, gray),
+        (COPIES_LABEL, copies, 70, "X", gray, behind),
     )
     drawn: dict[str, Artist] = {}
     for name, chosen, area, marker, inside, edge in dots:
@@ -225,7 +228,7 @@ def _draw_methods(ax: Axes, rows: pd.DataFrame, metric: str, evaluated: str) -> 
                 clip_on=False,
             )
     ax.set_ylim(len(rows) - 0.4, -0.6)
-    ax.grid(axis="y", linewidth=0.4, color="lightgrey")
+    ax.grid(axis="y", linewidth=0.4, color=ink(ax, FAINT))
     ax.set_axisbelow(True)
     return drawn
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, TypeVar
 
 import matplotlib.pyplot as plt
@@ -10,6 +11,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
 
 Drawn = TypeVar("Drawn")
+CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")  # all but the end of a line
+BROKEN = re.compile(r"[\ud800-\udfff]")  # halves of characters, as in a file read with errors
 
 
 def finish(
@@ -26,7 +29,12 @@ def finish(
     return drawn
 
 
+def clean(text: object) -> str:
+    """Text without what cannot be drawn: tabs and other control characters are spaces."""
+    return BROKEN.sub("\N{REPLACEMENT CHARACTER}", CONTROL.sub(" ", str(text)))
+
+
 def plain(text: object) -> str:
     """Text that matplotlib draws unchanged: `$` starts no formula, `_` does not hide a legend entry."""
-    escaped = str(text).replace("$", r"\$")
+    escaped = clean(text).replace("$", r"\$")
     return "\N{ZERO WIDTH SPACE}" + escaped if escaped.startswith("_") else escaped
