@@ -51,7 +51,7 @@ def _check_names(names: pd.Index, table: str, axis: str, adata: str) -> None:
     where = f"{table}_names"
     if isinstance(names, pd.MultiIndex):
         msg = (
-            f"{where} is a MultiIndex, such as {names[0]!r}, not text. Join its levels: "
+            f"{where} is a MultiIndex of {names.nlevels} levels, not text. Join its levels: "
             f"{where} = ['_'.join(map(str, name)) for name in {where}]."
         )
         raise ValueError(msg)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
 from numbers import Real
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from anndata import AnnData
+
+FLOAT32 = 1e-7  # relative error of a fraction in float32
 
 
 def read_labels(adata: AnnData, groupby: str, *, sort: bool = False) -> pd.Series:
@@ -99,7 +102,10 @@ def find_label(label: object, known: Sequence[str] | np.ndarray) -> int:
     number = _scalar(label)
     if not isinstance(number, Real) or isinstance(number, bool):
         return -1
-    equal = [i for i, name in enumerate(names) if _number(name) == number]
+    tolerance = 0 if number % 1 == 0 else FLOAT32
+    equal = [
+        i for i, name in enumerate(names) if math.isclose(_number(name), number, rel_tol=tolerance)
+    ]
     return equal[0] if len(equal) == 1 else -1
 
 
@@ -108,11 +114,12 @@ def _scalar(label: object) -> object:
     return label[()] if isinstance(label, np.ndarray) and label.ndim == 0 else label
 
 
-def _number(text: str) -> float | None:
+def _number(text: str) -> float:
+    """The number that a label reads like; NaN, which equals nothing, for others."""
     try:
         return float(text)
     except ValueError:
-        return None
+        return math.nan
 
 
 def known_labels(labels: object, known: Sequence[str], *, what: str) -> list[str]:

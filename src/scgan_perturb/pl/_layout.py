@@ -5,8 +5,10 @@ from __future__ import annotations
 import textwrap
 import warnings
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING
 
+import matplotlib as mpl
 import matplotlib.pyplot as plt
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
@@ -23,6 +25,10 @@ TITLE_FONTSIZE, AXIS_FONTSIZE, ROW_FONTSIZE = 9, 8, 7
 POINTS_PER_INCH = 72
 LINE = 1.25  # height of a line of text, in font sizes
 HINTING = 1.04  # text on a screen is at most this much wider than its outline
+FONT_SETTINGS = (
+    *("family", "style", "variant", "stretch", "weight"),
+    *("serif", "sans-serif", "cursive", "fantasy", "monospace"),
+)
 FEWEST_CHARACTERS = 8  # of a line, however narrow the room
 DIRECTION_COLORS = {"up": "#b2182b", "down": "#2166ac"}  # the ends of the heatmaps' colours
 
@@ -77,11 +83,22 @@ def extent_inches(ax: Axes) -> tuple[float, float]:
 
 
 def text_inches(text: str, fontsize: float) -> float:
-    """Upper limit of the width of a line of text, in the fonts in which matplotlib draws it."""
-    font = FontProperties(size=fontsize)
+    """Upper limit of the width of a line of text."""
+    fonts = tuple(str(mpl.rcParams[f"font.{name}"]) for name in FONT_SETTINGS)
+    advances = (_advance(character, fonts) for character in clean(text))
+    return HINTING * sum(advances) * fontsize / POINTS_PER_INCH
+
+
+@cache
+def _advance(character: str, fonts: tuple[str, ...]) -> float:  # noqa: ARG001 (a key of the cache)
+    """Width of a character and the gap after it, in font sizes, in the font that matplotlib takes."""
+    font = FontProperties(size=1)
     with _no_warning_of_glyphs():
-        width, _, _ = text_to_path.get_text_width_height_descent(clean(text), font, ismath=False)
-    return HINTING * float(width) / POINTS_PER_INCH
+        edges, text = (
+            text_to_path.get_text_width_height_descent(f"|{inside}|", font, ismath=False)[0]
+            for inside in ("", 10 * character)
+        )
+    return float(text - edges) / 10
 
 
 def wrap(text: str, inches: float, fontsize: float, *, max_lines: int | None = None) -> list[str]:

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
 Drawn = TypeVar("Drawn")
 CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")  # all but the end of a line
-BROKEN = re.compile(r"[\ud800-\udfff]")  # halves of characters, as in a file read with errors
 
 
 def finish(
@@ -30,8 +29,8 @@ def finish(
 
 
 def clean(text: object) -> str:
-    """Text without what cannot be drawn: tabs and other control characters are spaces."""
-    return BROKEN.sub("\N{REPLACEMENT CHARACTER}", CONTROL.sub(" ", str(text)))
+    """Text with spaces for tabs and other control characters, which fonts have no glyph for."""
+    return CONTROL.sub(" ", str(text))
 
 
 def plain(text: object) -> str:
