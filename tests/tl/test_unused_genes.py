@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import anndata as ad
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 from scipy import sparse
 
 import scgan_perturb as sp
 from tests.conftest import make_adata
+
+if TYPE_CHECKING:
+    import anndata as ad
 
 N_USED = 6
 

@@ -72,7 +72,7 @@ def lay_out(figure: Figure | SubFigure) -> None:
 def _no_warning_of_glyphs() -> Iterator[None]:
     """While text is measured: matplotlib warns of missing glyphs when it draws the figure."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from font")
+        warnings.filterwarnings("ignore", message=r"(?s)Glyph \d+ .* missing from font")
         yield
 
 
@@ -83,10 +83,10 @@ def extent_inches(ax: Axes) -> tuple[float, float]:
 
 
 def text_inches(text: str, fontsize: float) -> float:
-    """Upper limit of the width of a line of text."""
+    """Upper limit of the width of the widest line of a text."""
     fonts = tuple(str(mpl.rcParams[f"font.{name}"]) for name in FONT_SETTINGS)
-    advances = (_advance(character, fonts) for character in clean(text))
-    return HINTING * sum(advances) * fontsize / POINTS_PER_INCH
+    widths = (sum(_advance(c, fonts) for c in line) for line in clean(text).split("\n"))
+    return HINTING * max(widths) * fontsize / POINTS_PER_INCH
 
 
 @cache
