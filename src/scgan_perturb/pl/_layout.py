@@ -25,10 +25,6 @@ TITLE_FONTSIZE, AXIS_FONTSIZE, ROW_FONTSIZE = 9, 8, 7
 POINTS_PER_INCH = 72
 LINE = 1.25  # height of a line of text, in font sizes
 HINTING = 1.04  # text on a screen is at most this much wider than its outline
-FONT_SETTINGS = (
-    *("family", "style", "variant", "stretch", "weight"),
-    *("serif", "sans-serif", "cursive", "fantasy", "monospace"),
-)
 FEWEST_CHARACTERS = 8  # of a line, however narrow the room
 DIRECTION_COLORS = {"up": "#b2182b", "down": "#2166ac"}  # the ends of the heatmaps' colours
 
@@ -84,13 +80,13 @@ def extent_inches(ax: Axes) -> tuple[float, float]:
 
 def text_inches(text: str, fontsize: float) -> float:
     """Upper limit of the width of the widest line of a text."""
-    fonts = tuple(str(mpl.rcParams[f"font.{name}"]) for name in FONT_SETTINGS)
+    fonts = str(mpl.rcParams.find_all(r"^font\."))
     widths = (sum(_advance(c, fonts) for c in line) for line in clean(text).split("\n"))
     return HINTING * max(widths) * fontsize / POINTS_PER_INCH
 
 
 @cache
-def _advance(character: str, fonts: tuple[str, ...]) -> float:  # noqa: ARG001 (a key of the cache)
+def _advance(character: str, fonts: str) -> float:  # noqa: ARG001 (a key of the cache)
     """Width of a character and the gap after it, in font sizes, in the font that matplotlib takes."""
     font = FontProperties(size=1)
     with _no_warning_of_glyphs():
