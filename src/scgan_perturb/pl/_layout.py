@@ -80,7 +80,9 @@ def extent_inches(ax: Axes) -> tuple[float, float]:
 
 def text_inches(text: str, fontsize: float) -> float:
     """Upper limit of the width of the widest line of a text."""
-    fonts = str(mpl.rcParams.find_all(r"^font\."))
+    rc = mpl.rcParams
+    style = rc["font.family"], rc["font.style"], rc["font.weight"], rc["font.stretch"]
+    fonts = str((style, rc["font.serif"], rc["font.sans-serif"], rc["font.monospace"]))
     widths = (sum(_advance(c, fonts) for c in line) for line in clean(text).split("\n"))
     return HINTING * max(widths) * fontsize / POINTS_PER_INCH
 
