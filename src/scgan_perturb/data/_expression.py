@@ -9,6 +9,7 @@ import pandas as pd
 from scipy import sparse
 
 from .._messages import examples, unknown_name
+from ._adata import check_adata
 from ._blocks import LARGEST, blocks, dense, is_finite
 from ._dask import as_dask_matrix
 from ._matrix import MemoryMatrix
@@ -65,6 +66,7 @@ def find_expression(adata: AnnData, layer: str | None, *, remedy: str = IN_X) ->
             "adata.var = adata.var.to_memory()."
         )
         raise TypeError(msg)
+    check_adata(adata)
     if not adata.var_names.is_unique:
         repeated = adata.var_names[adata.var_names.duplicated()].unique()
         msg = (

@@ -9,6 +9,7 @@ import numpy as np
 
 from .._messages import examples
 from .._recipes import PAPER
+from ..data._labels import find_label, label_text, single
 from ._files import load_parts, save_parts
 from ._fitted_classifier import (
     FittedClassifier,
@@ -99,13 +100,14 @@ class PerturbationModel:
         ValueError
             If the model was not fitted for this target.
         """
-        if str(target) not in self.targets:
+        position = find_label(single(target, "target"), self.targets)
+        if position < 0:
             msg = (
-                f"The model was fitted for target {examples(self.targets)}, not {str(target)!r}. "
-                "Fit one with sp.tl.fit_tspg(adata, groupby, [target, ...])."
+                f"The model was fitted for target {examples(self.targets)}, not "
+                f"{label_text(target)!r}. Fit one with sp.tl.fit_tspg(adata, groupby, [target, ...])."
             )
             raise ValueError(msg)
-        return replace(self, params={**self.params, "target": str(target)})
+        return replace(self, params={**self.params, "target": self.targets[position]})
 
     @property
     def genes(self) -> np.ndarray:

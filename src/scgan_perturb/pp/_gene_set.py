@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
 from .._keys import GENE_SET
 from .._messages import examples, logger, unknown_name
+from ..data._adata import check_adata
 from ..data._gene_sets import msigdb_collection, name_kind_hint, read_gmt
 
 if TYPE_CHECKING:
@@ -79,6 +82,13 @@ def gene_set(
     ...     adata, "HALLMARK_HYPOXIA", gmt="h.all", version="2023.1.Hs"
     ... )  # doctest: +SKIP
     """
+    check_adata(adata)
+    if key_added in adata.var and not pd.api.types.is_bool_dtype(adata.var[key_added]):
+        msg = (
+            f"adata.var[{key_added!r}] holds {adata.var[key_added].dtype} and is no earlier gene set, "
+            "so it is not overwritten. Choose another key_added."
+        )
+        raise ValueError(msg)
     genes = _resolve_genes(name_or_genes, gmt, version)
     marked = adata.var_names.isin(genes)
     found = set(adata.var_names[marked])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .._keys import DEFAULT_LAYER, TSPG
 from .._messages import warn
+from ..data._adata import check_adata
 from ..data._on_disk import as_disk_matrix
 
 if TYPE_CHECKING:
@@ -19,6 +21,9 @@ def check_names(
     """Raise ValueError if a result would overwrite an input, or a name cannot be stored."""
     if not isinstance(key, str) or not key or "/" in key:
         msg = f"key_added must be a name without '/', which files cannot store, not {key!r}."
+        raise ValueError(msg)
+    if output == "X" or (output == DEFAULT_LAYER and key != TSPG):
+        msg = f"key_added={key!r} is the name of another matrix. Choose another name."
         raise ValueError(msg)
     if not isinstance(groupby, str):
         msg = f"groupby must be the name of a column of adata.obs, not {groupby!r}."
@@ -41,7 +46,8 @@ def without_none(**options: Any) -> dict[str, Any]:
 
 
 def copy_if_asked(adata: AnnData, *, copy: bool) -> AnnData:
-    """The AnnData or a copy of it; ValueError for a copy of a matrix on disk."""
+    """The AnnData or a copy of it; ValueError for a copy of a matrix on disk, or no AnnData."""
+    check_adata(adata)
     if copy and (adata.isbacked or as_disk_matrix(adata.X) is not None):
         msg = "copy=True would read a matrix on disk into memory. Leave it out, or copy the file."
         raise ValueError(msg)

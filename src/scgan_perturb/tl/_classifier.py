@@ -13,6 +13,7 @@ from ..data._training_data import read_training_data
 from ..storage._arguments import check_names, copy_if_asked, without_none
 from ..storage._classifier import write_classifier
 from ..storage._file import check_writers
+from ..storage._free_names import check_fit_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -126,6 +127,7 @@ def fit_classifier(
     adata = copy_if_asked(adata, copy=copy)
     reader = Reader(adata, layer, groupby=groupby, mask_var=mask_var)
     check_writers(reader.matrix, fabric)
+    check_fit_names(adata, keys, reader.matrix, keep=held_out)
     data = read_training_data(
         reader, held_out=held_out, seed=spawn_seeds(seed).split, fabric=fabric
     )

@@ -10,11 +10,13 @@ import numpy as np
 
 from .._keys import EVALUATION, EVALUATION_PARAMS, IDENTITY, TSPG, tspg_keys
 from .._messages import warn
+from ..data._adata import check_adata
 from ..data._counts import are_counts
 from ..data._expression import checked_blocks
 from ..get import model as get_model
 from ..storage._apply import Job
 from ..storage._arguments import copy_if_asked
+from ..storage._free_names import check_fit_names
 from ..storage._identity import check_fit_belongs, layer_identity, reader_of_fit
 from ..storage._log import log_perturbation
 from ..storage._output import output_for
@@ -98,6 +100,8 @@ def perturb(
     >>> new.layers["xadv"].shape
     (100, 765)
     """
+    if reference is not None:
+        check_adata(reference, "reference")
     fitted = adata if reference is None else reference
     model, keys = get_model(fitted, key=key), tspg_keys(key)
     layer_of_fit = model.params.get("layer", "X")
@@ -117,6 +121,7 @@ def perturb(
     if target is not None:
         model = model.towards(target)
 
+    check_fit_names(adata, keys, reader.matrix)
     is_other_split = reference is not None and keys.split in adata.obs
     output = output_for(reader, keys, is_required=True)
     job = Job(

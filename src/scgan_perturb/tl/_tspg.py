@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-
 from .._keys import CLASSIFIER, IDENTITY, classifier_keys, tspg_keys
 from .._recipes import BATCH_SIZE, resolve_recipe
 from .._seeds import Rng, resolve_seed, spawn_seeds
-from ..data._labels import several
+from ..data._labels import resolve_classes
 from ..data._reader import Reader
 from ..data._training_data import read_training_data
 from ..models._perturbation_model import model_to_parts
@@ -17,6 +15,7 @@ from ..storage._apply import Job
 from ..storage._arguments import check_names, copy_if_asked, without_none
 from ..storage._classifier import split_column, split_to_use, stored_classifier, write_classifier
 from ..storage._file import check_writers
+from ..storage._free_names import check_fit_names
 from ..storage._identity import fit_identity
 from ..storage._log import log_perturbation
 from ..storage._output import output_for
@@ -179,6 +178,7 @@ def fit_tspg(
     adata = copy_if_asked(adata, copy=copy)
     reader = Reader(adata, layer, groupby=groupby, mask_var=mask_var)
     check_writers(reader.matrix, fabric)
+    check_fit_names(adata, keys, reader.matrix, keep=held_out)
     held_out = split_to_use(reader, names.uns, held_out)
     split_seed = spawn_seeds(options["seed"]).split
     data = read_training_data(reader, held_out=held_out, seed=split_seed, fabric=fabric)
@@ -188,6 +188,7 @@ def fit_tspg(
 
     frozen, new_history = stored_classifier(data, names.uns, options), None
     if frozen is None:
+        check_fit_names(adata, names, reader.matrix, keep=held_out)
         defaults = {"max_epochs": MAX_EPOCHS, "batch_size": BATCH_SIZE}
         frozen, new_history = fit_classifier_on(data, defaults | options, fabric, checkpoint)
     to_convince = None if module is None else module_classifier(module, frozen)
@@ -231,5 +232,5 @@ def _label_params(data: TrainingData, roles: Roles, source: object) -> dict[str,
     targets = data.classes[roles.targets].astype(str).astype(object)
     labels: dict[str, Any] = {"target": targets[0], "targets": targets}
     if source is not None:
-        labels["source"] = np.array([str(label) for label in several(source)], dtype=object)
+        labels["source"] = data.classes[resolve_classes(source, data.classes, what="source")]
     return labels
