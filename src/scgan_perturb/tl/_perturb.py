@@ -162,7 +162,7 @@ def _check_values(reader: Reader) -> str:
         return ""
     digest = hashlib.blake2b(digest_size=16)
     for block in checked_blocks(reader.adata, reader.expression, reader.positions):
-        if not reader.matrix.in_memory:
+        if reader.matrix.element is not None:
             for part in (block,) if isinstance(block, np.ndarray) else (block.data, block.indices):
                 digest.update(np.ascontiguousarray(part).data)
     return digest.hexdigest()
