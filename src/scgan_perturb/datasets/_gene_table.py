@@ -127,17 +127,6 @@ def _all_numbers(line: bytes, n_values: int) -> bool:
 
 
 @contextmanager
-def discarded_if_damaged(path: Path) -> Iterator[None]:
-    """Delete a downloaded file that turns out to be damaged; the next call downloads it again."""
-    try:
-        yield
-    except DamagedError as error:
-        path.unlink(missing_ok=True)
-        msg = f"{error} It was deleted: the next call downloads it again."
-        raise ValueError(msg) from error
-
-
-@contextmanager
 def open_bytes(path: Path) -> Iterator[IO[bytes]]:
     """The bytes of a text file, decompressed where it is a gzip file."""
     with path.open("rb") as raw:
