@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from .._settings import DATASET_DIR_VARIABLE, settings
-from ._gene_table import DamagedError
+from ..data._text_files import DamagedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -13,14 +13,13 @@ import pandas as pd
 from .._messages import check_choice, examples
 from .._settings import settings
 from ..data._labels import several
+from ..data._text_files import DamagedError, open_bytes
 from ._convert import convert
 from ._download import downloaded
 from ._gene_table import (
     VAR_NAMES,
-    DamagedError,
     GeneTable,
     name_genes,
-    open_bytes,
     read_columns,
     read_header,
     refuse_duplicates,
