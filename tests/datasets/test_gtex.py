@@ -210,7 +210,9 @@ def test_a_damaged_file_is_deleted_leaves_nothing_half_made_and_is_downloaded_ag
 
 
 @pytest.mark.parametrize("name", [ATTRIBUTES, EXPRESSION])
-@pytest.mark.parametrize("body", [b"<html>", gzip.compress(b"<html>" * 100)[:-9]])
+@pytest.mark.parametrize(
+    "body", [b"<html>", gzip.compress(b"<html>" * 100)[:-9]], ids=["a page", "cut off"]
+)
 def test_a_file_that_was_put_there_by_hand_is_named_and_left(v7, cache, name, body):
     cache.mkdir(parents=True)
     (cache / name).write_bytes(body)
