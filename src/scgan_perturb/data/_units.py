@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 LARGEST_LOGARITHM = 50  # log2(TPM + 1) is below 20, logged intensities of proteins are below 40
 MOSTLY_WHOLE = 0.75  # of the values above 1; of log2(counts + 1) of cells it is a fourth
+ENOUGH = 100  # values above 1, to tell by
 # How much more than the expected share of values may lie beyond the range, and how much at most.
 # Chosen on RNAseqDB, pbmc68k and two other sets of cells with 4 to 2,900 training samples: of 920
 # draws of held-out samples one exceeds it (4 training samples); of the same values multiplied by
@@ -40,7 +41,7 @@ def warn_of_raw_values(sample: Matrix, scaler: GeneScaler) -> None:
         return
     values = np.asarray(sample.data if sparse.issparse(sample) else sample)
     large = values[values > 1]
-    whole = float((large == np.rint(large)).mean()) if large.size else 0.0
+    whole = float((large == np.rint(large)).mean()) if large.size >= ENOUGH else 0.0
     if whole >= MOSTLY_WHOLE:
         warn(
             f"{_percent(min(whole, 0.99))} of the values above 1 are whole numbers, not all: "
