@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._keys import DEFAULT_LAYER, TSPG
 from .._messages import warn
+from .._recipes import TRANSPORT
 from ..data._adata import check_adata
 from ..data._on_disk import as_disk_matrix
 
@@ -38,6 +41,34 @@ def check_names(
             else "the result is written there. Choose another key_added or layer."
         )
         raise ValueError(msg)
+
+
+def check_checkpoint(folder: str | Path | None) -> None:
+    """Raise ValueError if a folder for checkpoints cannot be made, before time is spent."""
+    if folder is None:
+        return
+    path = Path(folder).absolute()
+    first = next(part for part in (path, *path.parents) if part.exists())
+    if not first.is_dir():
+        inside = "" if first == path else f"would be inside {str(first)!r}, which "
+        msg = (
+            f"checkpoint={str(folder)!r} {inside}is a file; name a folder. It is created if it is "
+            "missing."
+        )
+        raise ValueError(msg)
+    if not os.access(first, os.W_OK):
+        msg = f"checkpoint={str(folder)!r} cannot be written to. Name another folder."
+        raise ValueError(msg)
+
+
+def warn_of_unused_checkpoint(folder: str | Path | None, classifier: str, recipe: str) -> None:
+    """Warn that a fit trains nothing, so that a checkpoint would be empty."""
+    if folder is not None and recipe == TRANSPORT:
+        warn(
+            f"checkpoint={str(folder)!r} is not used: recipe {TRANSPORT!r} trains nothing but the "
+            f"classifier, and that of adata.uns[{classifier!r}] is taken as it is. Leave "
+            "checkpoint out; sp.tl.fit_classifier takes one."
+        )
 
 
 def without_none(**options: Any) -> dict[str, Any]:

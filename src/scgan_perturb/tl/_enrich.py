@@ -10,7 +10,13 @@ from .._checks import check_count
 from .._keys import ALL, TSPG, tspg_keys
 from .._messages import check_choice, examples, logger, warn
 from .._seeds import Rng, resolve_seed
-from ..data._gene_sets import enrichr_library, msigdb_collection, name_kind_hint, read_gmt
+from ..data._gene_sets import (
+    enrichr_library,
+    is_gene_set_file,
+    msigdb_collection,
+    name_kind_hint,
+    read_gmt,
+)
 from ..data._labels import single
 from ..evaluation._gene_set_tests import empty_table, over_represented, preranked
 from ..get import rank_genes_df
@@ -58,7 +64,7 @@ def enrich(
     adata
         AnnData with ranked genes.
     gene_sets
-        Path of a GMT file; or genes of each set by its name; or the name of an Enrichr library,
+        Path of a GMT file, plain or compressed with gzip; or genes of each set by its name; or the name of an Enrichr library,
         or, with `version`, of a collection of MSigDB. These are downloaded once and kept in
         `sp.settings.dataset_dir`.
     group
@@ -145,7 +151,7 @@ def enrich(
     group, ranking = str(ranked["group"].iloc[0]), ranked.set_index("gene")["mean"]
     seed = resolve_seed(rng) % SEED_LIMIT
     universe = list(ranking.index) if background is None else _unique(background)
-    given = _read_sets(gene_sets, version)
+    given = _read_sets(gene_sets, version, universe)
     sets = _cut(given, universe, min_size)
     params: dict[str, Any] = {
         "fit": key,
@@ -191,7 +197,9 @@ def _check(method: str, direction: str, background: Sequence[str] | None) -> Non
 
 
 def _read_sets(
-    gene_sets: str | Path | Mapping[str, Sequence[str]], version: str | None
+    gene_sets: str | Path | Mapping[str, Sequence[str]],
+    version: str | None,
+    background: Sequence[str],
 ) -> GeneSets:
     """Gene sets as they were given."""
     if isinstance(gene_sets, Mapping):
@@ -200,11 +208,12 @@ def _read_sets(
                 msg = f"Gene set {term!r} must be a list of genes, not the text {genes!r}."
                 raise TypeError(msg)
         return {str(term): [str(gene) for gene in genes] for term, genes in gene_sets.items()}
-    if str(gene_sets).lower().endswith(".gmt") or isinstance(gene_sets, Path):
-        return read_gmt(gene_sets)
-    if not isinstance(gene_sets, str):
+    if not isinstance(gene_sets, (str, Path)):
         msg = f"gene_sets must be a path, a dict or a name, not {type(gene_sets).__name__}."
         raise TypeError(msg)
+    if is_gene_set_file(gene_sets):
+        return read_gmt(gene_sets, background)
+    gene_sets = str(gene_sets)
     if version is not None:
         return msigdb_collection(gene_sets, version)
     return enrichr_library(gene_sets)

@@ -12,7 +12,13 @@ from ..data._reader import Reader
 from ..data._training_data import read_training_data
 from ..models._perturbation_model import model_to_parts
 from ..storage._apply import Job
-from ..storage._arguments import check_names, copy_if_asked, without_none
+from ..storage._arguments import (
+    check_checkpoint,
+    check_names,
+    copy_if_asked,
+    warn_of_unused_checkpoint,
+    without_none,
+)
 from ..storage._classifier import split_column, split_to_use, stored_classifier, write_classifier
 from ..storage._file import check_writers
 from ..storage._free_names import check_fit_names
@@ -102,7 +108,8 @@ def fit_tspg(
         Folder for the state of training, of the classifier and of the generator of recipe
         "paper"; created if missing. The same call again resumes where the last one was stopped,
         even if it was killed, and ends with the same bits on a CPU; a state of other data or
-        settings is refused. None for no checkpoint.
+        settings is refused. A fit that trains neither, of recipe "transport" with a classifier
+        that is there, warns that the folder is not used. None for no checkpoint.
     fabric
         What trains: a :class:`lightning_fabric.Fabric`, or a dict of its options `accelerator`,
         `precision`, `devices`, `num_nodes` and `strategy`, such as `{"devices": 4}`. None trains on
@@ -166,6 +173,7 @@ def fit_tspg(
     keys = tspg_keys(key_added)
     written = (keys.split, keys.predicted, keys.probability)
     check_names(keys.uns, groupby, written=written, layer=layer, output=keys.layer)
+    check_checkpoint(checkpoint)
     module = check_module(classifier, classes)
     names = classifier_keys(_classifier_name(classifier, keys))
     recipe = resolve_recipe(recipe)
@@ -191,6 +199,8 @@ def fit_tspg(
         check_fit_names(adata, names, reader.matrix, keep=held_out)
         defaults = {"max_epochs": MAX_EPOCHS, "batch_size": BATCH_SIZE}
         frozen, new_history = fit_classifier_on(data, defaults | options, fabric, checkpoint)
+    else:
+        warn_of_unused_checkpoint(checkpoint, names.uns, recipe.name)
     to_convince = None if module is None else module_classifier(module, frozen)
 
     params = recipe.params | options | _label_params(data, roles, source)
