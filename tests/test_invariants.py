@@ -29,6 +29,8 @@ pytestmark = [
         "Too few samples",
         ".* constant over the training",
         "The expression values are whole",
+        r"\d+ % of the (values above 1|expression values)",
+        "The largest value is",
         "Observation names are not unique",
         "Writing zarr v2 data",
     )

@@ -215,6 +215,6 @@ def test_metrics_need_no_torch():
 
 
 def test_rooms_are_listed_and_unknown_ones_are_an_error():
-    assert {*ROOMS, "settings"} <= set(dir(sp))
+    assert {*ROOMS, "metrics", "settings"} <= set(dir(sp))
     with pytest.raises(AttributeError, match="has no attribute 'plots'"):
         sp.plots  # noqa: B018

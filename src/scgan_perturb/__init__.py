@@ -11,12 +11,12 @@ from ._settings import settings
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from . import datasets, get, pl, pp, tl
+    from . import datasets, get, metrics, pl, pp, tl
 
-__all__ = ["datasets", "get", "pl", "pp", "settings", "tl"]
+__all__ = ["datasets", "get", "metrics", "pl", "pp", "settings", "tl"]
 __version__ = version("scgan_perturb")
 
-_ROOMS = frozenset({"datasets", "get", "pl", "pp", "tl"})
+_ROOMS = frozenset({"datasets", "get", "metrics", "pl", "pp", "tl"})
 
 
 def __getattr__(name: str) -> ModuleType:

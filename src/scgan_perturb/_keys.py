@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 CLASSIFIER = "classifier"
-TSPG = "tspg"
+TSPG, DEFAULT_LAYER = "tspg", "xadv"
 GENE_SET = "gene_set"
 ALL = "all"  # the group of all ranked samples together
 
@@ -63,7 +63,7 @@ def tspg_keys(key_added: str | None = None) -> TspgKeys:
     key = TSPG if key_added is None else key_added
     return TspgKeys(
         uns=key,
-        layer="xadv" if key == TSPG else key,
+        layer=DEFAULT_LAYER if key == TSPG else key,
         split=f"{key}_split",
         predicted=f"{key}_predicted",
         probability=f"{key}_target_probability",

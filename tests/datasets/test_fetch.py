@@ -40,9 +40,16 @@ def test_a_file_in_the_cache_needs_no_server(source, cache):
     assert sp.datasets.rnaseqdb("kich").n_obs == 2
 
 
-def test_a_damaged_file_in_the_cache_is_downloaded_again(source, cache):
+def test_another_file_in_the_cache_is_named_and_left_and_downloaded_once_it_is_deleted(
+    source, cache
+):
     cache.mkdir(parents=True)
     (cache / KICH).write_bytes(source.served[KICH][:50])
+    with pytest.raises(ValueError, match=f"{KICH} is not the file .* left .*delete it"):
+        sp.datasets.rnaseqdb("kich")
+    assert source.asked == []
+    assert (cache / KICH).read_bytes() == source.served[KICH][:50]
+    (cache / KICH).unlink()
     sp.datasets.rnaseqdb("kich")
     assert source.asked == [KICH]
     assert (cache / KICH).read_bytes() == source.served[KICH]

@@ -209,6 +209,20 @@ def test_a_damaged_file_is_deleted_leaves_nothing_half_made_and_is_downloaded_ag
     np.testing.assert_allclose(sp.datasets.gtex("v7").X, np.log2(tpm.T + 1), rtol=1e-5)
 
 
+@pytest.mark.parametrize("name", [ATTRIBUTES, EXPRESSION])
+@pytest.mark.parametrize(
+    "body", [b"<html>", gzip.compress(b"<html>" * 100)[:-9]], ids=["a page", "cut off"]
+)
+def test_a_file_that_was_put_there_by_hand_is_named_and_left(v7, cache, name, body):
+    cache.mkdir(parents=True)
+    (cache / name).write_bytes(body)
+    with pytest.raises(ValueError, match=f"{name}.* left as it is; replace it, or delete it"):
+        sp.datasets.gtex("v7")
+    assert (cache / name).read_bytes() == body
+    (cache / name).unlink()
+    assert sp.datasets.gtex("v7").shape == (3, 5)
+
+
 def test_an_interrupted_conversion_leaves_nothing_half_made(v7, cache, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt

@@ -71,6 +71,47 @@ def test_windows_line_ends_and_a_blank_last_line_are_read(path, tpm):
     np.testing.assert_allclose(sp.datasets.read_gct(path).X, tpm.T, rtol=1e-5)
 
 
+def with_tabs(body: bytes) -> bytes:
+    return body.replace(b"\n", b"\t\t\n")
+
+
+def with_ids(body: bytes) -> bytes:
+    """As GTEx's files of single tissues are."""
+    first, shape, header, *genes, _ = body.split(b"\n")
+    numbered = [b"%d\t%s" % (i, gene) for i, gene in enumerate(genes)]
+    return b"\n".join([first, shape, b"id\t" + header, *numbered, b""])
+
+
+def quoted(body: bytes) -> bytes:
+    """As R's write.table writes it."""
+    first, shape, *lines = body.decode().split("\n")[:-1]
+    fields = [line.split("\t") for line in lines]
+    names = [[f'"{field}"' for field in row] for row in (fields[0], *(r[:2] for r in fields[1:]))]
+    rows = [names[0]] + [n + r[2:] for n, r in zip(names[1:], fields[1:], strict=True)]
+    return "\n".join([first, shape, *("\t".join(row) for row in rows), ""]).encode()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(with_tabs, id="tabs at the ends"),
+        pytest.param(lambda body: body + b"\n\n", id="blank lines"),
+        pytest.param(with_ids, id="a column id"),
+        pytest.param(lambda body: with_tabs(with_ids(body)), id="a column id and tabs"),
+        pytest.param(quoted, id="R"),
+        pytest.param(lambda body: b"\xef\xbb\xbf" + body, id="byte order mark"),
+        pytest.param(lambda body: gzip.compress(b"\xef\xbb\xbf" + body), id="both in gzip"),
+    ],
+)
+def test_other_writers_files_read_alike(path, change):
+    expected = sp.datasets.read_gct(path)
+    path.write_bytes(change(path.read_bytes()))
+    found = sp.datasets.read_gct(path)
+    np.testing.assert_array_equal(found.X, expected.X)
+    assert list(found.obs_names) == SAMPLES
+    assert found.var.equals(expected.var)
+
+
 def test_a_quote_in_a_name_is_only_a_quote(tmp_path):
     path = tmp_path / "genes.gct"
     path.write_bytes(make_gct(np.array([[1], [2]]), ['"a'], [("G1", '5"'), ("G2", "'")]))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import gzip
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -36,6 +38,57 @@ def test_text_and_npy_files_are_read_alike(folder, table, matrix):
     assert adata.X.dtype == np.float32
     assert adata.X.flags.writeable
     assert list(adata.obs["label"]) == LABELS
+
+
+def quoted(text: str) -> str:
+    """Quotes around names, not around numbers, as R's write.table writes them."""
+    lines = [line.split("\t") for line in text.splitlines()]
+    fields = [[f'"{f}"' if not f[-1:].isdigit() or f[0].isalpha() else f for f in x] for x in lines]
+    return "".join("\t".join(row) + "\n" for row in fields)
+
+
+def without_corner(text: str) -> str:
+    return text.removeprefix("\t")
+
+
+FORMS = {
+    "R": lambda text: quoted(without_corner(text)),
+    "R with an empty corner": quoted,
+    "no corner": without_corner,
+    "a named corner": lambda text: "samples" + text if text[0] == "\t" else text,
+    "byte order mark": lambda text: "\ufeff" + text,
+    "windows": lambda text: text.replace("\n", "\r\n"),
+    "tabs at the ends": lambda text: text.replace("\n", "\t\n"),
+    "all": lambda text: "\ufeff" + quoted(without_corner(text)).replace("\n", "\t\r\n"),
+}
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+@pytest.mark.parametrize("packed", [bytes, gzip.compress], ids=["plain", "gzip"])
+@pytest.mark.parametrize("matrix", ["emx.txt", "emx.npy"])
+def test_the_forms_that_text_comes_in_read_alike(folder, table, matrix, form, packed):
+    for path in folder.glob("*.txt"):
+        path.write_bytes(packed(form(path.read_text()).encode()))
+    adata = sp.datasets.read_tspg(folder / matrix, folder / "labels.txt", folder / "sets.txt")
+    pd.testing.assert_frame_equal(adata.to_df(), table)
+    assert list(adata.obs["label"]) == LABELS
+    assert adata.var.to_dict("list") == {"one": [True, False, True], "two": [False, True, False]}
+
+
+def test_the_header_that_r_gives_labels_is_no_sample(folder):
+    labels = folder / "labels.txt"
+    labels.write_text('"label"\n' + quoted(labels.read_text()))
+    adata = sp.datasets.read_tspg(folder / "emx.txt", labels)
+    assert list(adata.obs["label"]) == LABELS
+
+
+@pytest.mark.parametrize("gap", ["NA", ""])
+def test_a_gap_in_the_last_column_is_a_gap(folder, gap):
+    (folder / "emx.txt").write_text(f"\ta\tb\nx\t1\t{gap}\ny\t3\t4\n")
+    (folder / "labels.txt").write_text("x\tA\ny\tB\n")
+    with pytest.warns(UserWarning, match="1 missing values"):
+        adata = sp.datasets.read_tspg(folder / "emx.txt", folder / "labels.txt")
+    assert adata.X.tolist() == [[1, 1], [3, 4]]
 
 
 def test_names_of_a_npy_file_may_stand_in_files_of_the_older_form(folder, table):

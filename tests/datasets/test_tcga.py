@@ -190,6 +190,16 @@ def test_a_damaged_file_is_refused_and_not_kept(hub, tmp_path, body, match):
     assert [path.name for path in (tmp_path / "data" / "tcga").iterdir()] == [_tcga.GENES]
 
 
+@pytest.mark.parametrize("name", [_tcga.GENES, "TCGA-KICH.star_tpm.tsv.gz"])
+def test_a_file_that_was_put_there_by_hand_is_named_and_left(hub, tmp_path, name):
+    path = tmp_path / "data" / "tcga" / name
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"<html>")
+    with pytest.raises(ValueError, match=f"{name}.* left as it is; replace it, or delete it"):
+        sp.datasets.tcga("KICH")
+    assert path.read_bytes() == b"<html>"
+
+
 def test_projects_with_different_genes_are_refused(hub, values):
     hub.add(address("KIRP"), make_table(values["KIRP"], SAMPLES["KIRP"], GENES[::-1]))
     with pytest.raises(ValueError, match="KIRP.tpm and KICH.tpm have different genes"):

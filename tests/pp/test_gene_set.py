@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import os
 from typing import TYPE_CHECKING
 
@@ -199,6 +200,12 @@ def test_what_cannot_be_marked_is_refused_and_adata_left_alone(
         pytest.param(b"RED\tabout\t\t\n", "Line 1 of", id="set without genes"),
         pytest.param(b"\n \n", "holds no gene set", id="blank"),
         pytest.param(b"", "holds no gene set", id="empty"),
+        pytest.param(
+            b"RED\tabout\tg1\nBLUE\tabout\tg2\nRED\tabout\tg3\n",
+            "Line 3 of .* names the set 'RED' again, with other genes. Rename one",
+            id="two sets of one name",
+        ),
+        pytest.param(b"R\xe9d\tabout\tg1\n", "not UTF-8 text. Save it as UTF-8", id="latin-1"),
     ],
 )
 def test_a_file_that_is_no_gmt_file_is_refused_by_name(adata, tmp_path, content, match):
@@ -225,12 +232,53 @@ def test_a_folder_is_no_gmt_file(tmp_path):
         pytest.param("RED\tabout\tg1\tg2\r\n\r\n", id="windows"),
         pytest.param("RED\tone\x0btwo\u2028three\x85\tg1\tg2\n", id="odd breaks in a description"),
         pytest.param("RED\tα and β\tg1\t\t g2 \n", id="gaps and spaces"),
+        pytest.param("\ufeffRED\tabout\tg1\tg2\n", id="byte order mark"),
+        pytest.param('"RED"\t"about"\t"g1"\t"g2"\n', id="R"),
+        pytest.param("RED\tabout\tg1\tg2\nRED\tmore\tg1\tg2\n", id="the same set twice"),
+        pytest.param("RED\tRED\tg1\tg2\n", id="the name again in place of a description"),
     ],
 )
-def test_a_gmt_file_is_read_in_the_forms_it_comes_in(tmp_path, content):
+@pytest.mark.parametrize("packed", [bytes, gzip.compress], ids=["plain", "gzip"])
+def test_a_gmt_file_is_read_in_the_forms_it_comes_in(tmp_path, content, packed):
     path = tmp_path / "sets.gmt"
-    path.write_bytes(content.encode())
-    assert read_gmt(path) == {"RED": ["g1", "g2"]}
+    path.write_bytes(packed(content.encode()))
+    assert read_gmt(path, known_genes=["g1", "g2", "RED"]) == {"RED": ["g1", "g2"]}
+
+
+@pytest.mark.parametrize(
+    ("content", "known", "sets"),
+    [
+        pytest.param("RED\tg1\tg2\n", ["g1"], {"RED": ["g1", "g2"]}, id="a gene of adata"),
+        pytest.param(
+            "RED\tg1\tg2\nBLUE\tg2\tg3\tg1\nGREY\tg9\tg1\n",
+            [],
+            {"RED": ["g1", "g2"], "BLUE": ["g2", "g3", "g1"], "GREY": ["g9", "g1"]},
+            id="genes of other sets",
+        ),
+        pytest.param("RED\tg1\n", ["g1"], {"RED": ["g1"]}, id="one gene"),
+        pytest.param("RED\tg1,1.0\tg2,0.5\n", ["g1"], {"RED": ["g1", "g2"]}, id="weights"),
+    ],
+)
+def test_a_file_without_descriptions_keeps_its_first_genes(tmp_path, content, known, sets):
+    (tmp_path / "sets.gmt").write_text(content)
+    with pytest.warns(UserWarning, match=r"sets.gmt' has no descriptions: in .* is a gene"):
+        assert read_gmt(tmp_path / "sets.gmt", known) == sets
+
+
+def test_genes_of_adata_tell_that_a_file_has_no_descriptions(adata, tmp_path):
+    (tmp_path / "sets.gmt").write_text("RED\tg1\tg2\n")
+    with pytest.warns(UserWarning, match="no descriptions") as warned:
+        sp.pp.gene_set(adata, tmp_path / "sets.gmt")
+    assert list(adata.var_names[adata.var["gene_set"]]) == ["g1", "g2"]
+    assert warned[0].filename == __file__
+
+
+@pytest.mark.parametrize("name", ["sets.txt", "sets.gmt.gz", "sets.GMT", "sets"])
+def test_a_file_of_any_name_is_a_file(adata, tmp_path, name):
+    content = b"RED\tabout\tg1\tg2\n"
+    (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+    sp.pp.gene_set(adata, str(tmp_path / name))
+    assert list(adata.var_names[adata.var["gene_set"]]) == ["g1", "g2"]
 
 
 @pytest.mark.parametrize("file", REAL_FILES)

@@ -59,7 +59,8 @@ def test_the_layer_of_the_fit_is_the_one_that_is_checked(adata):
 
 def test_the_remedy_of_the_message_works(fitted):
     scale(fitted)
-    sp.tl.perturb(fitted, reference=fitted)
+    with pytest.warns(UserWarning, match="beyond the range of the training samples"):
+        sp.tl.perturb(fitted, reference=fitted)
     change = sp.get.perturbation(fitted)
     np.testing.assert_array_equal(change, fitted.layers["xadv"] - fitted.X)
 

@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 
 import scgan_perturb as sp
 from scgan_perturb.training import _checkpoint
+from tests import conftest
 from tests.conftest import fit_tspg, make_adata, same_adata
 from tests.new_process import finish, start
 from tests.stops import counted_steps, full_disk, stopped_after
@@ -297,10 +298,32 @@ def test_a_damaged_state_is_an_error_that_says_what_to_do(build, damage, state):
         fit(build(), checkpoint=state)
 
 
-def test_the_folder_may_not_be_a_file(build, tmp_path):
+FITS = {
+    "paper": lambda a, folder: fit(a, checkpoint=folder),
+    "transport": lambda a, folder: fit(a, "transport", checkpoint=folder),
+    "classifier": lambda a, folder: sp.tl.fit_classifier(a, "tissue", checkpoint=folder),
+}
+
+
+@pytest.mark.parametrize("call", FITS.values(), ids=FITS)
+@pytest.mark.parametrize("name", ["file", "file/deep/folder"])
+def test_the_folder_may_not_be_a_file(build, tmp_path, call, name):
     (tmp_path / "file").write_text("")
-    with pytest.raises(ValueError, match="is a file; name a folder"):
-        fit(build(), checkpoint=tmp_path / "file")
+    adata = build()
+    with (
+        counted_steps() as steps,
+        pytest.raises(ValueError, match=f"{name}' .*is a file; name a folder"),
+    ):
+        call(adata, tmp_path / name)
+    assert not steps
+    assert same_adata(adata, build())
+
+
+def test_a_fit_that_trains_nothing_says_that_it_keeps_no_state(build, tmp_path):
+    with pytest.warns(UserWarning, match=r"state' is not used: .*Leave checkpoint out") as warned:
+        fit(build(), "transport", checkpoint=tmp_path / "state")
+    assert warned[0].filename == conftest.__file__
+    assert not (tmp_path / "state").exists()
 
 
 @pytest.mark.parametrize(

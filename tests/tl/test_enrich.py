@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import gzip
 import re
+from pathlib import Path
 
 import anndata as ad
 import numpy as np
@@ -229,6 +231,22 @@ def test_a_collection_of_msigdb_is_taken_from_the_cache(adata, genes, tmp_path):
     sp.tl.enrich(adata, "h.all", version="7.0")
     check_against_scipy(adata, genes[:20], random_sets(genes), genes)
     assert adata.uns["tspg_enrichment"]["params"]["version"] == "7.0"
+
+
+@pytest.mark.parametrize("name", ["sets.txt", "sets.gmt.gz", "sets.tsv"])
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_file_of_any_name_is_not_asked_of_enrichr(adata, genes, enrichr, tmp_path, name, kind):
+    path = tmp_path / name
+    with pytest.raises(FileNotFoundError, match=name):
+        sp.tl.enrich(adata, kind(path), min_size=1)
+    write_gmt(path, random_sets(genes))
+    if name.endswith(".gz"):
+        path.write_bytes(gzip.compress(path.read_bytes()))
+    sp.tl.enrich(adata, random_sets(genes), min_size=1, key_added="expected")
+    sp.tl.enrich(adata, kind(path), min_size=1)
+    found = sp.get.enrichment_df(adata)
+    pd.testing.assert_frame_equal(found, adata.uns["expected"]["table"])
+    assert enrichr[1] == []
 
 
 def test_no_network_is_said_clearly(adata, enrichr, tmp_path):

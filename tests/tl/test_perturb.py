@@ -56,7 +56,8 @@ def test_other_genes_are_left_as_they_are(fitted, new):
 def test_values_beyond_the_training_range_are_clipped(fitted, new):
     extreme = new.copy()
     extreme.X = new.X * 1000
-    sp.tl.perturb(extreme, reference=fitted)
+    with pytest.warns(UserWarning, match=r"% of the expression values lie beyond the range"):
+        sp.tl.perturb(extreme, reference=fitted)
     assert (extreme.layers["xadv"] <= fitted.uns["tspg"]["scale_max"]).all()
 
 

@@ -15,11 +15,15 @@ TARGET_SUM = 1e4  # counts of a sample, as sc.pp.normalize_total is mostly calle
 CHECKED_ROWS = 200
 
 
-def are_counts(matrix: ExpressionMatrix) -> bool:
-    """Whether a matrix looks like counts: whole numbers, not negative, beyond 0 and 1."""
+def checked_sample(matrix: ExpressionMatrix) -> Matrix:
+    """Some samples, which tell the units of all."""
     # The first samples of a lazy matrix are in few blocks; samples at equal distances are in all.
     step = 1 if matrix.is_lazy else max(1, matrix.shape[0] // CHECKED_ROWS)
-    sample = matrix[: CHECKED_ROWS * step : step]
+    return matrix[: CHECKED_ROWS * step : step]
+
+
+def are_counts(sample: Matrix) -> bool:
+    """Whether samples look like counts: whole numbers, not negative, beyond 0 and 1."""
     values = np.asarray(sample.data if sparse.issparse(sample) else sample)
     if not values.size or values.min() < 0 or values.max() <= 1:
         return False

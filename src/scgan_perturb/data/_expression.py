@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
 
 from .._messages import examples, unknown_name
+from ._adata import check_adata
 from ._blocks import LARGEST, blocks, dense, is_finite
 from ._dask import as_dask_matrix
 from ._matrix import MemoryMatrix
@@ -65,6 +66,7 @@ def find_expression(adata: AnnData, layer: str | None, *, remedy: str = IN_X) ->
             "adata.var = adata.var.to_memory()."
         )
         raise TypeError(msg)
+    check_adata(adata)
     if not adata.var_names.is_unique:
         repeated = adata.var_names[adata.var_names.duplicated()].unique()
         msg = (
@@ -84,9 +86,9 @@ def find_expression(adata: AnnData, layer: str | None, *, remedy: str = IN_X) ->
         raise ValueError(msg)
     found: ExpressionMatrix | None = as_disk_matrix(matrix) or as_dask_matrix(matrix)
     if sparse.issparse(matrix):
-        found = MemoryMatrix(matrix.tocsr())
+        found = MemoryMatrix(matrix.tocsr(), _element(adata))
     elif isinstance(matrix, np.ndarray):
-        found = MemoryMatrix(np.asarray(matrix))
+        found = MemoryMatrix(np.asarray(matrix), _element(adata))
     if found is None:
         msg = (
             f"{where} is of a kind that is not supported ({type(matrix).__name__}). "
@@ -97,6 +99,16 @@ def find_expression(adata: AnnData, layer: str | None, *, remedy: str = IN_X) ->
         msg = f"{where} holds values of type {found.dtype}, not real numbers."
         raise ValueError(msg)
     return found
+
+
+def _element(adata: AnnData) -> Any:
+    """X in the file of an AnnData; None if there is no file."""
+    if not adata.isbacked:
+        return None
+    if not adata.file.is_open:
+        adata.file.open()
+    has_x = "X" in adata.file
+    return adata.file["X"] if has_x else None
 
 
 def _where(layer: str | None) -> str:

@@ -6,7 +6,9 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .._messages import warn
 from .._settings import settings
+from ._text_files import DamagedError, read_lines, split_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -15,46 +17,92 @@ GeneSets = dict[str, list[str]]
 
 MSIGDB_NAMES = "Collections are named like 'h.all' or 'c5.go.bp', versions like '2023.1.Hs'."
 ENRICHR_NAMES = "gseapy.get_library_name() lists the libraries."
+FILE = re.compile(r"\.(gmt|txt|tsv)(\.gz)?$", re.IGNORECASE)
 ENSEMBL = re.compile(r"ENS[A-Z]*G\d+(\.\d+)?(_PAR_Y)?$")
 
 
-def read_gmt(path: str | Path) -> GeneSets:
-    """The gene sets of a GMT file, by name.
+def is_gene_set_file(source: str | Path) -> bool:
+    """Whether gene sets are named by the path of a file, rather than by the name of a library."""
+    if isinstance(source, Path) or FILE.search(source):
+        return True
+    return Path(source).expanduser().is_file()
+
+
+def read_gmt(path: str | Path, known_genes: Collection[str] = ()) -> GeneSets:
+    """The gene sets of a GMT file, plain or compressed with gzip, by name.
+
+    Parameters
+    ----------
+    path
+        The file. Each line is a name, a description and genes, separated by tabs. Files without
+        descriptions are recognised by the genes in their second column.
+    known_genes
+        Names that are genes, besides those in the file.
 
     Raises
     ------
     FileNotFoundError
         If there is no such file.
     ValueError
-        If a line has fewer than three fields or the file is not text.
+        If a line has too few fields, a name stands for two sets, or the file is not text.
+
+    Warns
+    -----
+    UserWarning
+        If the file has no descriptions.
     """
     path = Path(path).expanduser()
     if not path.is_file():
         msg = f"There is no GMT file {str(path)!r}."
         raise FileNotFoundError(msg)
     try:
-        # Not splitlines, which also breaks at characters that a description may hold.
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except UnicodeDecodeError as error:
-        msg = f"{str(path)!r} is not a text file, so not a GMT file."
+        lines = read_lines(path)
+    except DamagedError as error:
+        msg = f"{str(path)!r} is not a text file, so not a GMT file. {error}"
         raise ValueError(msg) from error
+    rows = {n: split_fields(line) for n, line in enumerate(lines, start=1) if line.strip()}
+    first_gene = 2 if _has_descriptions(path, list(rows.values()), known_genes) else 1
     sets: GeneSets = {}
-    for number, line in enumerate(lines, start=1):
-        name, *rest = line.rstrip("\t").split("\t")
-        if not line.strip():
-            continue
-        if len(rest) < 2:
+    for number, row in rows.items():
+        genes = [gene for gene in map(_gene, row[first_gene:]) if gene]
+        if not any(field.strip() for field in row[first_gene:]):
             msg = (
                 f"Line {number} of {str(path)!r} is not of a GMT file: name, description and "
-                f"genes, tab-separated, are expected, not {line[:60]!r}."
+                f"genes, tab-separated, are expected, not {lines[number - 1][:60]!r}."
             )
             raise ValueError(msg)
-        # Enrichr's files can carry a weight behind a comma.
-        sets[name] = [gene.split(",")[0].strip() for gene in rest[1:] if gene.strip()]
+        name = row[0].strip()
+        if sets.get(name, genes) != genes:
+            msg = (
+                f"Line {number} of {str(path)!r} names the set {name!r} again, with other genes. "
+                "Rename one of the two sets, or unite their lines."
+            )
+            raise ValueError(msg)
+        sets[name] = genes
     if not sets:
         msg = f"{str(path)!r} holds no gene set."
         raise ValueError(msg)
     return sets
+
+
+def _gene(field: str) -> str:
+    """A gene of a GMT file, without the weight behind a comma that Enrichr's files can carry."""
+    return field.split(",", maxsplit=1)[0].strip()
+
+
+def _has_descriptions(path: Path, rows: list[list[str]], known_genes: Collection[str]) -> bool:
+    """Whether the second fields describe the sets; a warning if most of them are genes."""
+    genes = {_gene(field) for row in rows for field in row[2:]}.union(known_genes) - {""}
+    second = [row[1].strip() for row in rows if len(row) > 1 and row[1] != row[0]]
+    n_genes = sum(_gene(field) in genes for field in second)
+    if n_genes <= len(rows) / 2:
+        return True
+    warn(
+        f"{str(path)!r} has no descriptions: in {n_genes:,} of its {len(rows):,} lines the second "
+        "field is a gene, so it is read as one. Where it is a description, as GMT files have it, "
+        "write other words there."
+    )
+    return False
 
 
 def msigdb_collection(name: str, version: str) -> GeneSets:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
+from numbers import Real
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from .._messages import examples, unknown_name, warn
+from .._keys import ALL
+from .._messages import examples, unknown_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from anndata import AnnData
 
-SEPARATOR = " / "  # between the columns of a context
+FLOAT32 = 1e-7  # relative error of a fraction in float32
 
 
 def read_labels(adata: AnnData, groupby: str, *, sort: bool = False) -> pd.Series:
@@ -36,7 +39,7 @@ def read_labels(adata: AnnData, groupby: str, *, sort: bool = False) -> pd.Serie
     KeyError
         If `groupby` is no column of `adata.obs`.
     ValueError
-        If a label is missing, or two different values read alike.
+        If a label is missing or "all", or two different values read alike.
     """
     if groupby not in adata.obs:
         raise unknown_name(
@@ -54,10 +57,14 @@ def read_labels(adata: AnnData, groupby: str, *, sort: bool = False) -> pd.Serie
     if sort and all(isinstance(value, str) for value in values):
         order = sorted(range(len(values)), key=lambda i: _natural(values[i]))
         codes, values = np.argsort(order)[codes], values[order]
-    classes = [str(value) for value in values]
+    numbers = getattr(column.dtype, "categories", column).dtype
+    if numbers in (np.float16, np.float32):  # 0.1, not the 0.10000000149 that Python makes of it
+        values = [numbers.type(value) for value in values]
+    classes = [label_text(value) for value in values]
     if len(set(classes)) < len(classes):
         msg = f"adata.obs[{groupby!r}] holds different values that read alike: {examples(classes)}."
         raise ValueError(msg)
+    check_not_all(classes, groupby)
     return pd.Series(pd.Categorical.from_codes(codes, classes), index=adata.obs_names)
 
 
@@ -76,54 +83,78 @@ def read_column(adata: AnnData, argument: str, column: str) -> np.ndarray:
     if (missing := adata.obs[column].isna()).any():
         msg = f"adata.obs[{column!r}] is missing for {missing.sum():,} of {adata.n_obs:,} samples."
         raise ValueError(msg)
-    return adata.obs[column].astype(str).to_numpy(dtype=object)
+    values = np.array([label_text(value) for value in adata.obs[column]], dtype=object)
+    check_not_all(values, column)
+    return values
 
 
-def read_contexts(adata: AnnData, columns: Sequence[str], groupby: str = "") -> np.ndarray:
-    """The context of each sample as text: the values of the columns, joined.
-
-    Raises
-    ------
-    KeyError
-        If a column is not there.
-    ValueError
-        If values are missing, a column is the one with the labels, or two contexts read alike.
-    """
-    if groupby in columns:
+def check_not_all(labels: Iterable[str], column: str) -> None:
+    """Raise ValueError if a label is the name of all samples together."""
+    if ALL in labels:
+        where = f"adata.obs[{column!r}]"
         msg = (
-            f"context={groupby!r} is the column with the labels, which change. context names what "
-            "stays as it is: a cell type, a donor, a batch."
+            f"A label in {where} is called {ALL!r}, which is the group of all samples together. Rename it: "
+            f"{where} = {where}.astype(str).replace({{{ALL!r}: 'all_cells'}})."
         )
         raise ValueError(msg)
-    parts = [read_column(adata, "context", column) for column in columns]
-    names = np.array([SEPARATOR.join(values) for values in zip(*parts, strict=True)], dtype=object)
-    if len(set(names)) < len(set(zip(*parts, strict=True))):
-        msg = f"Contexts read alike: values of {columns} hold {SEPARATOR!r}. Rename these values."
-        raise ValueError(msg)
-    return names
 
 
-def context_positions(contexts: np.ndarray, names: np.ndarray) -> np.ndarray:
-    """The position of each name among the contexts, which are sorted; -1 of others."""
-    at = np.searchsorted(contexts, names).clip(max=len(contexts) - 1)
-    return np.where(contexts[at] == names, at, -1)
+def label_text(label: object) -> str:
+    """A label as text: as labels are stored, and as what the user writes is compared with them."""
+    label = _scalar(label)
+    return label.decode("utf-8", "replace") if isinstance(label, bytes) else str(label)
 
 
-def warn_of_unknown(names: np.ndarray) -> None:
-    """Warn of contexts without training samples."""
-    warn(
-        f"Contexts without training samples: {examples(sorted(set(names)))}. Each of their "
-        f"{len(names):,} samples gets the effect of the trained context that it resembles most."
-    )
+def find_label(label: object, known: Sequence[str] | np.ndarray) -> int:
+    """Position of a label among known labels, which are text; -1 if it is none of them.
+
+    A number is found however it is written: 1 and 1.0 are one label.
+    """
+    names, text = [str(name) for name in known], label_text(label)
+    if text in names:
+        return names.index(text)
+    number = _scalar(label)
+    if not isinstance(number, Real) or isinstance(number, bool):
+        return -1
+    tolerance = 0 if number % 1 == 0 else FLOAT32
+    equal = [
+        i for i, name in enumerate(names) if math.isclose(_number(name), number, rel_tol=tolerance)
+    ]
+    return equal[0] if len(equal) == 1 else -1
+
+
+def _scalar(label: object) -> object:
+    """The value of an array without axes; anything else unchanged."""
+    return label[()] if isinstance(label, np.ndarray) and label.ndim == 0 else label
+
+
+def _number(text: str) -> float:
+    """The number that a label reads like; NaN, which equals nothing, for others."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+def known_labels(labels: object, known: Sequence[str], *, what: str) -> list[str]:
+    """One label or several as they are stored; KeyError if one is not known."""
+    chosen = several(labels)
+    positions = [find_label(label, known) for label in chosen]
+    if -1 in positions:
+        raise unknown_name(what, label_text(chosen[positions.index(-1)]), known)
+    return [str(known[i]) for i in positions]
 
 
 def resolve_class(label: object, classes: np.ndarray, *, what: str = "target") -> int:
     """Position of `label` among the classes; ValueError if it is none of them."""
-    positions = np.flatnonzero(classes == str(label))
-    if len(positions) == 0:
-        msg = f"{what} {str(label)!r} is not a class. The classes are: {', '.join(map(repr, map(str, classes)))}."
+    position = find_label(label, classes)
+    if position < 0:
+        msg = (
+            f"{what} {label_text(label)!r} is not a class. The classes are: "
+            f"{', '.join(map(repr, map(str, classes)))}."
+        )
         raise ValueError(msg)
-    return int(positions[0])
+    return position
 
 
 def resolve_classes(labels: object, classes: np.ndarray, *, what: str) -> np.ndarray:
@@ -133,8 +164,16 @@ def resolve_classes(labels: object, classes: np.ndarray, *, what: str) -> np.nda
     )
 
 
-def several(labels: object) -> Sequence[object]:
-    """One label or several, as a sequence."""
-    if isinstance(labels, Iterable) and not isinstance(labels, str):
-        return list(labels)
-    return [labels]
+def several(labels: object) -> list[object]:
+    """One label or several, as a list."""
+    is_one = isinstance(labels, (str, bytes)) or getattr(labels, "ndim", 1) == 0
+    return list(labels) if isinstance(labels, Iterable) and not is_one else [labels]
+
+
+def single(labels: object, what: str) -> object:
+    """The only label of a list, or the label; ValueError for several."""
+    chosen = several(labels)
+    if len(chosen) != 1:
+        msg = f"{what} must be one label, not {labels!r}."
+        raise ValueError(msg)
+    return chosen[0]

@@ -31,7 +31,7 @@ class ExpressionMatrix(ABC):
     in_memory = False
     is_sparse = False  # blocks are CSR
     is_lazy = False  # a value is computed each time it is read
-    element: Any = None  # the array or group in a file; None if there is no file
+    element: Any = None  # the array or group in the file of the samples; None if there is no file
 
     def select(self, genes: np.ndarray) -> ExpressionMatrix:
         """The columns at these positions; the matrix itself if these are all columns in order."""
@@ -93,12 +93,14 @@ class MemoryMatrix(ExpressionMatrix):
     ----------
     array
         The array or CSR matrix.
+    element
+        X in the file, if the matrix is a layer in memory of an AnnData in a file.
     """
 
     in_memory = True
 
-    def __init__(self, array: Matrix) -> None:
-        self.array = array
+    def __init__(self, array: Matrix, element: Any = None) -> None:
+        self.array, self.element = array, element
         self.shape, self.dtype = array.shape, array.dtype
         self.is_sparse = sparse.issparse(array)
 
@@ -106,7 +108,7 @@ class MemoryMatrix(ExpressionMatrix):
         return self.array[rows]
 
     def _select(self, genes: np.ndarray) -> MemoryMatrix:
-        return MemoryMatrix(select_genes(self.array, genes))
+        return MemoryMatrix(select_genes(self.array, genes), self.element)
 
     def _read(self, rows: np.ndarray) -> Matrix:
         return self.array[rows]

@@ -42,7 +42,8 @@ class DiskMatrix(ExpressionMatrix):
         self.is_sparse = not isinstance(element, ARRAYS)
         values = element["data"] if self.is_sparse else element
         self.dtype: np.dtype[Any] = values.dtype
-        n_rows, n_columns = element.attrs["shape"] if self.is_sparse else element.shape
+        # Files of anndata 0.6 name the shape otherwise.
+        n_rows, n_columns = (ad.io.sparse_dataset(element) if self.is_sparse else element).shape
         self._n_columns = int(n_columns)
         self.shape = (int(n_rows), self._n_columns if genes is None else len(genes))
         if self.is_sparse:

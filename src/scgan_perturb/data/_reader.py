@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ._blocks import dense
+from ._contexts import read_contexts
 from ._expression import IN_X, find_expression, match_genes, read_gene_mask
-from ._labels import read_contexts, read_labels
+from ._labels import read_labels
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,11 +12,12 @@ from scipy import sparse
 
 from .._messages import examples, logger, warn
 from ._blocks import dense, is_finite
-from ._counts import TARGET_SUM, are_counts
+from ._contexts import SEPARATOR, context_positions, warn_of_unknown
+from ._counts import TARGET_SUM, are_counts, checked_sample
 from ._expression import checked_blocks
-from ._labels import SEPARATOR, context_positions, warn_of_unknown
 from ._scaling import GeneScaler
 from ._split import read_split
+from ._units import warn_of_raw_values
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -145,7 +146,9 @@ def read_training_data(
             f"adata.obs[{reader.groupby!r}]; all have the label {examples(trained)}."
         )
         raise ValueError(msg)
-    summary = _summarise(reader, codes, is_train, fabric)
+    sample = checked_sample(reader.expression)
+    is_count = are_counts(sample)
+    summary = _summarise(reader, codes, is_train, fabric, is_count=is_count)
     if summary.scaler.is_count:
         logger.info(
             "The values are whole numbers, so they are read as counts: normalised to %s a sample and "
@@ -153,6 +156,7 @@ def read_training_data(
             f"{TARGET_SUM:,.0f}",
         )
     _check_varying(summary.scaler)
+    warn_of_raw_values(sample, summary.scaler)
     _log_untrained(labels, is_train)
     contexts, context_codes = _read_contexts(reader, is_train)
     return TrainingData(
@@ -193,7 +197,9 @@ def _read_contexts(reader: Reader, is_train: np.ndarray) -> tuple[np.ndarray, np
     return contexts, codes
 
 
-def _summarise(reader: Reader, labels: np.ndarray, is_train: np.ndarray, fabric: Fabric) -> Summary:
+def _summarise(
+    reader: Reader, labels: np.ndarray, is_train: np.ndarray, fabric: Fabric, *, is_count: bool
+) -> Summary:
     """Summarise the training samples in one pass; ValueError if a value is NaN or infinite.
 
     Each process reads its part of the samples; all processes get the same summary. Each class has
@@ -207,7 +213,7 @@ def _summarise(reader: Reader, labels: np.ndarray, is_train: np.ndarray, fabric:
         is_train,
         fabric=fabric,
         n_classes=n_classes,
-        is_count=are_counts(reader.expression),
+        is_count=is_count,
     )
     if not whole.is_finite:  # all processes raise the same error
         for _ in checked_blocks(reader.adata, reader.expression, reader.positions):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from .._settings import DATASET_DIR_VARIABLE, settings
+from ..data._text_files import DamagedError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 CHUNK = 1 << 20
@@ -21,15 +23,30 @@ def download(addresses: Sequence[str], path: Path, sha256: str | None = None) ->
     """The file at `path`, downloaded unless it is there, from the first address that has it.
 
     A download that broke off is kept beside `path` under a name that ends in `.part`. The next call
-    asks the server for the rest only, if the server still has the same file. A file at `path` whose
-    SHA-256 is not the given one is downloaded again.
+    asks the server for the rest only, if the server still has the same file.
+
+    Raises
+    ------
+    ConnectionError
+        If no address has the file.
+    ValueError
+        If the SHA-256 of the file is not the given one. A file that was at `path` before stays
+        there: the user may have put it there.
+    OSError
+        If the folder cannot be read or written.
     """
     import requests  # noqa: PLC0415 (slow, and not needed for data in the cache)
     import urllib3  # noqa: PLC0415
 
     failures = []
     try:
-        if path.is_file() and (not sha256 or _hash_of(path, "sha256") == sha256):
+        if path.is_file():
+            if sha256 and (found := _hash_of(path, "sha256")) != sha256:
+                msg = (
+                    f"{path} is not the file that was expected: its SHA-256 is {found}, not "
+                    f"{sha256}. It was left as it is; replace it, or delete it to download it."
+                )
+                raise ValueError(msg)
             return path
         path.parent.mkdir(parents=True, exist_ok=True)
         for address in addresses:
@@ -54,6 +71,26 @@ def download(addresses: Sequence[str], path: Path, sha256: str | None = None) ->
         f"{path.parent.name}/{path.name}."
     )
     raise ConnectionError(msg)
+
+
+@contextmanager
+def downloaded(addresses: Sequence[str], path: Path) -> Iterator[Path]:
+    """A file without a known hash, to be read in the context.
+
+    If reading shows that the file is damaged, it is deleted, unless it was there before.
+    """
+    was_there = path.is_file()
+    download(addresses, path)
+    try:
+        yield path
+    except DamagedError as error:
+        if was_there:
+            remedy = "It was left as it is; replace it, or delete it to download it."
+        else:
+            path.unlink(missing_ok=True)
+            remedy = "It was deleted: the next call downloads it again."
+        msg = f"{error} {remedy}"
+        raise ValueError(msg) from error
 
 
 def _reason(error: Exception) -> str:

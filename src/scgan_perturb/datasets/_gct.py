@@ -12,15 +12,8 @@ import numpy as np
 import pandas as pd
 
 from .._messages import check_choice
-from ._gene_table import (
-    VAR_NAMES,
-    DamagedError,
-    GeneTable,
-    name_genes,
-    open_bytes,
-    read_header,
-    refuse_duplicates,
-)
+from ..data._text_files import DamagedError, open_bytes
+from ._gene_table import VAR_NAMES, GeneTable, name_genes, read_header, refuse_duplicates
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +31,8 @@ def read_gct(path: str | Path, *, var_names: Literal["symbol", "gene_id"] = "sym
     Parameters
     ----------
     path
-        Path of the file: genes × samples, with Name and Description as its first columns.
+        Path of the file: genes × samples, with Name and Description as its first columns, as in
+        GTEx's files of all tissues, or after a column id, as in those of single tissues.
     var_names
         Name genes by their symbol (the column Description) or by their id (Name). Where several
         genes share a symbol, the first has the symbol as its name and the others have their ids.
@@ -88,20 +82,22 @@ def open_gct(path: Path) -> Iterator[GeneTable]:
         shape = SHAPE.fullmatch(file.readline(200))
         columns = read_header(file)
         lowered = [column.lower() for column in columns]
+        n_skipped = int(lowered[0] == "id")  # GTEx's files of single tissues count the genes
         if shape is None:
             msg = f"{path} is not a GCT file: its second line is not the number of genes and of samples."
             raise DamagedError(msg)
-        if lowered[:2] != ["name", "description"]:
+        if lowered[n_skipped:][:2] != ["name", "description"]:
             msg = f"{path} is not a GCT file: its third line does not begin with Name and Description."
             raise DamagedError(msg)
         n_genes, n_samples = map(int, shape.groups())
-        if len(columns) - 2 != n_samples:
-            msg = f"{path} announces {n_samples:,} samples and has {len(columns) - 2:,}. The file is damaged; download it again."
+        samples = columns[n_skipped + 2 :]
+        if len(samples) != n_samples:
+            msg = f"{path} announces {n_samples:,} samples and has {len(samples):,}. The file is damaged; download it again."
             raise DamagedError(msg)
         if n_genes * n_samples > path.stat().st_size * MOST_COMPRESSED:
             msg = f"{path} announces {n_genes:,} genes, more than it can hold. The file is cut off; download it again."
             raise DamagedError(msg)
-        yield GeneTable(path, file, columns[2:], 2, n_genes)
+        yield GeneTable(path, file, samples, n_skipped + 2, n_genes, n_skipped)
 
 
 def describe_genes(path: Path, names: list[list[str]]) -> pd.DataFrame:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import io
-import zlib
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -16,23 +13,18 @@ import numpy as np
 import pandas as pd
 
 from .._messages import examples
+from ..data._text_files import DamagedError, open_bytes, split_fields, split_values, unquoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-GZIP = b"\x1f\x8b"
 VAR_NAMES = ("symbol", "gene_id")
 # Genes that are read at a time: 12 MB of float32 for the 11,688 samples of GTEx v7.
 BLOCK_GENES = 256
-CHUNK = 1 << 20
 # Limits of a line: a small gzip file can hold one of many GB.
 LONGEST_HEADER = 1 << 24
 LONGEST_NAMES, LONGEST_NUMBER = 1 << 16, 64
-
-
-class DamagedError(ValueError):
-    """A file is cut off, damaged, or of another format."""
 
 
 @dataclass
@@ -44,6 +36,7 @@ class GeneTable:
     samples: list[str]
     n_names: int  # columns before the first sample
     n_genes: int | None = None  # as the file announces
+    n_skipped: int = 0  # columns before the names
 
     def __post_init__(self) -> None:
         if not self.samples:
@@ -75,16 +68,17 @@ class GeneTable:
     def _parse(self, lines: list[bytes]) -> tuple[list[list[str]], np.ndarray]:
         names, values = [], []
         for line in lines:
-            *fields, rest = line.rstrip(b"\r\n").split(b"\t", self.n_names)
-            n_values = 1 + rest.count(b"\t") if len(fields) == self.n_names else 0
+            fields, rest, n_values = split_values(line, self.n_names, len(self.samples))
             if n_values != len(self.samples):
-                gene = (fields or [rest])[0][:60].decode(errors="replace")
+                gene = (fields[self.n_skipped :] or fields or [rest])[0][:60].decode(
+                    errors="replace"
+                )
                 msg = (
                     f"{self.path}: {gene!r} has {n_values:,} values for {len(self.samples):,} "
                     "samples. The file is cut off or damaged; download it again."
                 )
                 raise DamagedError(msg)
-            names.append([name.decode() for name in fields])
+            names.append([unquoted(name.decode()) for name in fields[self.n_skipped :]])
             values.append(rest)
         return names, self._numbers(names, values)
 
@@ -126,36 +120,9 @@ def _all_numbers(line: bytes, n_values: int) -> bool:
         return False
 
 
-@contextmanager
-def discarded_if_damaged(path: Path) -> Iterator[None]:
-    """Delete a downloaded file that turns out to be damaged; the next call downloads it again."""
-    try:
-        yield
-    except DamagedError as error:
-        path.unlink(missing_ok=True)
-        msg = f"{error} It was deleted: the next call downloads it again."
-        raise ValueError(msg) from error
-
-
-@contextmanager
-def open_bytes(path: Path) -> Iterator[IO[bytes]]:
-    """The bytes of a text file, decompressed where it is a gzip file."""
-    with path.open("rb") as raw:
-        start = raw.read(len(GZIP))
-        raw.seek(0)
-        try:
-            yield io.BufferedReader(gzip.GzipFile(fileobj=raw), CHUNK) if start == GZIP else raw
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            msg = f"{path} is cut off or damaged ({error}); download it again."
-            raise DamagedError(msg) from error
-        except UnicodeDecodeError as error:
-            msg = f"{path} is not UTF-8 text."
-            raise DamagedError(msg) from error
-
-
 def read_header(file: IO[bytes]) -> list[str]:
-    """The fields of the next line."""
-    return file.readline(LONGEST_HEADER).decode().rstrip("\r\n").split("\t")
+    """The fields of the next line, without tabs at its end."""
+    return split_fields(file.readline(LONGEST_HEADER).decode().rstrip("\t\r\n"))
 
 
 def read_columns(path: Path, columns: list[str]) -> pd.DataFrame:

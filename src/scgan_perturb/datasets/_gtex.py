@@ -11,9 +11,9 @@ import numpy as np
 from .._messages import check_choice, examples
 from .._settings import settings
 from ._convert import convert
-from ._download import download
+from ._download import downloaded
 from ._gct import describe_genes, open_gct
-from ._gene_table import VAR_NAMES, discarded_if_damaged, name_genes, read_columns
+from ._gene_table import VAR_NAMES, name_genes, read_columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -90,22 +90,22 @@ def gtex(
 
 def _convert(version: str, path: Path) -> None:
     """Download a release and write it as h5ad."""
-    attributes = download(
+    attributes = downloaded(
         _addresses(version, ATTRIBUTES, "annotations/{}/metadata-files/", "annotations/"),
         path.with_name(ATTRIBUTES[version]),
     )
-    expression = download(
+    expression = downloaded(
         _addresses(version, EXPRESSION, "bulk-gex/{}/rna-seq/", "rna_seq_data/"),
         path.with_name(EXPRESSION[version]),
     )
-    with discarded_if_damaged(attributes):
-        described = read_columns(attributes, ["SAMPID", "SMTSD", "SMTS"])
-    with discarded_if_damaged(expression), open_gct(expression) as table:
+    with attributes as attributes_file:
+        described = read_columns(attributes_file, ["SAMPID", "SMTSD", "SMTS"])
+    with expression as expression_file, open_gct(expression_file) as table:
         convert(
             table,
             path,
-            obs=_describe(table.samples, described, attributes),
-            describe_genes=lambda names: describe_genes(expression, names),
+            obs=_describe(table.samples, described, attributes_file),
+            describe_genes=lambda names: describe_genes(expression_file, names),
             transform=lambda tpm: np.log2(tpm + 1),
         )
 

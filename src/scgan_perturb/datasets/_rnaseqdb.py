@@ -55,7 +55,8 @@ def rnaseqdb(
     ConnectionError
         If a file is not in the cache and cannot be downloaded.
     ValueError
-        If a study is unknown, none is named, or a downloaded file does not have the expected hash.
+        If a study is unknown, none is named, or a file does not have the expected hash. A file that
+        was in the folder before is left there.
     OSError
         If the cache folder cannot be read or written.
 

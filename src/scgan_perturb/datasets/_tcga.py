@@ -13,15 +13,13 @@ import pandas as pd
 from .._messages import check_choice, examples
 from .._settings import settings
 from ..data._labels import several
+from ..data._text_files import DamagedError, open_bytes
 from ._convert import convert
-from ._download import download
+from ._download import downloaded
 from ._gene_table import (
     VAR_NAMES,
-    DamagedError,
     GeneTable,
-    discarded_if_damaged,
     name_genes,
-    open_bytes,
     read_columns,
     read_header,
     refuse_duplicates,
@@ -184,12 +182,11 @@ def _choose(projects: str | Sequence[str]) -> list[str]:
 
 def _convert(project: str, unit: str, path: Path) -> Path:
     """Download a project and write it as h5ad."""
-    genes = download([hub + GENES for hub in HUBS], path.with_name(GENES))
-    name = f"TCGA-{project}.star_{unit}.tsv.gz"
-    expression = download([hub + name for hub in HUBS], path.with_name(name))
-    with discarded_if_damaged(genes):
+    with downloaded([hub + GENES for hub in HUBS], path.with_name(GENES)) as genes:
         symbols = read_columns(genes, ["id", "gene"])["gene"]
-    with discarded_if_damaged(expression), _open(expression) as table:
+    name = f"TCGA-{project}.star_{unit}.tsv.gz"
+    addresses = [hub + name for hub in HUBS]
+    with downloaded(addresses, path.with_name(name)) as expression, _open(expression) as table:
         return convert(
             table,
             path,
@@ -248,7 +245,7 @@ def _join(paths: list[Path]) -> ad.AnnData:
             tables.append(read_elem(file["obs"]).astype(str))
             genes = read_elem(file["var"])
         if var is not None and not var.index.equals(genes.index):
-            msg = f"{path.stem} and {paths[0].stem} have different genes. Delete {path.parent} to download them again."
+            msg = f"{path.stem} and {paths[0].stem} have different genes. Delete {path} and {paths[0]} to make them again."
             raise ValueError(msg)
         var = genes
     obs = pd.concat(tables)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from .._messages import examples, logger, warn
+from ..data._text_files import open_bytes, read_lines, split_fields, split_values, unquoted
 from ._gene_table import read_numbers, refuse_duplicates
 
 GAPS = ("NA", "NaN", "nan", "")
@@ -19,6 +20,9 @@ def read_tspg(
     matrix: str | Path, labels: str | Path, gene_sets: str | Path | None = None
 ) -> ad.AnnData:
     """Read the files that the method's original code (TSPG) takes.
+
+    Text may be compressed with gzip, and may be as R's `write.table` writes it: quoted, and without
+    a cell above the names of the samples.
 
     Parameters
     ----------
@@ -71,25 +75,35 @@ def read_tspg(
 
 
 def _read_text(path: Path) -> tuple[np.ndarray, pd.Index, pd.Index]:
-    with path.open("rb") as file:
-        _, *genes = file.readline().decode().rstrip("\r\n").split("\t")
-        rows = [line.rstrip(b"\r\n").split(b"\t", 1) for line in file if line.strip()]
-    samples = [row[0].decode() for row in rows]
-    if not (genes and samples):
-        msg = f"{path} is not a tab-separated table of samples × genes."
-        raise ValueError(msg)
-    for sample, row in zip(samples, rows, strict=True):
-        n_values = 1 + row[1].count(b"\t") if len(row) == 2 else 0
-        if n_values != len(genes):
-            msg = f"{path} names {len(genes):,} genes in its first line; {sample!r} has {n_values:,} values."
+    with open_bytes(path) as file:
+        header = split_fields(file.readline().decode().rstrip("\t\r\n"))
+        lines = [line for line in file if line.strip()]
+        genes = _genes_of(header, lines[0]) if lines else []
+        if not genes:
+            msg = f"{path} is not a tab-separated table of samples × genes."
             raise ValueError(msg)
+        samples, values = [], []
+        for line in lines:
+            name, rest, n_values = split_values(line, 1, len(genes))
+            samples.append(unquoted((name or [rest])[0].decode()))
+            values.append(rest)
+            if n_values != len(genes):
+                msg = f"{path} names {len(genes):,} genes in its first line; {samples[-1]!r} has {n_values:,} values."
+                raise ValueError(msg)
     try:
         # A copy, because arrays from pandas 3 are read-only.
-        x = read_numbers([row[1] for row in rows], len(genes), gaps=GAPS).copy()
+        x = read_numbers(values, len(genes), gaps=GAPS).copy()
     except ValueError as error:
         msg = f"{path} is not a tab-separated table of numbers: {error}."
         raise ValueError(msg) from error
     return x, pd.Index(samples), pd.Index(genes)
+
+
+def _genes_of(header: list[str], line: bytes) -> list[str]:
+    """Names of the genes in the first line: after a cell above the samples, which R leaves out."""
+    _, _, n_values = split_values(line, 1, len(header) - 1)
+    has_corner = header[0] == "" or n_values != len(header)
+    return header[1:] if has_corner else header
 
 
 def _read_npy(path: Path) -> tuple[np.ndarray, pd.Index, pd.Index]:
@@ -105,8 +119,7 @@ def _read_npy(path: Path) -> tuple[np.ndarray, pd.Index, pd.Index]:
         if found is None:
             msg = f"{path} needs its {what} in {beside[0].name} beside it. There is no such file."
             raise FileNotFoundError(msg)
-        lines = found.read_text(encoding="utf-8").splitlines()
-        names.append(pd.Index([line.strip() for line in lines if line.strip()]))
+        names.append(pd.Index([unquoted(n.strip()) for n in read_lines(found) if n.strip()]))
     if x.shape != (len(names[0]), len(names[1])):
         msg = (
             f"{path} has the shape {x.shape}, but its files of names have {len(names[0]):,} rows "
@@ -129,9 +142,9 @@ def _without_gaps(x: np.ndarray) -> np.ndarray:
 
 
 def _read_labels(path: Path, samples: pd.Index) -> pd.Categorical:
-    rows = [
-        line.split("\t") for line in path.read_text(encoding="utf-8").splitlines() if line.strip()
-    ]
+    rows = [split_fields(line) for line in read_lines(path) if line.strip()]
+    if rows and len(rows[0]) == 1 and all(len(row) > 1 for row in rows[1:]):
+        rows = rows[1:]  # R's header, which names the labels only
     if wrong := [row[0] for row in rows if len(row) < 2 or not row[1].strip()]:
         msg = f"{path} is not a tab-separated list of samples and labels: {examples(wrong)} has no label."
         raise ValueError(msg)
@@ -145,8 +158,8 @@ def _read_labels(path: Path, samples: pd.Index) -> pd.Categorical:
 
 def _mark_gene_sets(adata: ad.AnnData, path: Path) -> None:
     """Write a boolean column for each set."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    sets = [re.split(r"[\s,]+", line.strip()) for line in lines if line.strip()]
+    lines = [line.replace('"', "").strip() for line in read_lines(path)]
+    sets = [re.split(r"[\s,]+", line) for line in lines if line]
     refuse_duplicates(path, "gene sets", pd.Index([name for name, *_ in sets]))
     missing: dict[str, None] = {}
     columns = {}

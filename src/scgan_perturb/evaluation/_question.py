@@ -9,7 +9,7 @@ import numpy as np
 from .._keys import TEST, TRAIN, tspg_keys
 from ..data._blocks import dense
 from ..data._expression import find_expression
-from ..data._labels import resolve_classes, several
+from ..data._labels import resolve_class, resolve_classes, single
 from ..data._split import read_split
 from ..get._perturbation import find_layer
 from ..storage._identity import check_fit_belongs, reader_of_fit
@@ -67,7 +67,7 @@ def question_of_fit(
     return Question(
         reader,
         target=model.target,
-        is_source=_are_named(reader.label_names, model.params.get("source")),
+        is_source=_is_source(reader.label_names, model),
         is_train=(split == TRAIN).to_numpy(),
         is_test=(split == TEST).to_numpy(),
         perturbed=perturbed,
@@ -88,12 +88,12 @@ def question_of_prediction(
     """The question for the layer of another method."""
     adata, labels = reader.adata, reader.labels
     classes = labels.cat.categories.to_numpy(dtype=object)
-    [position] = resolve_classes([target], classes, what="target")
-    if source is not None:
-        resolve_classes(source, classes, what="source")
-    is_source = _are_named(reader.label_names, source)
+    position = resolve_class(single(target, "target"), classes)
     if source is None:
-        is_source &= reader.label_names != classes[position]
+        is_source = reader.label_names != classes[position]
+    else:
+        named = classes[resolve_classes(source, classes, what="source")]
+        is_source = np.isin(reader.label_names, named)
     predicted = find_expression(adata, prediction, remedy="prediction= names a layer.")
     is_train = read_split(adata, labels, held_out, seed=0)
     return Question(
@@ -107,8 +107,7 @@ def question_of_prediction(
     )
 
 
-def _are_named(labels: np.ndarray, named: object | None) -> np.ndarray:
-    """Which samples have one of the named labels; all of them for None."""
-    if named is None:
-        return np.ones(len(labels), dtype=bool)
-    return np.isin(labels, [str(label) for label in several(named)])
+def _is_source(labels: np.ndarray, model: PerturbationModel) -> np.ndarray:
+    """Which samples are of a source of the fit; all of them without."""
+    sources = model.params.get("source")
+    return np.ones(len(labels), dtype=bool) if sources is None else np.isin(labels, sources)

@@ -9,7 +9,7 @@ import numpy as np
 
 from .._keys import ALL
 from .._messages import examples, warn
-from ..data._blocks import is_finite
+from ..data._blocks import LARGEST, is_finite
 from ..metrics import mean_context_shift
 from ._samples import Samples, Space
 
@@ -121,8 +121,9 @@ def read_samples(question: Question, *, max_samples: int, seed: int) -> Drawn:
     train = _draw_training(question, rng)
     _check_trained(is_target[train], (is_source & ~is_target)[train])
     itself = real[is_source[real]]
-    raw = [question.reader.read(rows) for rows in (train, sources, real)]
-    raw += [_finite(question.perturbed(rows), question.names[rows]) for rows in (sources, itself)]
+    original, perturbed = "The original expression", "The perturbed layer"
+    raw = [_read(question, original, question.reader.read, rows) for rows in (train, sources, real)]
+    raw += [_read(question, perturbed, question.perturbed, rows) for rows in (sources, itself)]
     low, width, compared = _ranges(question, raw)
     scaled = [_scaled(block[:, compared], low, width) for block in raw]
     rows = {"train": train, "sources": sources, "real": real, "itself": itself}
@@ -175,17 +176,31 @@ def _scaled(values: np.ndarray, low: np.ndarray, width: np.ndarray) -> np.ndarra
     return np.clip((values - low) / width, LOWEST, HIGHEST).astype(np.float32)
 
 
-def _finite(values: np.ndarray, names: np.ndarray) -> np.ndarray:
-    if not is_finite(values):
-        bad = ~np.isfinite(values).all(axis=1)
-        msg = (
-            f"The perturbed layer holds NaN or infinite values in {bad.sum():,} of the "
-            f"{len(names):,} samples compared ({examples(names[bad])}). If a fit was interrupted, "
-            "call sp.tl.perturb(adata) to resume it. If a method left some classes out, name "
-            "those that it perturbs in source=."
+def _read(
+    question: Question, what: str, read: Callable[[np.ndarray], np.ndarray], rows: np.ndarray
+) -> np.ndarray:
+    """Samples × genes; ValueError if a value is not finite."""
+    values = read(rows)
+    if is_finite(values):
+        return values
+    bad = ~(np.abs(values) <= LARGEST)
+    samples, genes = question.names[rows][bad.any(axis=1)], question.reader.genes[bad.any(axis=0)]
+    if len(genes) < values.shape[1]:
+        remedy = (
+            "If only some genes are to be compared, mark them in a column of adata.var and name it in "
+            "mask_var=."
         )
-        raise ValueError(msg)
-    return values
+    else:
+        remedy = (
+            "If a fit was interrupted, call sp.tl.perturb(adata) to resume it. If a method left some "
+            "classes out, name those that it perturbs in source=."
+        )
+    msg = (
+        f"{what} holds NaN or infinite values in {len(samples):,} of the {len(rows):,} samples "
+        f"compared ({examples(samples)}) and {len(genes):,} of {values.shape[1]:,} genes "
+        f"({examples(genes)}). {remedy}"
+    )
+    raise ValueError(msg)
 
 
 def _by_context(
@@ -272,7 +287,7 @@ def _donors(
 
 
 def _check_enough(question: Question, labels: np.ndarray, real: np.ndarray) -> None:
-    """Raise ValueError where too little was held out, or a label is the name of the whole."""
+    """Raise ValueError where too little was held out."""
     for what, n_samples in (
         (f"the target {question.target!r}", len(real)),
         ("the source classes", len(labels)),
@@ -283,12 +298,6 @@ def _check_enough(question: Question, labels: np.ndarray, real: np.ndarray) -> N
                 "Hold out more, e.g. sp.tl.fit_tspg(..., held_out=0.5)."
             )
             raise ValueError(msg)
-    if ALL in labels:
-        msg = (
-            f"A label is called {ALL!r}, which is the group of all samples together. "
-            "Rename it with adata.obs[groupby].cat.rename_categories, and fit again."
-        )
-        raise ValueError(msg)
 
 
 def _check_trained(is_target: np.ndarray, is_source: np.ndarray) -> None:

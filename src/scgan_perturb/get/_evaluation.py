@@ -5,16 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .._keys import ALL, EVALUATION, TSPG
-from .._messages import unknown_name
+from ..data._labels import known_labels
 from ._stored import FIRST_FIT, check_table, check_target, stored_dict
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
     from anndata import AnnData
 
 
 def evaluation_df(
-    adata: AnnData, *, source: str | None = ALL, context: str | None = ALL, key: str = TSPG
+    adata: AnnData,
+    *,
+    source: object | Sequence[object] | None = ALL,
+    context: object | Sequence[object] | None = ALL,
+    key: str = TSPG,
 ) -> pd.DataFrame:
     """Results of :func:`~scgan_perturb.tl.evaluate`: perturbed samples beside baselines.
 
@@ -25,9 +31,11 @@ def evaluation_df(
     adata
         AnnData with an evaluated fit or prediction.
     source
-        `"all"` for the samples of all sources together, or a source class; None for all rows.
+        `"all"` for the samples of all sources together, or a source class, or several; None for all
+        rows.
     context
-        `"all"` for the average over the contexts of `by=`, or one context; None for all rows.
+        `"all"` for the average over the contexts of `by=`, or a context, or several; None for all
+        rows.
     key
         Name of the fit, or of the evaluated prediction.
 
@@ -107,8 +115,6 @@ def evaluation_df(
     for column, chosen in (("source", source), ("context", context)):
         if chosen is None or column not in table:  # version 0.1 knew no contexts
             continue
-        rows = table[column] == chosen
-        if not rows.any():
-            raise unknown_name(column.capitalize(), chosen, table[column].unique())
-        table = table[rows]
+        known = list(table[column].unique())
+        table = table[table[column].isin(known_labels(chosen, known, what=column.capitalize()))]
     return table.reset_index(drop=True)

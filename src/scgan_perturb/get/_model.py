@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from .._keys import TSPG
 from .._messages import unknown_name
+from ..data._adata import check_adata
 from ..models._perturbation_model import OldFitError, model_from_parts
 from ..storage._identity import check_fit_belongs, reader_of_fit
 from ._stored import FIRST_FIT
@@ -51,6 +52,7 @@ def model(adata: AnnData, *, key: str = TSPG) -> PerturbationModel:
     >>> model.target
     'CD19+ B'
     """
+    check_adata(adata)
     if key not in adata.uns:
         raise unknown_name("Fit", key, adata.uns, FIRST_FIT)
     try:

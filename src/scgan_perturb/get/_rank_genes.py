@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 
 from .._keys import TSPG, tspg_keys
-from .._messages import unknown_name
-from ..data._labels import several
+from ..data._labels import known_labels
 from ._stored import check_target, stored_dict
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ INTERVAL = {"scores_low": "mean_low", "scores_high": "mean_high"}
 
 
 def rank_genes_df(
-    adata: AnnData, group: str | Sequence[str] | None = None, *, key: str = TSPG
+    adata: AnnData, group: object | Sequence[object] | None = None, *, key: str = TSPG
 ) -> pd.DataFrame:
     """Genes ranked by :func:`~scgan_perturb.tl.rank_genes`, with spread and agreement.
 
@@ -72,13 +71,10 @@ def rank_genes_df(
         adata, key, ranking.get("params"), f"adata.uns[{name!r}]", "sp.tl.rank_genes(adata)"
     )
     groups = _groups(ranking, name)
-    wanted = groups if group is None else [str(one) for one in several(group)]
-    for one in wanted:
-        if one not in groups:
-            raise unknown_name("Group", one, groups)
+    wanted = list(groups) if group is None else known_labels(group, list(groups), what="Group")
     columns = COLUMNS | {field: name for field, name in INTERVAL.items() if field in ranking}
     tables = [
-        pd.DataFrame({column: ranking[field][one] for field, column in columns.items()})
+        pd.DataFrame({column: ranking[field][groups[one]] for field, column in columns.items()})
         for one in wanted
     ]
     table = pd.concat(tables, keys=wanted, names=["group"]).reset_index("group")
@@ -86,8 +82,8 @@ def rank_genes_df(
     return table.reset_index(drop=True)
 
 
-def _groups(ranking: Mapping[str, Any], name: str) -> list[str]:
-    """The groups; ValueError if the fields differ in groups or numbers of genes."""
+def _groups(ranking: Mapping[str, Any], name: str) -> dict[str, str]:
+    """The groups and the fields with their genes; ValueError if a file lacks some of them."""
     layouts = {}
     for field in {*COLUMNS, *(ranking.keys() & INTERVAL.keys())}:
         array = np.asarray(ranking.get(field))
@@ -95,4 +91,8 @@ def _groups(ranking: Mapping[str, Any], name: str) -> list[str]:
     if len(set(layouts.values())) > 1 or layouts["names"][0] is None:
         msg = f"adata.uns[{name!r}] is damaged: its fields differ in groups or genes, or have none."
         raise ValueError(msg)
-    return list(layouts["names"][0])
+    fields = layouts["names"][0]
+    groups = ranking.get("params", {}).get("groups", fields)
+    # A file cannot hold a field with an empty name, as the group of the label "" has.
+    groups = groups if len(groups) == len(fields) else fields
+    return dict(zip(map(str, groups), fields, strict=True))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from .._messages import examples, unknown_name
+from ..data._adata import check_adata
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +20,7 @@ FIRST_FIT = "Call sp.tl.fit_tspg(adata, groupby, target) first."
 
 def stored_dict(adata: AnnData, what: str, name: str, remedy: str) -> Mapping[str, Any]:
     """The dict `adata.uns[name]`; KeyError if there is none."""
+    check_adata(adata)
     stored = adata.uns.get(name)
     if not isinstance(stored, Mapping):
         raise unknown_name(what, name, adata.uns, remedy)

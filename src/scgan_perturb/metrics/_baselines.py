@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ._inputs import as_samples, check_samples
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -77,6 +79,7 @@ def global_mean_shift(x: np.ndarray, source: np.ndarray, target: np.ndarray) -> 
     >>> global_mean_shift(np.array([[0.25]]), np.array([[0.0], [0.5]]), np.array([[0.5]]))
     array([[0.5]])
     """
+    x, source, target = as_samples(x=x, source=source, target=target)
     check_samples(source=source, target=target)
     return np.clip(_shift(x, source, target), 0, 1)
 
@@ -111,6 +114,8 @@ def mean_context_shift(
     >>> mean_context_shift(train, is_target, np.array(["b", "b", "t", "t"]))
     array([0.375])
     """
+    train, contexts = as_samples(train=train)[0], np.asarray(contexts)
+    is_target = np.asarray(is_target, dtype=bool)
     shifts = []
     for context in np.unique(contexts):
         here = contexts == context
@@ -151,6 +156,7 @@ def nearest_target_sample(x: np.ndarray, target: np.ndarray) -> np.ndarray:
     """
     from sklearn.metrics import pairwise_distances_argmin  # noqa: PLC0415 (slow to import)
 
+    x, target = as_samples(x=x, target=target)
     check_samples(target=target)
     return target[pairwise_distances_argmin(x, target)]
 
@@ -188,6 +194,7 @@ def matched_target_sample(x: np.ndarray, target: np.ndarray) -> np.ndarray:
     import ot  # noqa: PLC0415 (slow to import)
     from sklearn.metrics.pairwise import euclidean_distances  # noqa: PLC0415 (slow to import)
 
+    x, target = as_samples(x=x, target=target)
     check_samples(target=target)
     cost = euclidean_distances(x.astype(float), target.astype(float), squared=True)
     plan = ot.emd([], [], cost, numItermax=1_000_000)
@@ -225,6 +232,7 @@ def random_target_sample(
     array([[0.7],
            [0.7]])
     """
+    x, target = as_samples(x=x, target=target)
     check_samples(target=target)
     return target[np.random.default_rng(rng).integers(len(target), size=len(x))]
 
@@ -238,6 +246,8 @@ def move_by_class(
     target: object,
 ) -> np.ndarray:
     """Move the samples of each class with its training samples and those of the target."""
+    x, train = as_samples(x=x, train=train)
+    labels, train_labels = np.asarray(labels), np.asarray(train_labels)
     to = _members(target, train, train_labels)
     moved = np.empty(x.shape)
     for label in np.unique(labels):
@@ -257,11 +267,3 @@ def _members(label: object, train: np.ndarray, train_labels: np.ndarray) -> np.n
         msg = f"{str(label)!r} has no training sample to take a mean from."
         raise ValueError(msg)
     return members
-
-
-def check_samples(**sets: np.ndarray) -> None:
-    """Raise ValueError if one of the named sets is empty."""
-    for name, samples in sets.items():
-        if len(samples) == 0:
-            msg = f"{name} has no sample; at least 1 is needed."
-            raise ValueError(msg)

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._distances import check_pairs, gaussian_kernel, kernel_width
+from ._distances import gaussian_kernel, kernel_width
+from ._inputs import as_samples, check_pairs
 from ._moments import pearson
 
 METRICS = ("e_distance", "mmd", "mean_r2", "variance_r2")
@@ -55,6 +56,7 @@ def bootstrap(
     >>> bool(low < 0 < high)
     True
     """
+    a, b = as_samples(a=a, b=b)
     check_pairs("A bootstrap", a, b)
     rng = np.random.default_rng(rng)
     reference = Reference(b, resample(len(b), n_bootstrap, rng), width=width)

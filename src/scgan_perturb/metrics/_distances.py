@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial.distance import cdist, pdist
 
-from ._baselines import check_samples
+from ._inputs import as_samples, check_pairs, check_samples
 
 MAX_EXPONENT = 200.0  # of e in the kernel of Sinkhorn's algorithm: its products stay within float64
 
@@ -37,6 +37,7 @@ def energy_distance(a: np.ndarray, b: np.ndarray) -> float:
     >>> energy_distance(np.array([[0.0], [0.0]]), np.array([[1.0], [1.0]]))
     2.0
     """
+    a, b = as_samples(a=a, b=b)
     check_pairs("E-distance", a, b)
     return float(2 * cdist(a, b).mean() - pdist(a).mean() - pdist(b).mean())
 
@@ -70,6 +71,7 @@ def mmd(a: np.ndarray, b: np.ndarray, *, width: float | None = None) -> float:
     >>> round(mmd(np.array([[0.0], [0.0]]), np.array([[1.0], [1.0]]), width=1), 3)
     0.787
     """
+    a, b = as_samples(a=a, b=b)
     check_pairs("MMD", a, b)
     width = kernel_width(pdist(b)) if width is None else width
     if not width > 0:
@@ -111,6 +113,7 @@ def sinkhorn_w2(a: np.ndarray, b: np.ndarray, *, regularisation: float = 0.05) -
     """
     import ot  # noqa: PLC0415 (slow to import)
 
+    a, b = as_samples(a=a, b=b)
     check_samples(a=a, b=b)
     cost = cdist(a, b, "sqeuclidean")
     if not (scale := float(np.median(cost)) or float(cost.max())):
@@ -131,10 +134,3 @@ def kernel_width(distances: np.ndarray) -> float:
 def gaussian_kernel(distances: np.ndarray, width: float) -> np.ndarray:
     """The Gaussian kernel of distances."""
     return np.exp(-0.5 * np.square(distances / width))
-
-
-def check_pairs(what: str, a: np.ndarray, b: np.ndarray) -> None:
-    """Raise ValueError unless both sets have at least two samples."""
-    if min(len(a), len(b)) < 2:
-        msg = f"{what} needs at least 2 samples on each side, not {len(a)} and {len(b)}."
-        raise ValueError(msg)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._baselines import check_samples
+from ._inputs import as_samples, check_samples
 from ._moments import pearson
 
 MAX_FDR = 0.05  # of a gene that truly changes, as in the challenge
@@ -73,6 +73,7 @@ def effect(before: np.ndarray, after: np.ndarray) -> Effect:
     """
     from scipy.stats import false_discovery_control, mannwhitneyu  # noqa: PLC0415 (slow to import)
 
+    before, after = as_samples(before=before, after=after)
     check_samples(before=before, after=after)
     change = difference(after.mean(axis=0, dtype=float), before.mean(axis=0, dtype=float))
     with np.errstate(invalid="ignore", divide="ignore"):  # a gene that is constant in both

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._distances import check_pairs
+from ._inputs import as_samples, check_pairs
 from ._moments import pearson, unit
 
 N_VARIABLE = 50  # genes whose correlations are compared; with 20 samples, more are mostly chance
@@ -39,6 +39,7 @@ def marginal_distance(a: np.ndarray, b: np.ndarray) -> float:
     >>> marginal_distance(b + 1, b)
     2.0
     """
+    a, b = as_samples(a=a, b=b)
     check_pairs("A distance of distributions", a, b)
     spread = b.std(axis=0, dtype=float).sum()
     return float(wasserstein(a, b).sum() / spread) if spread > 0 else np.nan
@@ -88,6 +89,7 @@ def correlation_agreement(a: np.ndarray, b: np.ndarray, *, n_genes: int = N_VARI
     >>> round(correlation_agreement(2 * b + 1, b), 6)
     1.0
     """
+    a, b = as_samples(a=a, b=b)
     check_pairs("The agreement of correlations", a, b)
     genes = np.argsort(-b.var(axis=0, dtype=float), kind="stable")[:n_genes]
     if len(genes) < 2:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ._inputs import as_samples
+
 MIN_RANKED = 3  # samples; the ranks of two agree by chance
 
 
@@ -37,7 +39,8 @@ def individuality(before: np.ndarray, after: np.ndarray, groups: np.ndarray) -> 
     >>> abs(individuality(x, x[::-1], np.repeat(["a", "b"], 20))) < 0.2
     True
     """
-    total, weight = 0.0, 0
+    before, after = as_samples(before=before, after=after)
+    total, weight, groups = 0.0, 0, np.asarray(groups)
     for label in np.unique(groups):
         rows = groups == label
         value = _rank_correlation(before[rows], after[rows])

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._baselines import check_samples
-from ._distances import check_pairs
+from ._inputs import as_samples, check_pairs, check_samples
 
 
 def mean_r2(a: np.ndarray, b: np.ndarray) -> float:
@@ -32,6 +31,7 @@ def mean_r2(a: np.ndarray, b: np.ndarray) -> float:
     >>> round(mean_r2(np.array([[0.0, 1.0, 0.5]]), np.array([[0.1, 0.5, 0.3]])), 6)
     1.0
     """
+    a, b = as_samples(a=a, b=b)
     check_samples(a=a, b=b)
     return float(pearson(a.mean(axis=0, dtype=float), b.mean(axis=0, dtype=float)) ** 2)
 
@@ -63,6 +63,7 @@ def variance_r2(a: np.ndarray, b: np.ndarray) -> float:
     >>> round(variance_r2(a, 2 * a), 6)
     1.0
     """
+    a, b = as_samples(a=a, b=b)
     check_pairs("The agreement of variances", a, b)
     return float(pearson(a.var(axis=0, dtype=float), b.var(axis=0, dtype=float)) ** 2)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ._baselines import move_by_class
+from ._inputs import as_samples
 from ._zeros import TOLERANCE
 
 GAP = 8.0  # between the values of neighbouring genes in one search for all genes
@@ -59,7 +60,7 @@ def quantile_transport(
     array([[0. ],
            [0.8]])
     """
-    rng = np.random.default_rng(rng)
+    rng, x = np.random.default_rng(rng), as_samples(x=x)[0]
     zeros = np.broadcast_to(zero, x.shape[1])
 
     def move(x: np.ndarray, source: np.ndarray, target: np.ndarray) -> np.ndarray:

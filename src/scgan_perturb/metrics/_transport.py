@@ -6,6 +6,7 @@ import numpy as np
 
 from ._baselines import move_by_class
 from ._gaussian import NO_SPREAD, ShrunkCovariance, bures_map, has_spread, shrunk_bures_map
+from ._inputs import as_samples
 
 
 def diagonal_gaussian_transport(
@@ -131,6 +132,7 @@ def linear_gaussian_transport(
     """
     from sklearn.decomposition import PCA  # noqa: PLC0415 (slow to import)
 
+    x, source, target = as_samples(x=x, source=source, target=target)
     if min(len(source), len(target)) < 2:
         msg = f"Transport needs at least 2 samples a side, not {len(source)} and {len(target)}."
         raise ValueError(msg)

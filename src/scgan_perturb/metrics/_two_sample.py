@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from .._messages import check_choice
+from ._inputs import as_samples
 from ._zeros import exceeds
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ def two_sample_auc(
     >>> two_sample_auc(a, a + 9)
     1.0
     """
+    a, b = as_samples(a=a, b=b)
     return held_out_scores(a, b, classifier=classifier, n_folds=n_folds, rng=rng).auc
 
 

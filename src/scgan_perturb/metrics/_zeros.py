@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._baselines import check_samples
+from ._inputs import as_samples, check_samples
 
 # A value this near to 0 is 0: scaling to [0, 1] and back rounds.
 TOLERANCE = 1e-6
@@ -34,6 +34,7 @@ def zero_difference(a: np.ndarray, b: np.ndarray) -> float:
     >>> zero_difference(np.array([[0.1, 2.0]]), np.array([[0.0, 2.0]]))
     -0.5
     """
+    a, b = as_samples(a=a, b=b)
     check_samples(a=a, b=b)
     return float(zero_share(a).mean() - zero_share(b).mean())
 
@@ -63,6 +64,7 @@ def detected_genes_auc(a: np.ndarray, b: np.ndarray) -> float:
     >>> detected_genes_auc(np.array([[0.1, 2.0]]), np.array([[0.0, 2.0], [1.0, 2.0]]))
     0.75
     """
+    a, b = as_samples(a=a, b=b)
     check_samples(a=a, b=b)
     return float(exceeds(n_detected(a), n_detected(b)).mean())
 

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from .._messages import examples
+from ..data._labels import find_label, label_text
 from ._apply import predict_probabilities
 from ._fitted_classifier import check_expression
 
@@ -38,7 +39,11 @@ class ModuleClassifier:
         genes: np.ndarray,
         scaler: GeneScaler,
     ) -> None:
-        names = [str(label) for label in labels]
+        positions = [find_label(label, classes) for label in labels]
+        names = [
+            label_text(label) if i < 0 else str(classes[i])
+            for i, label in zip(positions, labels, strict=True)
+        ]
         if missing := [label for label in map(str, classes) if label not in names]:
             msg = (
                 f"The classifier does not know {examples(missing)}; "

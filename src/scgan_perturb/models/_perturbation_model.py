@@ -9,7 +9,8 @@ import numpy as np
 
 from .._messages import examples
 from .._recipes import PAPER
-from ..data._labels import context_positions
+from ..data._contexts import context_positions
+from ..data._labels import find_label, label_text, single
 from ._files import load_parts, save_parts
 from ._fitted_classifier import (
     FittedClassifier,
@@ -100,13 +101,14 @@ class PerturbationModel:
         ValueError
             If the model was not fitted for this target.
         """
-        if str(target) not in self.targets:
+        position = find_label(single(target, "target"), self.targets)
+        if position < 0:
             msg = (
-                f"The model was fitted for target {examples(self.targets)}, not {str(target)!r}. "
-                "Fit one with sp.tl.fit_tspg(adata, groupby, [target, ...])."
+                f"The model was fitted for target {examples(self.targets)}, not "
+                f"{label_text(target)!r}. Fit one with sp.tl.fit_tspg(adata, groupby, [target, ...])."
             )
             raise ValueError(msg)
-        return replace(self, params={**self.params, "target": str(target)})
+        return replace(self, params={**self.params, "target": self.targets[position]})
 
     @property
     def context(self) -> tuple[str, ...]:
@@ -136,7 +138,7 @@ class PerturbationModel:
                 "context of each sample."
             )
             raise ValueError(msg)
-        names = np.asarray(context).astype(str).astype(object)
+        names = np.array([label_text(value) for value in context], dtype=object)
         if names.shape != (n_samples,):
             msg = f"context has the shape {names.shape}; one value for each of {n_samples:,} samples is needed."
             raise ValueError(msg)

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import pandas as pd
+from matplotlib.colors import is_color_like, to_hex
+
 from .._keys import TSPG
+from .._messages import warn
+from ..data._labels import label_text
 from ..get import embedding as get_embedding
 from ..get import model as get_model
+from ._colors import ink
 from ._layout import axes_or_new, size_inches
 from ._legend import plan_legend
 from ._show import finish
@@ -14,7 +21,6 @@ from ._show import finish
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    import pandas as pd
     from anndata import AnnData
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
@@ -27,17 +33,17 @@ DOT_AREA, LEGEND_AREA = 12, 18  # points²
 SCANPY_AREA = 120_000  # divided by the number of points, as scanpy does for many
 CROSS_TO_DOT = 1.7
 MOST_VECTORS = 10_000  # more points are drawn as an image: vectors would take megabytes
-# Okabe and Ito's colours, which colour-blind readers can tell apart. Perturbed samples are black.
+# Okabe and Ito's colours, which colour-blind readers can tell apart. Perturbed samples have the text's.
 OKABE_ITO = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#f0e442")
 SHAPES = "os^DvP<*>"
 EDGE = {"edgecolors": "0.35", "linewidths": 0.25}
 TITLES = {"tsne": "t-SNE", "umap": "UMAP", "pca": "PC"}
 
 
-DOC = """Draw the {title} of originals, coloured by class, and perturbed samples, black crosses.
+DOC = """Draw the {title} of originals, coloured by class, and perturbed samples, crosses.
 
-Colours are those of `adata.uns[f"{{groupby}}_colors"]`. If that is missing, they are Okabe and Ito's
-for up to seven classes, and scanpy's for more. With more than seven classes the dots also differ in
+Colours are those of `adata.uns[f"{{groupby}}_colors"]`. If these are missing, too few or not valid,
+they are Okabe and Ito's for up to seven classes, and scanpy's for more. With more than seven classes the dots also differ in
 shape, because colour-blind readers cannot tell so many colours apart.
 
 Parameters
@@ -145,7 +151,7 @@ def _draw(
         perturbed["x"],
         perturbed["y"],
         s=area * CROSS_TO_DOT,
-        color="black",
+        color=ink(ax),
         marker="x",
         linewidths=0.8,
         rasterized=rasterized,
@@ -175,14 +181,21 @@ def class_looks(adata: AnnData, groupby: str, labels: pd.Series) -> dict[str, di
 
 
 def _user_colors(adata: AnnData, groupby: str) -> dict[str, str]:
-    """The user's colours in `uns`, by category; empty if there are too few."""
-    colors = adata.uns.get(f"{groupby}_colors")
-    if colors is None or not hasattr(adata.obs[groupby], "cat"):
-        return {}
-    categories = [str(name) for name in adata.obs[groupby].cat.categories]
+    """The user's colours in `uns`, by category; empty if there are too few or a bad one, as in scanpy."""
+    key = f"{groupby}_colors"
+    stored = adata.uns.get(key, ())
+    colors = [] if isinstance(stored, str) or np.ndim(stored) == 0 else list(stored)
+    categories = pd.Categorical(adata.obs[groupby]).categories
     if len(colors) < len(categories):
         return {}
-    return {name: str(color) for name, color in zip(categories, colors, strict=False)}
+    if bad := [color for color in colors if not is_color_like(color)]:
+        warn(
+            f"adata.uns[{key!r}] holds {bad[0]!r}, which is not a colour of matplotlib. Default "
+            "colours are used instead."
+        )
+        return {}
+    hexes = [to_hex(color, keep_alpha=True) for color in colors]
+    return {label_text(name): color for name, color in zip(categories, hexes, strict=False)}
 
 
 def _palette(n_classes: int) -> Sequence[str]:

@@ -9,6 +9,7 @@ import numpy as np
 from .._checks import check_count
 from .._keys import TSPG, tspg_keys
 from ..get import enrichment_df
+from ._colors import FAINT, ink
 from ._layout import (
     DIRECTION_COLORS,
     ROW_FONTSIZE,
@@ -123,7 +124,7 @@ def _draw_dots(ax: Axes, table: pd.DataFrame, direction: str | None) -> None:
         zorder=3,
     )
     ax.set_ylim(len(table) - 0.4, -0.6)
-    ax.grid(axis="y", linewidth=0.4, color="lightgrey")
+    ax.grid(axis="y", linewidth=0.4, color=ink(ax, FAINT))
     ax.set_axisbelow(True)
     ax.tick_params(axis="y", length=0, pad=DOT_AREAS[1] ** 0.5 / 2 + 2)  # a dot at 0 covers no term
     counts = np.unique([overlap.min(), round(np.median(overlap)), overlap.max()])

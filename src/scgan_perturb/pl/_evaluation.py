@@ -9,9 +9,10 @@ import numpy as np
 
 from .._keys import ALL, COPIES, FLOOR, TSPG
 from .._messages import check_choice
-from ..data._labels import several
+from ..data._labels import several, single
 from ..evaluation._verdict import judged_method, short_verdict
 from ..get import evaluation_df
+from ._colors import FAINT, background, ink
 from ._evaluation_metrics import LABELS
 from ._layout import axes_or_new, extent_inches, label_axes, size_inches
 from ._legend import plan_legend
@@ -36,7 +37,8 @@ TOLD_LABEL, COPIES_LABEL = "baseline, told the label", "others' real samples, no
 # How near to real samples, and whether a classifier can tell the difference.
 DEFAULT_METRICS = ("e_distance", "auc_random_forest")
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
-MODEL_COLOR, OTHER_COLOR, FLOOR_COLOR = "#d55e00", "#4d4d4d", "#0072b2"
+MODEL_COLOR, FLOOR_COLOR = "#d55e00", "#0072b2"
+OTHERS = 0.7  # share of the text's colour in the marks of other methods
 DISTANCES = ("e_distance", "e_distance_pca", "mmd")
 CHANCE = 0.5  # of an AUC
 LINEAR_UP_TO = 0.1  # distances are drawn on a linear scale up to here, then on a logarithmic one
@@ -49,8 +51,8 @@ def evaluation(
     adata: AnnData,
     *,
     metric: str | Sequence[str] | None = None,
-    source: str = ALL,
-    context: str = ALL,
+    source: object = ALL,
+    context: object = ALL,
     key: str = TSPG,
     figsize: tuple[float, float | None] | None = None,
     ax: Axes | None = None,
@@ -109,6 +111,7 @@ def evaluation(
     >>> distance, auc = sp.pl.evaluation(adata, show=False)
     """
     metrics = _chosen(metric, ax)
+    source, context = single(source, "source"), single(context, "context")
     table = evaluation_df(adata, source=source, context=context, key=key)
     if missing := [name for name in metrics if name not in table]:
         msg = (
@@ -139,9 +142,10 @@ def evaluation(
         handles |= _draw_metric(panel, name, rows, table[table["method"] == FLOOR], evaluated)
     if handles:
         legend.draw(panels[-1], handles)
+    target, source = table["target"].iloc[0], table["source"].iloc[0]
+    context = table["context"].iloc[0] if "context" in table else ALL
     verdict = short_verdict(table) if source == context == ALL else ""
-    sources = "other samples" if source == ALL else source
-    title = f"{sources} → {table['target'].iloc[0]}"
+    title = f"{'other samples' if source == ALL else source} → {target}"
     title += "" if context == ALL else f", {context}"
     for i, (panel, name) in enumerate(zip(panels, metrics, strict=True)):
         label_axes(
@@ -189,7 +193,7 @@ def _draw_metric(
         ax.text(0.5, 0.5, "nothing measured", ha="center", va="center", transform=ax.transAxes)
         return {}
     if "auc" in metric or metric == "detected_genes":
-        ax.axvline(CHANCE, color="lightgrey", linewidth=0.8, zorder=0)
+        ax.axvline(CHANCE, color=ink(ax, FAINT), linewidth=0.8, zorder=0)
     return _draw_floor(ax, floor, metric) | _draw_methods(ax, rows, metric, evaluated)
 
 
@@ -198,15 +202,16 @@ def _draw_methods(ax: Axes, rows: pd.DataFrame, metric: str, evaluated: str) -> 
     ours, copies = rows["method"] == evaluated, rows["method"].isin(COPIES)
     told = rows["is_told_label"].astype(bool)
     values, heights = rows[metric].to_numpy(), np.arange(len(rows))
-    colors = np.where(ours, MODEL_COLOR, OTHER_COLOR)
+    gray, behind = ink(ax, OTHERS), background(ax)
+    colors = [MODEL_COLOR if is_ours else gray for is_ours in ours]
     if f"{metric}_low" in rows:
         ends = (rows[f"{metric}_{end}"].to_numpy() for end in ("low", "high"))
         ax.hlines(heights, *ends, color=colors, linewidth=1.2)
     dots = (
         (evaluated, ours, 60, "D", MODEL_COLOR, MODEL_COLOR),
-        (BASELINE_LABEL, ~(ours | copies | told), 32, "o", OTHER_COLOR, OTHER_COLOR),
-        (TOLD_LABEL, told, 32, "o", "white", OTHER_COLOR),
-        (COPIES_LABEL, copies, 70, "X", OTHER_COLOR, "white"),
+        (BASELINE_LABEL, ~(ours | copies | told), 32, "o", gray, gray),
+        (TOLD_LABEL, told, 32, "o", behind, gray),
+        (COPIES_LABEL, copies, 70, "X", gray, behind),
     )
     drawn: dict[str, Artist] = {}
     for name, chosen, area, marker, inside, edge in dots:
@@ -223,7 +228,7 @@ def _draw_methods(ax: Axes, rows: pd.DataFrame, metric: str, evaluated: str) -> 
                 clip_on=False,
             )
     ax.set_ylim(len(rows) - 0.4, -0.6)
-    ax.grid(axis="y", linewidth=0.4, color="lightgrey")
+    ax.grid(axis="y", linewidth=0.4, color=ink(ax, FAINT))
     ax.set_axisbelow(True)
     return drawn
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import textwrap
+import warnings
+from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING
 
+import matplotlib as mpl
 import matplotlib.pyplot as plt
-from matplotlib.font_manager import FontProperties, findfont
-from matplotlib.ft2font import FT2Font
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import text_to_path
 
-from ._show import plain
+from ._show import clean, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
@@ -57,7 +60,16 @@ def lay_out(figure: Figure | SubFigure) -> None:
     """Place the axes of a figure where they will be drawn."""
     engine = figure.get_layout_engine()
     if engine is not None:
-        engine.execute(figure.figure)
+        with _no_warning_of_glyphs():
+            engine.execute(figure.figure)
+
+
+@contextmanager
+def _no_warning_of_glyphs() -> Iterator[None]:
+    """While text is measured: matplotlib warns of missing glyphs when it draws the figure."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"(?s)Glyph \d+ .* missing from font")
+        yield
 
 
 def extent_inches(ax: Axes) -> tuple[float, float]:
@@ -67,17 +79,24 @@ def extent_inches(ax: Axes) -> tuple[float, float]:
 
 
 def text_inches(text: str, fontsize: float) -> float:
-    """Upper limit of the width of a line of text."""
-    font = str(findfont(FontProperties()))
-    return HINTING * sum(_advance(c, font) for c in text) * fontsize / POINTS_PER_INCH
+    """Upper limit of the width of the widest line of a text."""
+    rc = mpl.rcParams
+    style = rc["font.family"], rc["font.style"], rc["font.weight"], rc["font.stretch"]
+    fonts = str((style, rc["font.serif"], rc["font.sans-serif"], rc["font.monospace"]))
+    widths = (sum(_advance(c, fonts) for c in line) for line in clean(text).split("\n"))
+    return HINTING * max(widths) * fontsize / POINTS_PER_INCH
 
 
 @cache
-def _advance(character: str, font: str) -> float:
-    """Width of a character and the gap after it, in font sizes."""
-    face, size = FT2Font(font), 100
-    face.set_size(size, POINTS_PER_INCH)
-    return face.load_char(ord(character)).linearHoriAdvance / 2**16 / size
+def _advance(character: str, fonts: str) -> float:  # noqa: ARG001 (a key of the cache)
+    """Width of a character and the gap after it, in font sizes, in the font that matplotlib takes."""
+    font = FontProperties(size=1)
+    with _no_warning_of_glyphs():
+        edges, text = (
+            text_to_path.get_text_width_height_descent(f"|{inside}|", font, ismath=False)[0]
+            for inside in ("", 10 * character)
+        )
+    return float(text - edges) / 10
 
 
 def wrap(text: str, inches: float, fontsize: float, *, max_lines: int | None = None) -> list[str]:
@@ -85,15 +104,16 @@ def wrap(text: str, inches: float, fontsize: float, *, max_lines: int | None = N
 
     A text of more than `max_lines` loses its middle, as names often differ at their ends.
     """
+    text = clean(text)
     if "\n" in text:
         return [line for part in text.split("\n") for line in wrap(part, inches, fontsize)]
     width = text_inches(text, fontsize)
     if width <= inches:
         return [text]
     characters = max(int(len(text) * inches / width) + 3, FEWEST_CHARACTERS)
-    lines = textwrap.wrap(text, characters)
+    lines = _filled(text, characters)
     while characters > FEWEST_CHARACTERS:
-        fewer = textwrap.wrap(text, characters - 1)
+        fewer = _filled(text, characters - 1)
         fits = max(text_inches(line, fontsize) for line in lines) <= inches
         if fits and (len(fewer) > len(lines) or len(lines) > (max_lines or len(lines))):
             break
@@ -104,6 +124,10 @@ def wrap(text: str, inches: float, fontsize: float, *, max_lines: int | None = N
             end = end[1:]
         lines = [*lines[: max_lines - 1], f"… {end.partition(' ')[2] or end}"]
     return lines
+
+
+def _filled(text: str, characters: int) -> list[str]:
+    return textwrap.wrap(text, characters) or [""]  # mere spaces have no line at all
 
 
 def label_axes(ax: Axes, *, title: str, xlabel: str, rows: Sequence[str]) -> None:
@@ -127,7 +151,9 @@ def add_titles(axes: Sequence[Axes], titles: Sequence[str]) -> None:
         ax.set_title("")  # measured without the earlier title
         inner, center = ax.get_window_extent(), 0.5
         lines = wrap(text, inner.width / ax.figure.dpi, TITLE_FONTSIZE)
-        if len(lines) > len(text.split("\n")) and (outer := ax.get_tightbbox()):
+        with _no_warning_of_glyphs():
+            outer = ax.get_tightbbox() if len(lines) > len(text.split("\n")) else None
+        if outer:
             lines = wrap(text, outer.width / ax.figure.dpi, TITLE_FONTSIZE)
             center = ((outer.x0 + outer.x1) / 2 - inner.x0) / inner.width
         ax.set_title(plain("\n".join(lines)), fontsize=TITLE_FONTSIZE, x=center)

@@ -8,6 +8,7 @@ import pandas as pd
 
 from .._checks import check_count
 from .._keys import ALL, TSPG, tspg_keys
+from ..data._labels import single
 from ..get import rank_genes_df
 from ._layout import DIRECTION_COLORS, axes_or_new, label_axes, size_inches
 from ._show import finish, plain
@@ -23,7 +24,7 @@ ROW_INCHES = 0.17
 
 def rank_genes(
     adata: AnnData,
-    group: str = ALL,
+    group: object = ALL,
     *,
     n_genes: int = 20,
     key: str = TSPG,
@@ -77,7 +78,8 @@ def rank_genes(
     >>> ax = sp.pl.rank_genes(adata, "CD14+ Monocyte", show=False)
     """
     check_count("n_genes", n_genes)
-    table = rank_genes_df(adata, group, key=key)
+    table = rank_genes_df(adata, single(group, "group"), key=key)
+    group = str(table["group"].iloc[0])
     up, down = table[table["mean"] > 0][:n_genes], table[table["mean"] < 0][-n_genes:]
     shown = pd.concat([up, down])
     width, height = size_inches(figsize, WIDTH_INCHES)

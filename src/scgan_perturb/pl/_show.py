@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, TypeVar
 
 import matplotlib.pyplot as plt
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
 
 Drawn = TypeVar("Drawn")
+CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")  # all but the end of a line
 
 
 def finish(
@@ -26,7 +28,12 @@ def finish(
     return drawn
 
 
+def clean(text: object) -> str:
+    """Text with spaces for tabs and other control characters, which fonts have no glyph for."""
+    return CONTROL.sub(" ", str(text))
+
+
 def plain(text: object) -> str:
     """Text that matplotlib draws unchanged: `$` starts no formula, `_` does not hide a legend entry."""
-    escaped = str(text).replace("$", r"\$")
+    escaped = clean(text).replace("$", r"\$")
     return "\N{ZERO WIDTH SPACE}" + escaped if escaped.startswith("_") else escaped

@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
 from .._keys import GENE_SET
 from .._messages import examples, logger, unknown_name
-from ..data._gene_sets import msigdb_collection, name_kind_hint, read_gmt
+from ..data._adata import check_adata
+from ..data._gene_sets import is_gene_set_file, msigdb_collection, name_kind_hint, read_gmt
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +38,7 @@ def gene_set(
         one set in that file, or a list of names whose sets are united.
     gmt
         Path of a GMT file, the format of MSigDB and Enrichr. Each line is a set: its name, a
-        description and its genes, separated by tabs.
+        description and its genes, separated by tabs; it may be compressed with gzip.
     version
         Version of MSigDB, such as `"2023.1.Hs"`. Then give the name of a collection, such as
         `"h.all"`, in place of the path of a GMT file. The collection is downloaded once and kept in
@@ -79,7 +82,14 @@ def gene_set(
     ...     adata, "HALLMARK_HYPOXIA", gmt="h.all", version="2023.1.Hs"
     ... )  # doctest: +SKIP
     """
-    genes = _resolve_genes(name_or_genes, gmt, version)
+    check_adata(adata)
+    if key_added in adata.var and not pd.api.types.is_bool_dtype(adata.var[key_added]):
+        msg = (
+            f"adata.var[{key_added!r}] holds {adata.var[key_added].dtype} and is no earlier gene set, "
+            "so it is not overwritten. Choose another key_added."
+        )
+        raise ValueError(msg)
+    genes = _resolve_genes(name_or_genes, gmt, version, adata.var_names)
     marked = adata.var_names.isin(genes)
     found = set(adata.var_names[marked])
     missing = [gene for gene in genes if gene not in found]
@@ -104,25 +114,28 @@ def gene_set(
 
 
 def _resolve_genes(
-    name_or_genes: str | Sequence[str], gmt: str | Path | None, version: str | None
+    name_or_genes: str | Sequence[str],
+    gmt: str | Path | None,
+    version: str | None,
+    var_names: pd.Index,
 ) -> list[str]:
     """The genes of the list or the named sets, each once."""
     if gmt is not None:
-        sets = _read_sets(gmt, version)
+        sets = _read_sets(gmt, version, var_names)
         names = [name_or_genes] if isinstance(name_or_genes, str) else list(name_or_genes)
         for name in names:
             if name not in sets:
                 raise unknown_name("Gene set", name, sets)
         chosen = [sets[name] for name in names]
     elif isinstance(name_or_genes, (str, Path)):
-        if version is None and not str(name_or_genes).endswith(".gmt"):
+        if version is None and not is_gene_set_file(name_or_genes):
             msg = (
                 f"{str(name_or_genes)!r} is neither a list of genes nor the path of a .gmt file. "
                 "For a set by its name, also give gmt=, the path of its file. For a collection of "
                 "MSigDB, also give version=."
             )
             raise ValueError(msg)
-        chosen = list(_read_sets(name_or_genes, version).values())
+        chosen = list(_read_sets(name_or_genes, version, var_names).values())
     elif version is not None:
         msg = f"version={version!r} needs the name of a collection: gmt='h.all'."
         raise ValueError(msg)
@@ -131,6 +144,10 @@ def _resolve_genes(
     return list(dict.fromkeys(gene for genes in chosen for gene in genes))
 
 
-def _read_sets(source: str | Path, version: str | None) -> dict[str, list[str]]:
+def _read_sets(
+    source: str | Path, version: str | None, var_names: pd.Index
+) -> dict[str, list[str]]:
     """The sets of a GMT file, or of a collection of MSigDB."""
-    return read_gmt(source) if version is None else msigdb_collection(str(source), version)
+    if version is None:
+        return read_gmt(source, var_names)
+    return msigdb_collection(str(source), version)

@@ -163,7 +163,7 @@ def perturb_dask_block(
     is_sparse: bool,
 ) -> Matrix:
     """Perturb one block of a Dask array, on a Dask worker."""
-    if not is_finite(block):
+    if not is_finite(select_genes(block, positions)):
         msg = "The expression holds NaN or infinite values; fill or remove them first."
         raise ValueError(msg)
     expression = apply_model(model, block, positions, rows, context_codes, accelerator).expression

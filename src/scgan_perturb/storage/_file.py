@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     Group: TypeAlias = Any  # h5py.Group or zarr.Group
 
 COLUMNS = "column-order"  # the columns of a table that anndata reads
+READ_ONLY = "which holds no AnnData or is read-only"
 REMEDY = (
     "Open it for writing: ad.read_h5ad(path, backed='r+'), or zarr.open_group(path, mode='r+') for "
     "anndata.io.sparse_dataset; or perturb a subset in memory, adata[rows].to_memory()."
@@ -31,7 +32,13 @@ REMEDY = (
 
 
 def writable_file(matrix: ExpressionMatrix) -> Group | None:
-    """The AnnData in the file of a matrix; None without a file, or if the file is read-only."""
+    """The AnnData in the file of a matrix; None without such a file, or if it is read-only.
+
+    Raises
+    ------
+    ValueError
+        If the file has the format of anndata 0.6, to which no column can be added.
+    """
     element = matrix.element
     if element is None:
         return None
@@ -45,12 +52,23 @@ def writable_file(matrix: ExpressionMatrix) -> Group | None:
         root = None
     else:
         root = zarr.open_group(element.store, path=path, mode="r+", use_consolidated=False)
-    return root if root is not None and root.attrs.get("encoding-type") == "anndata" else None
+    # Files of anndata 0.7 and of R do not say that they hold an AnnData.
+    if root is None or "obs" not in root or "var" not in root:
+        return None
+    if COLUMNS not in root["obs"].attrs:
+        msg = (
+            "The file has the format of anndata 0.6, to which results cannot be added. Write it in "
+            "the present format, ad.read_h5ad(path).write_h5ad(path), or open it for reading, "
+            "ad.read_h5ad(path, backed='r')."
+        )
+        raise ValueError(msg)
+    return root
 
 
 def check_writers(matrix: ExpressionMatrix, fabric: Fabric) -> None:
-    """Raise ValueError if several processes would write to an h5ad file."""
-    if fabric.world_size > 1 and isinstance(writable_file(matrix), h5py.Group):
+    """Raise ValueError if results cannot be written to the file: before time is spent."""
+    file = writable_file(matrix)
+    if fabric.world_size > 1 and isinstance(file, h5py.Group):
         msg = (
             f"{fabric.world_size} processes cannot write to one h5ad file. Open it for reading, "
             "ad.read_h5ad(path, backed='r'), or convert it to zarr, which supports several writers."
@@ -59,7 +77,7 @@ def check_writers(matrix: ExpressionMatrix, fabric: Fabric) -> None:
 
 
 def results_file(matrix: ExpressionMatrix) -> Group:
-    """The AnnData in the file of a matrix on disk; ValueError if the file is read-only."""
+    """The AnnData in the file of a matrix; ValueError if it cannot be written to."""
     if not is_first():
         msg = (
             "The result is written to the file of the samples, by one process only. Call it on rank "
@@ -69,9 +87,19 @@ def results_file(matrix: ExpressionMatrix) -> Group:
         raise ValueError(msg)
     file = writable_file(matrix)
     if file is None:
-        msg = f"The result is written to the file of the samples, which is read-only. {REMEDY}"
+        msg = f"The result is written to the file of the samples, {READ_ONLY}. {REMEDY}"
         raise ValueError(msg)
     return file
+
+
+def own_handle(adata: AnnData, element: Any) -> Any:
+    """An array of the file of an AnnData that stays open when anndata closes this file.
+
+    `adata[rows].to_memory()` closes it. X is opened again by anndata, a layer is not.
+    """
+    if not adata.isbacked or not isinstance(element, h5py.Dataset):
+        return element
+    return h5py.File(element.file.id.reopen())[element.name]
 
 
 def store_results(

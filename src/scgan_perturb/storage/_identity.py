@@ -14,7 +14,7 @@ import numpy as np
 from .._digests import digest
 from .._keys import IDENTITY, TRAIN, tspg_keys
 from .._messages import examples, warn
-from ..data._labels import SEPARATOR
+from ..data._contexts import SEPARATOR
 from ..data._reader import Reader
 
 if TYPE_CHECKING:

@@ -59,8 +59,8 @@ def log_perturbation(
     first = f", the first of {len(model.targets)} targets" if len(model.targets) > 1 else ""
     if perturbed is None:
         result = (
-            " is fitted. The file is read-only, so no layer was written: open it with "
-            "backed='r+' and call sp.tl.perturb."
+            " is fitted. The file is not open for writing or holds no AnnData, so no layer was "
+            "written: open it with backed='r+' and call sp.tl.perturb."
         )
     elif perturbed.predicted is None:
         result = ": the layer is lazy; its values are computed when they are read."

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..data._dask import DaskMatrix
-from ..data._matrix import MemoryMatrix
 from ._apply import (
     Job,
     Perturbed,
@@ -19,7 +18,7 @@ from ._apply import (
     write_columns,
     write_perturbed,
 )
-from ._file import drop_column, results_file, store_columns, writable_file
+from ._file import drop_column, own_handle, results_file, store_columns, writable_file
 from ._perturb_on_disk import perturb_on_disk
 
 if TYPE_CHECKING:
@@ -101,21 +100,22 @@ class FileOutput(Output):
             store_columns(self.file, {n: v for n, v in job.columns.items() if v is not None})
             for name in (name for name, values in job.columns.items() if values is None):
                 drop_column(self.file, name)
-        return perturb_on_disk(job, self.matrix, file=self.file, keys=self.keys, fabric=fabric)
+        done = perturb_on_disk(job, self.matrix, file=self.file, keys=self.keys, fabric=fabric)
+        return done._replace(expression=own_handle(self.adata, done.expression))
 
 
 def output_for(reader: Reader, keys: TspgKeys, *, is_required: bool = False) -> Output:
-    """The output for the kind of matrix that was read.
+    """The output for the kind of matrix that was read, and for the file of the AnnData.
 
     Raises
     ------
     ValueError
-        If `is_required`, and the file of the matrix is read-only.
+        If `is_required`, the matrix is on disk, and its file is read-only.
     """
     adata, matrix = reader.adata, reader.matrix
     if isinstance(matrix, DaskMatrix):
         return LazyOutput(adata, keys, matrix)
-    if isinstance(matrix, MemoryMatrix):
+    if matrix.in_memory and writable_file(matrix) is None:
         return Output(adata, keys, matrix)
     file = results_file(matrix) if is_required else writable_file(matrix)
     if file is None:

@@ -10,9 +10,10 @@ from .._recipes import BATCH_SIZE
 from .._seeds import Rng, resolve_seed, spawn_seeds
 from ..data._reader import Reader
 from ..data._training_data import read_training_data
-from ..storage._arguments import check_names, copy_if_asked, without_none
+from ..storage._arguments import check_checkpoint, check_names, copy_if_asked, without_none
 from ..storage._classifier import write_classifier
 from ..storage._file import check_writers
+from ..storage._free_names import check_fit_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -116,6 +117,7 @@ def fit_classifier(
 
     keys = classifier_keys(key_added)
     check_names(key_added, groupby, written=(keys.split, keys.predicted), layer=layer)
+    check_checkpoint(checkpoint)
     check_count("max_epochs", max_epochs)
     check_count("batch_size", batch_size, least=2)
     options = without_none(groupby=groupby, layer=layer, mask_var=mask_var, held_out=held_out)
@@ -126,6 +128,7 @@ def fit_classifier(
     adata = copy_if_asked(adata, copy=copy)
     reader = Reader(adata, layer, groupby=groupby, mask_var=mask_var)
     check_writers(reader.matrix, fabric)
+    check_fit_names(adata, keys, reader.matrix, keep=held_out)
     data = read_training_data(
         reader, held_out=held_out, seed=spawn_seeds(seed).split, fabric=fabric
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -13,7 +13,8 @@ from .._seeds import Rng, resolve_seed, spawn_seeds
 from ..data._labels import read_labels
 from ..get._model import checked_model
 from ..get._perturbation import read_layer, read_samples, was_perturbed
-from ..storage._arguments import leave_view
+from ..storage._arguments import copy_if_asked, leave_view
+from ..storage._free_names import check_free, holds
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,9 +86,12 @@ def embed(
     check_choice("method", method, METHODS)
     check_count("n_perturbed", n_perturbed)
     check_count("n_classes", n_classes)
-    adata = adata.copy() if copy else adata
+    adata = copy_if_asked(adata, copy=copy)
     seed = resolve_seed(rng)
     model, keys = checked_model(adata, key, labels=True), tspg_keys(key)
+    original_key, perturbed_key = keys.embedding(method)
+    written = {"obsm": [original_key, perturbed_key]}
+    check_free(adata, original_key, _is_embedding, written)
     read_layer(adata, key)  # raises where there is nothing to embed
     labels = read_labels(adata, model.params["groupby"])
     choice = np.random.default_rng(spawn_seeds(seed).embed)
@@ -105,7 +109,6 @@ def embed(
         spawn_seeds(seed).embed,
     )
     leave_view(adata)
-    original_key, perturbed_key = keys.embedding(method)
     for name, rows, part in (
         (original_key, shown, coordinates[: len(shown)]),
         (perturbed_key, chosen, coordinates[len(shown) :]),
@@ -133,6 +136,10 @@ def embed(
         original_key,
     )
     return adata if copy else None
+
+
+def _is_embedding(stored: Any) -> bool:
+    return holds(stored, "params") and holds(stored["params"], "n_perturbed")
 
 
 def _choose_originals(

@@ -10,9 +10,18 @@ from .._checks import check_count
 from .._keys import ALL, TSPG, tspg_keys
 from .._messages import check_choice, examples, logger, warn
 from .._seeds import Rng, resolve_seed
-from ..data._gene_sets import enrichr_library, msigdb_collection, name_kind_hint, read_gmt
+from ..data._gene_sets import (
+    enrichr_library,
+    is_gene_set_file,
+    msigdb_collection,
+    name_kind_hint,
+    read_gmt,
+)
+from ..data._labels import single
 from ..evaluation._gene_set_tests import empty_table, over_represented, preranked
 from ..get import rank_genes_df
+from ..storage._arguments import copy_if_asked
+from ..storage._free_names import check_free, holds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +41,7 @@ def enrich(
     adata: AnnData,
     gene_sets: str | Path | Mapping[str, Sequence[str]],
     *,
-    group: str = ALL,
+    group: object = ALL,
     direction: Literal["up", "down"] = "up",
     method: Literal["ora", "prerank"] = "ora",
     n_genes: int = 20,
@@ -55,7 +64,7 @@ def enrich(
     adata
         AnnData with ranked genes.
     gene_sets
-        Path of a GMT file; or genes of each set by its name; or the name of an Enrichr library,
+        Path of a GMT file, plain or compressed with gzip; or genes of each set by its name; or the name of an Enrichr library,
         or, with `version`, of a collection of MSigDB. These are downloaded once and kept in
         `sp.settings.dataset_dir`.
     group
@@ -135,10 +144,14 @@ def enrich(
     for name, value in (("n_genes", n_genes), ("min_size", min_size)):
         check_count(name, value)
     check_count("n_permutations", n_permutations)
-    ranking = rank_genes_df(adata, group, key=key).set_index("gene")["mean"]
+    name = tspg_keys(key).enrichment if key_added is None else key_added
+    adata = copy_if_asked(adata, copy=copy)
+    check_free(adata, name, lambda stored: holds(stored, "params", "table"))
+    ranked = rank_genes_df(adata, single(group, "group"), key=key)
+    group, ranking = str(ranked["group"].iloc[0]), ranked.set_index("gene")["mean"]
     seed = resolve_seed(rng) % SEED_LIMIT
     universe = list(ranking.index) if background is None else _unique(background)
-    given = _read_sets(gene_sets, version)
+    given = _read_sets(gene_sets, version, universe)
     sets = _cut(given, universe, min_size)
     params: dict[str, Any] = {
         "fit": key,
@@ -147,8 +160,8 @@ def enrich(
         "gene_sets": _name(gene_sets),
     }
     params |= {"version": version} if version else {}
-    ranked = adata.uns[tspg_keys(key).rank_genes].get("params", {})
-    params |= {"target": ranked["target"]} if "target" in ranked else {}
+    stored = adata.uns[tspg_keys(key).rank_genes].get("params", {})
+    params |= {"target": stored["target"]} if "target" in stored else {}
     params |= {"min_size": min_size, "n_background": len(universe), "n_tested": len(sets)}
     if method == "ora":
         genes = _select(ranking, direction, n_genes, universe)
@@ -160,8 +173,6 @@ def enrich(
     if table.empty:
         warn(f"The table is empty: {_why_empty(given, sets, universe, min_size)}")
         table = empty_table(method)
-    adata = adata.copy() if copy else adata
-    name = tspg_keys(key).enrichment if key_added is None else key_added
     adata.uns[name] = {"params": params, "table": table}
     logger.info(
         "Tested %s gene sets against a background of %s genes: %s with q < 0.05.\n"
@@ -186,7 +197,9 @@ def _check(method: str, direction: str, background: Sequence[str] | None) -> Non
 
 
 def _read_sets(
-    gene_sets: str | Path | Mapping[str, Sequence[str]], version: str | None
+    gene_sets: str | Path | Mapping[str, Sequence[str]],
+    version: str | None,
+    background: Sequence[str],
 ) -> GeneSets:
     """Gene sets as they were given."""
     if isinstance(gene_sets, Mapping):
@@ -195,11 +208,12 @@ def _read_sets(
                 msg = f"Gene set {term!r} must be a list of genes, not the text {genes!r}."
                 raise TypeError(msg)
         return {str(term): [str(gene) for gene in genes] for term, genes in gene_sets.items()}
-    if str(gene_sets).lower().endswith(".gmt") or isinstance(gene_sets, Path):
-        return read_gmt(gene_sets)
-    if not isinstance(gene_sets, str):
+    if not isinstance(gene_sets, (str, Path)):
         msg = f"gene_sets must be a path, a dict or a name, not {type(gene_sets).__name__}."
         raise TypeError(msg)
+    if is_gene_set_file(gene_sets):
+        return read_gmt(gene_sets, background)
+    gene_sets = str(gene_sets)
     if version is not None:
         return msigdb_collection(gene_sets, version)
     return enrichr_library(gene_sets)

@@ -18,9 +18,11 @@ from ..evaluation._verdict import distances, findings, judged_method, pooled
 from ..get import model as get_model
 from ..storage._arguments import copy_if_asked, leave_view
 from ..storage._file import store_results
+from ..storage._free_names import check_free, holds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any
 
     import pandas as pd
     from anndata import AnnData
@@ -169,9 +171,10 @@ def evaluate(
         question = question_of_fit(adata, model, accelerator, key, columns)
     else:
         key = prediction if key_added is None else key_added
-        _check_prediction_arguments(adata, prediction, key, required)
+        _check_prediction_arguments(prediction, required)
         model = None
         reader = Reader(adata, layer, groupby=str(groupby), mask_var=mask_var)
+        check_free(adata, key, _is_evaluation, matrix=reader.matrix)
         question = question_of_prediction(
             reader, prediction, target, source, str(held_out), columns
         )
@@ -213,10 +216,12 @@ def _check_fit_arguments(given: dict[str, object]) -> None:
         raise ValueError(msg)
 
 
-def _check_prediction_arguments(
-    adata: AnnData, prediction: str, key: str, needed: dict[str, object]
-) -> None:
-    """Raise ValueError where the question is incomplete or the result would overwrite something."""
+def _is_evaluation(stored: Any) -> bool:
+    return holds(stored) and set(stored.keys()) == {EVALUATION, EVALUATION_PARAMS}
+
+
+def _check_prediction_arguments(prediction: str, needed: dict[str, object]) -> None:
+    """Raise ValueError where the question is incomplete."""
     if lacking := [f"{name}=" for name, value in needed.items() if value is None]:
         msg = (
             f"To judge the layer {prediction!r}, name {', '.join(lacking)}: e.g. groupby='cell_type', "
@@ -227,13 +232,6 @@ def _check_prediction_arguments(
         msg = (
             "held_out must be a column of adata.obs that says 'train' or 'test' for each sample, "
             f"not {needed['held_out']!r}: which samples another method has not seen is its split."
-        )
-        raise ValueError(msg)
-    stored = adata.uns.get(key, {EVALUATION: None, EVALUATION_PARAMS: None})
-    if not isinstance(stored, dict) or set(stored) != {EVALUATION, EVALUATION_PARAMS}:
-        msg = (
-            f"adata.uns[{key!r}] holds something else, which the result would overwrite. Name "
-            "another key_added=."
         )
         raise ValueError(msg)
 

@@ -7,15 +7,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
-from .._keys import EVALUATION, EVALUATION_PARAMS, IDENTITY, TSPG, tspg_keys
-from .._messages import warn
-from ..data._counts import are_counts
+from .._keys import EVALUATION, EVALUATION_PARAMS, IDENTITY, TRAIN, TSPG, tspg_keys
+from ..data._adata import check_adata
+from ..data._contexts import warn_of_unknown
+from ..data._counts import checked_sample
 from ..data._expression import checked_blocks
-from ..data._labels import warn_of_unknown
+from ..data._units import warn_of_other_units
 from ..get import model as get_model
 from ..storage._apply import Job
 from ..storage._arguments import copy_if_asked
+from ..storage._free_names import check_fit_names
 from ..storage._identity import check_fit_belongs, layer_identity, reader_of_fit
 from ..storage._log import log_perturbation
 from ..storage._output import output_for
@@ -43,7 +46,8 @@ def perturb(
     """Perturb samples with a generator that was fitted before.
 
     G works on expression scaled to the range of the training samples; values beyond that range
-    are clipped to it. Recipe "transport" draws each perturbed sample, and the same sample gives
+    are clipped to it. A warning says their share where it is larger than that of samples like
+    the training samples, as it is of other units. Recipe "transport" draws each perturbed sample, and the same sample gives
     the same draw in each call.
 
     Parameters
@@ -99,6 +103,8 @@ def perturb(
     >>> new.layers["xadv"].shape
     (100, 765)
     """
+    if reference is not None:
+        check_adata(reference, "reference")
     fitted = adata if reference is None else reference
     model, keys = get_model(fitted, key=key), tspg_keys(key)
     layer_of_fit = model.params.get("layer", "X")
@@ -118,6 +124,7 @@ def perturb(
     if target is not None:
         model = model.towards(target)
 
+    check_fit_names(adata, keys, reader.matrix)
     is_other_split = reference is not None and keys.split in adata.obs
     output = output_for(reader, keys, is_required=True)
     job = Job(
@@ -130,8 +137,9 @@ def perturb(
         depends_on=(layer, _check_values(reader)),
         accelerator=accelerator,
     )
-    if not reader.matrix.is_lazy:
-        _warn_of_units(reader, model)
+    if not (reader.matrix.is_lazy or is_of_fit):
+        is_train = fitted.obs.get(keys.split, pd.Series()) == TRAIN
+        warn_of_other_units(checked_sample(reader.expression), model.scaler, int(is_train.sum()))
     perturbed = output.write(job)
     log_perturbation(keys, model, perturbed)
     return adata if copy else None
@@ -173,22 +181,7 @@ def _check_values(reader: Reader) -> str:
         return ""
     digest = hashlib.blake2b(digest_size=16)
     for block in checked_blocks(reader.adata, reader.expression, reader.positions):
-        if not reader.matrix.in_memory:
+        if reader.matrix.element is not None:
             for part in (block,) if isinstance(block, np.ndarray) else (block.data, block.indices):
                 digest.update(np.ascontiguousarray(part).data)
     return digest.hexdigest()
-
-
-def _warn_of_units(reader: Reader, model: PerturbationModel) -> None:
-    """Warn if one of model and samples is of counts and the other is not."""
-    is_count = are_counts(reader.expression)
-    if is_count and not model.scaler.is_count:
-        warn(
-            "The expression values are whole numbers, like raw counts, and the model was fitted on "
-            "other values. Normalise first, e.g. sc.pp.normalize_total(adata); sc.pp.log1p(adata)."
-        )
-    if model.scaler.is_count and not is_count:
-        warn(
-            "The model was fitted on counts, and the expression values are not whole numbers. "
-            "Name the layer that holds counts, e.g. layer='counts'."
-        )

@@ -18,7 +18,9 @@ from ..get._perturbation import ORIGINAL, find_layer, read_layer, read_samples, 
 from ..get._resampled import resampled
 from ..metrics._intervals import percentile_interval
 from ..models._perturbation_model import N_DRAWS_EXPECTED
+from ..storage._arguments import copy_if_asked
 from ..storage._file import store_results
+from ..storage._free_names import check_free, holds
 from ..storage._identity import reader_of_fit
 
 if TYPE_CHECKING:
@@ -115,9 +117,10 @@ def rank_genes(
     ['names', 'scores', 'logfoldchanges', 'pvals', 'pvals_adj']
     """
     check_count("n_bootstrap", n_bootstrap, least=0)
-    adata = adata.copy() if copy else adata
+    adata = copy_if_asked(adata, copy=copy)
     model = checked_model(adata, key, labels=True, training=n_bootstrap > 0)
     keys = tspg_keys(key)
+    check_free(adata, keys.rank_genes, lambda stored: holds(stored, "names", "shares"))
     find = read_layer if n_bootstrap else find_layer  # intervals need all samples in memory
     find(adata, key)  # raises where there is nothing to rank
     labels = read_labels(adata, model.params["groupby"])
@@ -138,6 +141,7 @@ def rank_genes(
     params |= {"layer": model.params["layer"]} if "layer" in model.params else {}
     params |= {"split": split} if split else {}
     params |= {} if model.params.get("recipe") == PAPER else {"n_draws": n_draws}
+    params["groups"] = np.array(list(sums), dtype=object)
     genes = np.flatnonzero(model.scaler.varying)
     tables = {group: total.table(genes) for group, total in sums.items()}
     if n_bootstrap:
@@ -213,12 +217,6 @@ def _choose_samples(
     if not chosen.any():
         msg = f"No perturbed {split or ''} sample has another label than the target {target!r}."
         raise ValueError(msg.replace("  ", " "))
-    if (labels[chosen] == ALL).any():
-        msg = (
-            f"A label is called {ALL!r}, which is the group of all samples together. "
-            "Rename it with adata.obs[groupby].cat.rename_categories, and fit again."
-        )
-        raise ValueError(msg)
     return chosen
 
 
@@ -275,6 +273,7 @@ def _rank(genes: np.ndarray, tables: dict[str, dict[str, np.ndarray]]) -> dict[s
 
 
 def _structured(columns: dict[str, np.ndarray], dtype: type) -> np.recarray:
-    # Labels are names of fields, as scanpy has it; these may hold any character, "/" too.
-    dtypes = [(group, dtype) for group in columns]
+    # Labels are names of fields, as scanpy has it; these may hold any character, "/" too. A dict
+    # also allows the empty label.
+    dtypes = np.dtype({"names": list(columns), "formats": [dtype] * len(columns)})
     return np.rec.fromarrays(list(columns.values()), dtype=dtypes)

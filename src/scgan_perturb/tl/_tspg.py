@@ -9,14 +9,21 @@ import numpy as np
 from .._keys import CLASSIFIER, IDENTITY, classifier_keys, tspg_keys
 from .._recipes import BATCH_SIZE, resolve_recipe
 from .._seeds import Rng, resolve_seed, spawn_seeds
-from ..data._labels import several
+from ..data._labels import resolve_classes, several
 from ..data._reader import Reader
 from ..data._training_data import read_training_data
 from ..models._perturbation_model import model_to_parts
 from ..storage._apply import Job
-from ..storage._arguments import check_names, copy_if_asked, without_none
+from ..storage._arguments import (
+    check_checkpoint,
+    check_names,
+    copy_if_asked,
+    warn_of_unused_checkpoint,
+    without_none,
+)
 from ..storage._classifier import split_column, split_to_use, stored_classifier, write_classifier
 from ..storage._file import check_writers
+from ..storage._free_names import check_fit_names
 from ..storage._identity import fit_identity
 from ..storage._log import log_perturbation
 from ..storage._output import output_for
@@ -110,7 +117,8 @@ def fit_tspg(
         Folder for the state of training, of the classifier and of the generator of recipe
         "paper"; created if missing. The same call again resumes where the last one was stopped,
         even if it was killed, and ends with the same bits on a CPU; a state of other data or
-        settings is refused. None for no checkpoint.
+        settings is refused. A fit that trains neither, of recipe "transport" with a classifier
+        that is there, warns that the folder is not used. None for no checkpoint.
     fabric
         What trains: a :class:`lightning_fabric.Fabric`, or a dict of its options `accelerator`,
         `precision`, `devices`, `num_nodes` and `strategy`, such as `{"devices": 4}`. None trains on
@@ -174,6 +182,7 @@ def fit_tspg(
     keys = tspg_keys(key_added)
     written = (keys.split, keys.predicted, keys.probability)
     check_names(keys.uns, groupby, written=written, layer=layer, output=keys.layer)
+    check_checkpoint(checkpoint)
     module = check_module(classifier, classes)
     names = classifier_keys(_classifier_name(classifier, keys))
     recipe = resolve_recipe(recipe)
@@ -188,6 +197,7 @@ def fit_tspg(
     adata = copy_if_asked(adata, copy=copy)
     reader = Reader(adata, layer, groupby=groupby, context=context, mask_var=mask_var)
     check_writers(reader.matrix, fabric)
+    check_fit_names(adata, keys, reader.matrix, keep=held_out)
     held_out = split_to_use(reader, names.uns, held_out)
     split_seed = spawn_seeds(options["seed"]).split
     data = read_training_data(reader, held_out=held_out, seed=split_seed, fabric=fabric)
@@ -197,8 +207,11 @@ def fit_tspg(
 
     frozen, new_history = stored_classifier(data, names.uns, options), None
     if frozen is None:
+        check_fit_names(adata, names, reader.matrix, keep=held_out)
         defaults = {"max_epochs": MAX_EPOCHS, "batch_size": BATCH_SIZE}
         frozen, new_history = fit_classifier_on(data, defaults | options, fabric, checkpoint)
+    else:
+        warn_of_unused_checkpoint(checkpoint, names.uns, recipe.name)
     to_convince = None if module is None else module_classifier(module, frozen)
 
     params = recipe.params | options | _label_params(data, roles, source)
@@ -241,7 +254,7 @@ def _label_params(data: TrainingData, roles: Roles, source: object) -> dict[str,
     targets = data.classes[roles.targets].astype(str).astype(object)
     labels: dict[str, Any] = {"target": targets[0], "targets": targets}
     if source is not None:
-        labels["source"] = np.array([str(label) for label in several(source)], dtype=object)
+        labels["source"] = data.classes[resolve_classes(source, data.classes, what="source")]
     if data.reader.context:
         labels["context"] = np.array(data.reader.context, dtype=object)
         labels["contexts"] = data.contexts

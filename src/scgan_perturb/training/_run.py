@@ -42,19 +42,9 @@ def open_checkpoint(
         batches.
     **others
         Further inputs of the result.
-
-    Raises
-    ------
-    ValueError
-        If the folder is a file.
     """
     if folder is None:
         return None
-    if Path(folder).exists() and not Path(folder).is_dir():
-        msg = (
-            f"checkpoint={str(folder)!r} is a file; name a folder. It is created if it is missing."
-        )
-        raise ValueError(msg)
     identity = {
         "expression": data.summary.digest,
         "genes": digest(*map(str, data.genes), size=8),
