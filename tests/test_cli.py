@@ -446,12 +446,16 @@ def test_sigterm_is_an_interruption():
 
 
 def documented_commands() -> list[str]:
-    """Command lines of the pages."""
-    pages = [ROOT / "README.md", ROOT / "docs" / "command_line.md"]
-    text = "\n".join(page.read_text(encoding="utf-8") for page in pages).replace("\\\n", " ")
-    found = re.findall(r"^scgan-perturb .*$", text, re.MULTILINE)
-    assert found
-    return found + [f"scgan-perturb {name} {c.example}" for name, c in COMMANDS.items()]
+    """Command lines of the pages, and of the workflow for Nextflow without the names in it."""
+    pages = [ROOT / "README.md", ROOT / "docs" / "command_line.md", ROOT / "docs" / "tspg.md"]
+    workflow = (ROOT / "tutorials" / "nextflow" / "main.nf").read_text(encoding="utf-8")
+    workflow = re.sub(r"\$\{params\.\w+_options\}", "", workflow)
+    texts = [page.read_text(encoding="utf-8").replace("\\\n", " ") for page in pages]
+    texts.append(re.sub(r"\$\{[^}]*\}", "name", workflow))
+    found = [re.findall(r"^ *(scgan-perturb .*)$", text, re.MULTILINE) for text in texts]
+    assert all(found)
+    lines = [line for lines in found for line in lines]
+    return lines + [f"scgan-perturb {name} {c.example}" for name, c in COMMANDS.items()]
 
 
 def test_commands_of_the_pages_can_be_given():

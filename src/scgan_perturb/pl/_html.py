@@ -41,7 +41,7 @@ code { background: #f2f2f2; padding: 0 .2em; overflow-wrap: anywhere }
 .points output { display: block; min-height: 1.5em }
 .legend { list-style: none; padding: 0; margin: 0; flex: 1 1 12rem; font-size: .9rem }
 .legend svg { width: .8em; height: .8em; margin-right: .5em }
-.scroll { overflow: auto; max-height: 34rem; margin: .5rem 0 }
+.scroll { overflow: auto; max-height: 40rem; margin: .5rem 0 }
 table { border-collapse: collapse; font-size: .875rem }
 th, td { padding: .2rem .6rem; text-align: left; border-bottom: 1px solid #e2e2e2; vertical-align: top }
 td { min-width: 3rem; max-width: 28rem; overflow-wrap: break-word }
