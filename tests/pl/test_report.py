@@ -192,6 +192,14 @@ def test_samples_and_number_of_genes_are_the_readers(full, report):
     assert shown == [up.iloc[0], down.iloc[-1]]
 
 
+def test_new_samples_need_no_labels(fitted, report):
+    new = make_adata({"liver": 2}, seed=1)
+    del new.obs["tissue"]
+    sp.tl.perturb(new, reference=fitted)
+    descriptions = [a["alt"] for tag, a in Page(report(new)).tags if tag == "img"]
+    assert descriptions == ["Heatmap of sample sample0", "Heatmap of sample sample1"]
+
+
 def test_the_same_results_make_the_same_file(full, report, text):
     assert report(full) == text
 
@@ -214,6 +222,7 @@ def test_of_very_many_points_some_are_drawn():
     frame = pd.DataFrame({"x": np.arange(20_001.0), "y": 0.0, "kind": "a"})
     text = points(frame, {"a": "red"})
     assert text.count("<title>") == 20_000
+    assert text.count("<circle") == 20_001  # one in the legend
     assert "20,000 of 20,001 points, chosen at random." in text
 
 

@@ -184,7 +184,7 @@ def points(frame: pd.DataFrame, colors: Mapping[str, Any]) -> str:
     x = _fit(drawn["x"], frame["x"], WIDTH)
     y = HEIGHT - _fit(drawn["y"], frame["y"], HEIGHT)
     groups, legend = [], []
-    for kind in [*colors, *(set(frame["kind"]) - set(colors))]:
+    for kind in dict.fromkeys([*colors, *frame["kind"]]):
         rows = np.flatnonzero(drawn["kind"] == kind)
         color = to_hex(colors[kind]) if kind in colors else None
         marks = "\n".join(

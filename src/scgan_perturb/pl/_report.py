@@ -203,6 +203,9 @@ def _heatmaps(adata: AnnData, key: str, obs_names: str | Sequence[str] | None) -
 
 
 def _one_of_each_class(adata: AnnData, key: str) -> list[str]:
+    """Held-out samples of different classes; of samples without labels the first."""
+    if get_model(adata, key=key).params["groupby"] not in adata.obs:
+        return list(adata.obs_names[:MOST_SAMPLES])
     return list(transition_genes(adata, 1, key=key)["sample"].unique()[:MOST_SAMPLES])
 
 
