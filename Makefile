@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# The versions that were tested; INSTALL=--pre for the newest, pre-releases included.
+INSTALL ?= -c constraints.txt
 
 .PHONY: quickstart test test-slow lint docs tutorials clean
 
@@ -21,7 +23,7 @@ lint: $(VENV)/.installed
 	$(BIN)/mypy
 
 docs: $(VENV)/.installed
-	$(BIN)/pip install --quiet -c constraints.txt -e ".[doc]"
+	$(BIN)/pip install --quiet $(INSTALL) -e . --group doc
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
 
 # Anew, with their outputs: about ten minutes on two cores, and a download of 200 MB the first time.
@@ -31,7 +33,8 @@ tutorials: $(VENV)/.installed
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed; name it: make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet -c constraints.txt -e ".[test]"
+	$(BIN)/pip install --quiet --upgrade "pip>=25.1" # the first that knows dependency groups
+	$(BIN)/pip install --quiet $(INSTALL) -e ".[scale]" --group test
 	@touch $@
 
 clean:

@@ -1,7 +1,11 @@
-"""Sphinx configuration. The build needs no network."""
+"""Sphinx configuration. The build needs no network, except where the site is hosted."""
 
+import os
+from base64 import b64decode
 from importlib.metadata import version as installed_version
 from pathlib import Path
+
+import nbformat
 
 project = "scgan_perturb"
 author = "The scgan_perturb developers"
@@ -12,18 +16,39 @@ extensions = [
     "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
+    "sphinx.ext.intersphinx",
     "sphinx.ext.mathjax",
     "sphinx.ext.napoleon",
     "sphinx_autodoc_typehints",
+    "sphinx_copybutton",
+    "sphinx_design",
     "sphinxcontrib.bibtex",
 ]
 templates_path = ["_templates"]
 exclude_patterns = ["_build", "_templates"]
 html_theme = "sphinx_book_theme"
 html_title = f"{project} {version}"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+copybutton_prompt_text = r">>> |\.\.\. "
+copybutton_prompt_is_regexp = True
+
+# Links to other packages are read from their sites.
+intersphinx_mapping = {
+    "anndata": ("https://anndata.scverse.org/en/stable/", None),
+    "matplotlib": ("https://matplotlib.org/stable/", None),
+    "numpy": ("https://numpy.org/doc/stable/", None),
+    "pandas": ("https://pandas.pydata.org/docs/", None),
+    "python": ("https://docs.python.org/3/", None),
+    "scanpy": ("https://scanpy.scverse.org/en/stable/", None),
+    "scipy": ("https://docs.scipy.org/doc/scipy/", None),
+    "torch": ("https://pytorch.org/docs/stable/", None),
+}
+if "READTHEDOCS" not in os.environ:
+    intersphinx_mapping = {}
 
 myst_enable_extensions = ["colon_fence", "dollarmath"]
-myst_heading_anchors = 2
+myst_heading_anchors = 3
 nb_execution_mode = "off"  # notebooks are shown with the outputs that are stored in them
 
 bibtex_bibfiles = ["references.bib"]
@@ -44,8 +69,15 @@ typehints_defaults = "comma"
 typehints_document_rtype = False
 
 
+# Which figure of a notebook stands on its card, if not the first: they shall not look alike.
+ON_CARD = {"quickstart": 2, "tissues": 1, "kidney_tumour": 2}
+
+
 def copy_tutorials() -> None:
-    """Bring the notebooks in, which lie beside this folder, with links that hold from here."""
+    """Bring the notebooks in, which lie beside this folder, with links that hold from here.
+
+    A figure of each is written beside it, for the card that leads to it.
+    """
     here = Path(__file__).parent
     (here / "tutorials").mkdir(exist_ok=True)
     for notebook in (here.parent / "tutorials").glob("*.ipynb"):
@@ -53,6 +85,17 @@ def copy_tutorials() -> None:
         copied = here / "tutorials" / notebook.name
         if not copied.is_file() or copied.read_text(encoding="utf-8") != text:
             copied.write_text(text, encoding="utf-8")
+        copied.with_suffix(".png").write_bytes(figures(text)[ON_CARD.get(notebook.stem, 0)])
+
+
+def figures(text: str) -> list[bytes]:
+    """The images in the outputs of a notebook."""
+    return [
+        b64decode(output["data"]["image/png"])
+        for cell in nbformat.reads(text, as_version=4).cells
+        for output in cell.get("outputs", [])
+        if "image/png" in output.get("data", {})
+    ]
 
 
 copy_tutorials()

@@ -33,7 +33,7 @@ from tests.conftest import make_adata
 
 ROOT = Path(__file__).parents[1]
 PNG_MAGIC = b"\x89PNG"
-FUNCTIONS = [("tl", command.verb) for command in COMMANDS.values()]
+FUNCTIONS = [("tl", command.verb) for command in COMMANDS.values() if command.verb]
 FUNCTIONS += [("pl", command.figure) for command in COMMANDS.values() if command.figure]
 FUNCTIONS += [("tl", "Transport"), ("tl", "Paper")]
 SETS = {"first": [f"gene{i}" for i in range(6)], "last": [f"gene{i}" for i in range(6, 12)]}
@@ -244,6 +244,24 @@ def test_enrich_keeps_a_ranking_that_is_there(files, fitted):
     assert ad.read_h5ad(files / "e.h5ad").uns["tspg_rank_genes"]["params"]["split"] == "test"
 
 
+def test_embed_is_tl_embed(files, fitted):
+    assert call(files, "embed fitted.h5ad e.h5ad --method pca --n-perturbed 7") == 0
+    sp.tl.embed(fitted, method="pca", n_perturbed=7)
+    found = ad.read_h5ad(files / "e.h5ad").obsm["tspg_pca_xadv"]
+    np.testing.assert_array_equal(found, fitted.obsm["tspg_pca_xadv"])
+
+
+def test_report_is_pl_report_and_computes_nothing(files, fitted, tmp_path):
+    options = "--obs-names sample3 --obs-names sample4 --n-genes 2"
+    assert call(files, "rank fitted.h5ad ranked.h5ad") == 0
+    assert call(files, f"report ranked.h5ad r.html {options}") == 0
+    sp.tl.rank_genes(fitted)
+    sp.pl.report(fitted, tmp_path / "r.html", obs_names=["sample3", "sample4"], n_genes=2)
+    text = (files / "r.html").read_text("utf-8")
+    assert text == (tmp_path / "r.html").read_text("utf-8")
+    assert "sp.tl.evaluate(adata)" in text  # not computed
+
+
 UNUSABLE = {
     "no such file": ("fit none.h5ad o.h5ad --groupby tissue", "There is no file 'none.h5ad'"),
     "not an h5ad": ("fit text.h5ad o.h5ad --groupby tissue", "'text.h5ad' cannot be read as an"),
@@ -265,6 +283,8 @@ UNUSABLE = {
     "no gene sets": ("enrich fitted.h5ad o.csv --gene-sets no.gmt", "no GMT file 'no.gmt'"),
     "suffix": ("evaluate fitted.h5ad o.csv o.txt", "'o.txt' must end in .h5ad or .csv or .png"),
     "no figure of a fit": ("fit cells.h5ad o.png --groupby tissue", "must end in .h5ad or .csv"),
+    "no report of a figure": ("report fitted.h5ad o.png", "'o.png' must end in .html"),
+    "no report without a fit": ("report cells.h5ad o.html", "Fit 'tspg' not found"),
     "no such folder": ("rank fitted.h5ad no/o.csv", "there is no folder 'no'"),
     "folder is a file": ("rank fitted.h5ad cells.h5ad/o.csv", "no folder 'cells.h5ad'"),
     "output is the reference": (
@@ -426,12 +446,16 @@ def test_sigterm_is_an_interruption():
 
 
 def documented_commands() -> list[str]:
-    """Command lines of the pages."""
-    pages = [ROOT / "README.md", ROOT / "docs" / "command_line.md"]
-    text = "\n".join(page.read_text(encoding="utf-8") for page in pages).replace("\\\n", " ")
-    found = re.findall(r"^scgan-perturb .*$", text, re.MULTILINE)
-    assert found
-    return found + [f"scgan-perturb {name} {c.example}" for name, c in COMMANDS.items()]
+    """Command lines of the pages, and of the workflow for Nextflow without the names in it."""
+    pages = [ROOT / "README.md", ROOT / "docs" / "command_line.md", ROOT / "docs" / "tspg.md"]
+    workflow = (ROOT / "tutorials" / "nextflow" / "main.nf").read_text(encoding="utf-8")
+    workflow = re.sub(r"\$\{params\.\w+_options\}", "", workflow)
+    texts = [page.read_text(encoding="utf-8").replace("\\\n", " ") for page in pages]
+    texts.append(re.sub(r"\$\{[^}]*\}", "name", workflow))
+    found = [re.findall(r"^ *(scgan-perturb .*)$", text, re.MULTILINE) for text in texts]
+    assert all(found)
+    lines = [line for lines in found for line in lines]
+    return lines + [f"scgan-perturb {name} {c.example}" for name, c in COMMANDS.items()]
 
 
 def test_commands_of_the_pages_can_be_given():

@@ -68,5 +68,8 @@ def test_each_is_shown_by_the_site_and_its_links_lead_somewhere(path):
     index = (ROOT / "docs" / "tutorials.md").read_text("utf-8")
     assert f"(tutorials/{path.name})" in index
     assert f"\ntutorials/{path.stem}\n" in index
+    first_page = (ROOT / "docs" / "index.md").read_text("utf-8")
+    assert f":img-top: tutorials/{path.stem}.png\n" in first_page
+    assert f":link: tutorials/{path.stem}\n" in first_page
     links = re.findall(r"\]\(([\w./]+\.(?:md|ipynb))", path.read_text("utf-8"))
     assert [link for link in links if not (path.parent / link).is_file()] == []

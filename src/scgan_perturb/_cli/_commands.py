@@ -14,17 +14,21 @@ from ._options import Option, option_name, options_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
+    from types import ModuleType
 
     from anndata import AnnData
 
 
 class Command(NamedTuple):
-    """Functions of `tl`, `get` and `pl` that compute, tabulate and draw; and texts for the help."""
+    """Functions of `tl`, `get` and `pl` that compute, tabulate and draw; and texts for the help.
+
+    An empty name stands for no function.
+    """
 
     summary: str
     verb: str
     table: str
-    figure: str  # empty where there is none
+    figure: str
     outputs: dict[str, str]
     example: str
 
@@ -75,7 +79,24 @@ COMMANDS = {
         {".h5ad": DATA, ".csv": "a row a gene set", ".png": "the figure"},
         "ranked.h5ad sets.csv sets.png --gene-sets hallmark.gmt",
     ),
+    "embed": Command(
+        "Embed originals and perturbed samples in two dimensions, for a report.",
+        "embed",
+        "",
+        "",
+        {".h5ad": DATA},
+        "ranked.h5ad embedded.h5ad",
+    ),
+    "report": Command(
+        "Write all results that a file holds to one page for colleagues without Python.",
+        "",
+        "",
+        "report",
+        {".html": "a page that opens in any browser, without a network"},
+        "fitted.h5ad report.html",
+    ),
 }
+FIGURES = {".png", ".html"}
 WHOLE_TABLE = {
     "evaluation_df": {"source": None, "context": None},
     "rank_genes_df": {"group": None},
@@ -87,7 +108,7 @@ def verb_options(name: str) -> dict[str, dict[str, Option]]:
     from .. import tl  # noqa: PLC0415 (takes a second)
 
     verb = COMMANDS[name].verb
-    groups = {f"options of sp.tl.{verb}": options_of(getattr(tl, verb))}
+    groups = {f"options of sp.tl.{verb}": options_of(getattr(tl, verb))} if verb else {}
     if name == "fit":
         groups["options of the recipe"] = recipe_options()
         groups["options of the engine"] = options_of(Engine)
@@ -112,7 +133,7 @@ def run_command(name: str, source: Path, outputs: list[Path], given: Mapping[str
     options = {option: value for option, value in given.items() if option not in of_figure}
     options = fit_arguments(options) if name == "fit" else options
     check_outputs(outputs, command.outputs, options.get("reference"))
-    if drawing and ".png" not in {path.suffix for path in outputs}:
+    if drawing and not FIGURES & {path.suffix for path in outputs}:
         names = ", ".join(option_name(option) for option in drawing)
         msg = f"{names}: options of the figure. Name a .png file as output, or leave them out."
         raise ValueError(msg)
@@ -123,7 +144,8 @@ def run_command(name: str, source: Path, outputs: list[Path], given: Mapping[str
 
     if name == "enrich":
         _rank_where_missing(adata, options.get("key", TSPG))
-    getattr(tl, command.verb)(adata, **options)
+    if command.verb:
+        getattr(tl, command.verb)(adata, **options)
     if is_first():  # all processes that trained together have the same result
         writers = _writers(command, adata, result_names(name, options), drawing)
         write_whole({path: writers[path.suffix] for path in outputs})
@@ -156,6 +178,7 @@ def _writers(
         ".h5ad": adata.write_h5ad,
         ".csv": partial(_write_table, command.table, adata, names),
         ".png": partial(_write_figure, command.figure, adata, names | drawing),
+        ".html": partial(_write_report, adata, names | drawing),
     }
 
 
@@ -166,13 +189,23 @@ def _write_table(table: str, adata: AnnData, options: dict[str, Any], path: Path
     frame.to_csv(path, index=table == "perturbation")
 
 
-def _write_figure(figure: str, adata: AnnData, options: dict[str, Any], path: Path) -> None:
+def _write_report(adata: AnnData, options: dict[str, Any], path: Path) -> None:
+    _pl().report(adata, path, **options)
+
+
+def _pl() -> ModuleType:
+    """The plots, drawn without a display."""
     import matplotlib as mpl  # noqa: PLC0415
 
-    mpl.use("Agg")  # needs no display
-    import matplotlib.pyplot as plt  # noqa: PLC0415
-
+    mpl.use("Agg")
     from .. import pl  # noqa: PLC0415
+
+    return pl
+
+
+def _write_figure(figure: str, adata: AnnData, options: dict[str, Any], path: Path) -> None:
+    pl = _pl()
+    import matplotlib.pyplot as plt  # noqa: PLC0415
 
     drawn = getattr(pl, figure)(adata, **options, return_fig=True)
     drawn.savefig(path, dpi=150)

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 REQUIRED = inspect.Parameter.empty
-# Arguments that only Python can give.
-NOT_OFFERED = {"adata", "copy", "classifier", "classes", "background", "fabric"}
+# Arguments that only Python can give, and those that are the input and output of a command.
+NOT_OFFERED = {"adata", "path", "copy", "classifier", "classes", "background", "fabric"}
 NOT_OFFERED |= {"ax", "show", "return_fig"}
 # Types on the command line for names in type hints; Never if only Python can give the object.
 NAMES: dict[str, Any] = {

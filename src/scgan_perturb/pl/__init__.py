@@ -6,6 +6,7 @@ from ._evaluation import evaluation
 from ._heatmap import perturbation_heatmap
 from ._history import history
 from ._rank_genes import rank_genes
+from ._report import report
 
 __all__ = [
     "enrichment",
@@ -14,6 +15,7 @@ __all__ = [
     "pca",
     "perturbation_heatmap",
     "rank_genes",
+    "report",
     "tsne",
     "umap",
 ]
