@@ -22,7 +22,9 @@ MAX_VALUES = 2**26  # of samples × genes that the factors are estimated from
 MAX_SAMPLES = 4096
 N_ROUNDS, N_AVERAGED = 12, 5  # of stochastic expectation maximisation; the last ones' loadings
 RIDGE = 4.0  # prior precision of loadings
-COVARIANCE_PRIOR = 20  # samples at which a class's covariance weighs as much as that of all
+# Samples at which a class's covariance weighs as much as that of all: the likeliest of these.
+COVARIANCE_PRIORS = tuple(2.0 ** (power / 2) for power in range(15))
+CENTRE_PRIOR = 20  # samples at which the mean of a class's factors is halved
 NOISE_PRIOR = 5  # worth of a noise of 1, in values
 BLOCK = 512  # samples at a time
 
@@ -180,7 +182,7 @@ def _centres(latent: Latent, data: _Data) -> torch.Tensor:
     modes = torch.cat([mode for mode, _ in _posteriors(latent, data)])
     sums = torch.zeros_like(latent.centre).index_add_(0, data.labels, modes)
     counts = torch.bincount(data.labels, minlength=len(sums))
-    return sums / (counts + COVARIANCE_PRIOR)[:, None]
+    return sums / (counts + CENTRE_PRIOR)[:, None]
 
 
 def _with_covariances(
@@ -188,12 +190,11 @@ def _with_covariances(
 ) -> tuple[Latent, torch.Tensor]:
     """Covariance of each class, shrunk to that of all; `is_free` scales that of all to one."""
     total = factors.T @ factors / len(factors)
-    covariance = torch.stack(
-        [
-            (own.T @ own + COVARIANCE_PRIOR * total) / (len(own) + COVARIANCE_PRIOR)
-            for own in (factors[labels == label] for label in range(len(latent.covariance)))
-        ]
-    )
+    groups = [factors[labels == label] for label in range(len(latent.covariance))]
+    counts = factors.new_tensor([len(group) for group in groups])[:, None, None]
+    products = torch.stack([group.T @ group for group in groups])
+    prior = _covariance_prior(total, products, counts)
+    covariance = (products + prior * total) / (counts + prior)
     presence, value = latent.presence, latent.value
     if is_free:
         root = torch.linalg.cholesky(total)
@@ -202,3 +203,33 @@ def _with_covariances(
         covariance = inverse @ covariance @ inverse.T
     moved = replace(latent, presence=presence, value=value, covariance=covariance)
     return moved, factors
+
+
+def _covariance_prior(total: torch.Tensor, products: torch.Tensor, counts: torch.Tensor) -> float:
+    """How many samples the covariance of all classes is worth: the likeliest of `COVARIANCE_PRIORS`.
+
+    The covariance of a class has an inverse Wishart distribution about that of all. Covariances of
+    tissues differ more than those of blood cells; one number for both would harm one of them.
+
+    Parameters
+    ----------
+    total
+        Covariance of the factors of all samples.
+    products
+        Sum over the samples of each class of the products of two factors, classes × factors ×
+        factors.
+    counts
+        Number of samples of each class, classes × 1 × 1.
+    """
+    n_factors, n_samples = len(total), counts.double().flatten()
+    prior = torch.tensor(COVARIANCE_PRIORS, dtype=torch.float64, device=total.device)
+    scale = prior[:, None, None] * total.double()
+    freedom = (prior + n_factors + 1)[:, None]
+    after = (freedom + n_samples) / 2
+    likelihood = torch.special.multigammaln(after, n_factors) - after * torch.logdet(
+        scale[:, None] + products.double()
+    )
+    before = freedom / 2
+    likelihood = likelihood - torch.special.multigammaln(before, n_factors)
+    likelihood = likelihood + before * torch.logdet(scale)[:, None]
+    return COVARIANCE_PRIORS[int(likelihood.sum(1).argmax())]
