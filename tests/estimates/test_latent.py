@@ -292,12 +292,7 @@ def test_the_worth_of_the_covariance_of_all_is_found(worth):
     n_classes, n_samples, freedom = 60, 40, worth + N_FEW + 1
     covariances = invwishart.rvs(freedom, worth * np.eye(N_FEW), size=n_classes, random_state=0)
     rng = np.random.default_rng(0)
-    products = []
-    for covariance in covariances:
-        factors = rng.multivariate_normal(np.zeros(N_FEW), covariance, size=n_samples)
-        products.append(factors.T @ factors)
-    products = torch.tensor(np.stack(products), dtype=torch.float32)
-    total = products.sum(0) / (n_classes * n_samples)
-    counts = torch.full((n_classes, 1, 1), float(n_samples))
-    found = _latent_fit._covariance_prior(total, products, counts)
+    factors = [rng.multivariate_normal(np.zeros(N_FEW), s, size=n_samples) for s in covariances]
+    labels = torch.arange(n_classes).repeat_interleave(n_samples)
+    found = _latent_fit._covariance_prior(torch.tensor(np.concatenate(factors)), labels, n_classes)
     assert found == pytest.approx(worth, rel=0.5)

@@ -70,8 +70,10 @@ def estimate_latent(rows: Rows, labels: torch.Tensor, marginals: Marginals, seed
             latent = replace(latent, presence=presence, value=value, noise=noise)
         latent = calibrated(latent, marginals.share)
         factors = _drawn(latent, data, rng)
+        if step == 0:  # while classes are alike: later their own covariances shape the draws
+            prior = _covariance_prior(factors, data.labels, n_classes)
         latent, factors = _with_covariances(
-            latent, factors, data.labels, is_free=step < N_ROUNDS - N_AVERAGED
+            latent, factors, data, prior, is_free=step < N_ROUNDS - N_AVERAGED
         )
         latent = calibrated(latent, marginals.share)
     return _filled(replace(latent, centre=_centres(latent, data)))
@@ -186,14 +188,11 @@ def _centres(latent: Latent, data: _Data) -> torch.Tensor:
 
 
 def _with_covariances(
-    latent: Latent, factors: torch.Tensor, labels: torch.Tensor, *, is_free: bool
+    latent: Latent, factors: torch.Tensor, data: _Data, prior: float, *, is_free: bool
 ) -> tuple[Latent, torch.Tensor]:
     """Covariance of each class, shrunk to that of all; `is_free` scales that of all to one."""
     total = factors.T @ factors / len(factors)
-    groups = [factors[labels == label] for label in range(len(latent.covariance))]
-    counts = factors.new_tensor([len(group) for group in groups])[:, None, None]
-    products = torch.stack([group.T @ group for group in groups])
-    prior = _covariance_prior(total, products, counts)
+    products, counts = _products(factors, data.labels, len(latent.covariance))
     covariance = (products + prior * total) / (counts + prior)
     presence, value = latent.presence, latent.value
     if is_free:
@@ -205,31 +204,32 @@ def _with_covariances(
     return moved, factors
 
 
-def _covariance_prior(total: torch.Tensor, products: torch.Tensor, counts: torch.Tensor) -> float:
+def _products(
+    factors: torch.Tensor, labels: torch.Tensor, n_classes: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Sums over the samples of each class of factor × factor, and the numbers of samples.
+
+    Classes × factors × factors, and classes × 1 × 1.
+    """
+    groups = [factors[labels == label] for label in range(n_classes)]
+    counts = factors.new_tensor([len(group) for group in groups])
+    return torch.stack([group.T @ group for group in groups]), counts[:, None, None]
+
+
+def _covariance_prior(factors: torch.Tensor, labels: torch.Tensor, n_classes: int) -> float:
     """How many samples the covariance of all classes is worth: the likeliest of `COVARIANCE_PRIORS`.
 
     The covariance of a class has an inverse Wishart distribution about that of all. Covariances of
     tissues differ more than those of blood cells; one number for both would harm one of them.
-
-    Parameters
-    ----------
-    total
-        Covariance of the factors of all samples.
-    products
-        Sum over the samples of each class of the products of two factors, classes × factors ×
-        factors.
-    counts
-        Number of samples of each class, classes × 1 × 1.
     """
-    n_factors, n_samples = len(total), counts.double().flatten()
-    prior = torch.tensor(COVARIANCE_PRIORS, dtype=torch.float64, device=total.device)
-    scale = prior[:, None, None] * total.double()
-    freedom = (prior + n_factors + 1)[:, None]
-    after = (freedom + n_samples) / 2
-    likelihood = torch.special.multigammaln(after, n_factors) - after * torch.logdet(
-        scale[:, None] + products.double()
-    )
-    before = freedom / 2
+    products, counts = (part.double() for part in _products(factors, labels, n_classes))
+    n_factors = factors.shape[1]
+    prior = torch.tensor(COVARIANCE_PRIORS, dtype=torch.float64, device=factors.device)
+    scale = prior[:, None, None] * products.sum(0) / len(factors)
+    before = (prior + n_factors + 1)[:, None] / 2
+    after = before + counts.flatten() / 2
+    likelihood = torch.special.multigammaln(after, n_factors)
     likelihood = likelihood - torch.special.multigammaln(before, n_factors)
     likelihood = likelihood + before * torch.logdet(scale)[:, None]
+    likelihood = likelihood - after * torch.logdet(scale[:, None] + products)
     return COVARIANCE_PRIORS[int(likelihood.sum(1).argmax())]
