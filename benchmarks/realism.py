@@ -6,9 +6,12 @@
     python benchmarks/realism.py --gmt h.all.v7.0.symbols.gmt --unseen Breast Kidney Liver
     python benchmarks/realism.py --data pbmc68k --seeds 0 1 2
     python benchmarks/realism.py --data pbmc68k --seeds 0 1 2 --precision bf16-mixed
+    python benchmarks/realism.py --data kang --file kang_ifnb.h5ad --seeds 0 1 2
 
 Every label with enough samples is a target, or those of `--targets`. `rnaseqdb` is
-`sp.datasets.rnaseqdb()`, `pbmc68k` comes with scanpy. A seed decides the split and the fit; a fixed
+`sp.datasets.rnaseqdb()`, `pbmc68k` comes with scanpy. `kang` are the untreated cells of Kang et
+al. (2018) and the genes that at least 5 % of them express; `--file` is an h5ad file of all cells,
+log-normalised, with the columns `condition` and `cell_type`. A seed decides the split and the fit; a fixed
 split can be given as a tab-separated file of samples with the columns `sample` and `split` (train,
 test). With `--one-model` one fit serves all targets. With `--unseen` the source classes named are
 held out as a whole, one after the other, and the figures are of their samples.
@@ -25,13 +28,19 @@ import time
 import warnings
 from pathlib import Path
 
+import anndata as ad
 import numpy as np
 import pandas as pd
 
 import scgan_perturb as sp
 
 RESULTS = Path(__file__).parent / "results"
-DATA = {"rnaseqdb": ("tissue", "Lung"), "pbmc68k": ("bulk_labels", "CD19+ B")}
+DATA = {
+    "rnaseqdb": ("tissue", "Lung"),
+    "pbmc68k": ("bulk_labels", "CD19+ B"),
+    "kang": ("cell_type", "B"),
+}
+MIN_EXPRESSING = 0.05  # of the untreated cells of Kang et al.: rarer genes are left out
 FOR_CLASSIFIER = ("held_out", "mask_var", "fabric")
 MIN_HELD_OUT = 2  # real samples of a target, for an E-distance at all
 MODEL, FLOOR = "this model", "real target"
@@ -66,7 +75,7 @@ def load(options: argparse.Namespace):
     """The data, and what to say to a fit of them."""
     engine = {"accelerator": options.accelerator, "precision": options.precision}
     fit = {"recipe": options.recipe, "fabric": engine}
-    adata = getattr(sp.datasets, options.data)()
+    adata = kang(options.file) if options.file else getattr(sp.datasets, options.data)()
     if options.split is not None:
         parts = pd.read_csv(options.split, sep="\t", index_col="sample")["split"]
         adata = adata[parts.index].copy()
@@ -77,6 +86,14 @@ def load(options: argparse.Namespace):
         sp.pp.gene_set(adata, names[0], gmt=names[1] if len(names) > 1 else None)
         fit["mask_var"] = "gene_set"
     return adata, fit
+
+
+def kang(path: Path) -> ad.AnnData:
+    """The untreated cells of Kang et al. (2018), and the genes that enough of them express."""
+    adata = ad.read_h5ad(path)
+    adata = adata[adata.obs["condition"] == "ctrl"]
+    expressing = np.asarray((adata.X > 0).mean(axis=0)).ravel()
+    return adata[:, expressing >= MIN_EXPRESSING].copy()
 
 
 def judge(adata, target: str, source: str, **columns: object) -> pd.DataFrame:
@@ -214,6 +231,7 @@ def parse() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--data", choices=DATA, default="rnaseqdb")
+    parser.add_argument("--file", type=Path, help="the h5ad file of --data kang")
     parser.add_argument("--gmt", type=Path)
     parser.add_argument("--gene-set", help="one set of the file; all of them without it")
     parser.add_argument("--split", type=Path)
@@ -226,7 +244,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--unseen", nargs="+", metavar="SOURCE")
     parser.add_argument("--figures", type=Path, help="folder for figures of the first fit")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the tables")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if (options.data == "kang") != (options.file is not None):
+        parser.error("--data kang needs --file, the other data sets do not take it.")
+    return options
 
 
 def name_of(options: argparse.Namespace) -> str:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.optimize import minimize
 from scipy.special import expit, log_expit
-from scipy.stats import norm
+from scipy.stats import invwishart, norm
 
 from scgan_perturb.estimates import _latent_fit
 from scgan_perturb.estimates._latent import (
@@ -284,3 +284,15 @@ def test_of_factors_without_loadings_nothing_is_learnt(latent):
     np.testing.assert_allclose(mode, 0, atol=1e-6)
     expected = np.linalg.inv(latent.covariance.numpy())[labels]
     np.testing.assert_allclose(cholesky @ cholesky.swapaxes(1, 2), expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("worth", [4, 32], ids=["classes-differ", "classes-alike"])
+def test_the_worth_of_the_covariance_of_all_is_found(worth):
+    # Covariances about the identity with the mean and the spread that the worth says.
+    n_classes, n_samples, freedom = 60, 40, worth + N_FEW + 1
+    covariances = invwishart.rvs(freedom, worth * np.eye(N_FEW), size=n_classes, random_state=0)
+    rng = np.random.default_rng(0)
+    factors = [rng.multivariate_normal(np.zeros(N_FEW), s, size=n_samples) for s in covariances]
+    labels = torch.arange(n_classes).repeat_interleave(n_samples)
+    found = _latent_fit._covariance_prior(torch.tensor(np.concatenate(factors)), labels, n_classes)
+    assert found == pytest.approx(worth, rel=0.5)

@@ -22,7 +22,9 @@ MAX_VALUES = 2**26  # of samples × genes that the factors are estimated from
 MAX_SAMPLES = 4096
 N_ROUNDS, N_AVERAGED = 12, 5  # of stochastic expectation maximisation; the last ones' loadings
 RIDGE = 4.0  # prior precision of loadings
-COVARIANCE_PRIOR = 20  # samples at which a class's covariance weighs as much as that of all
+# Samples at which a class's covariance weighs as much as that of all: the likeliest of these.
+COVARIANCE_PRIORS = tuple(2.0 ** (power / 2) for power in range(15))
+CENTRE_PRIOR = 20  # samples at which the mean of a class's factors is halved
 NOISE_PRIOR = 5  # worth of a noise of 1, in values
 BLOCK = 512  # samples at a time
 
@@ -68,11 +70,14 @@ def estimate_latent(rows: Rows, labels: torch.Tensor, marginals: Marginals, seed
             latent = replace(latent, presence=presence, value=value, noise=noise)
         latent = calibrated(latent, marginals.share)
         factors = _drawn(latent, data, rng)
+        if step == 0:  # while classes are alike: later their own covariances shape the draws
+            prior = _covariance_prior(factors, data.labels, n_groups)
         latent, factors = _with_covariances(
             latent,
             factors,
             data.labels,
             marginals.n_contexts,
+            prior,
             is_free=step < N_ROUNDS - N_AVERAGED,
         )
         latent = calibrated(latent, marginals.share)
@@ -188,7 +193,7 @@ def _centres(latent: Latent, data: _Data, n_contexts: int) -> torch.Tensor:
         sums = modes.new_zeros(n_groups, modes.shape[1]).index_add_(0, labels, modes)
         counts = torch.bincount(labels, minlength=n_groups)[:, None]
         before = centre[:n_groups]
-        centre = (sums + COVARIANCE_PRIOR * before) / (counts + COVARIANCE_PRIOR)
+        centre = (sums + CENTRE_PRIOR * before) / (counts + CENTRE_PRIOR)
         centre = centre.repeat(len(latent.centre) // n_groups, 1)
     return centre
 
@@ -203,6 +208,7 @@ def _with_covariances(
     factors: torch.Tensor,
     labels: torch.Tensor,
     n_contexts: int,
+    prior: float,
     *,
     is_free: bool,
 ) -> tuple[Latent, torch.Tensor]:
@@ -214,13 +220,9 @@ def _with_covariances(
     n_all = len(latent.covariance)
     covariance = total.expand(n_all, *total.shape)
     for n_groups in _levels(n_all, n_contexts):
-        members = (factors[labels % n_groups == group] for group in range(n_groups))
-        covariance = torch.stack(
-            [
-                (own.T @ own + COVARIANCE_PRIOR * before) / (len(own) + COVARIANCE_PRIOR)
-                for own, before in zip(members, covariance, strict=False)
-            ]
-        ).repeat(n_all // n_groups, 1, 1)
+        products, counts = _products(factors, labels % n_groups, n_groups)
+        covariance = (products + prior * covariance[:n_groups]) / (counts + prior)
+        covariance = covariance.repeat(n_all // n_groups, 1, 1)
     presence, value = latent.presence, latent.value
     if is_free:
         root = torch.linalg.cholesky(total)
@@ -229,3 +231,34 @@ def _with_covariances(
         covariance = inverse @ covariance @ inverse.T
     moved = replace(latent, presence=presence, value=value, covariance=covariance)
     return moved, factors
+
+
+def _products(
+    factors: torch.Tensor, labels: torch.Tensor, n_classes: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Sums over the samples of each class of factor × factor, and the numbers of samples.
+
+    Classes × factors × factors, and classes × 1 × 1.
+    """
+    groups = [factors[labels == label] for label in range(n_classes)]
+    counts = factors.new_tensor([len(group) for group in groups])
+    return torch.stack([group.T @ group for group in groups]), counts[:, None, None]
+
+
+def _covariance_prior(factors: torch.Tensor, labels: torch.Tensor, n_classes: int) -> float:
+    """How many samples the covariance of all classes is worth: the likeliest of `COVARIANCE_PRIORS`.
+
+    The covariance of a class has an inverse Wishart distribution about that of all. Covariances of
+    tissues differ more than those of blood cells; one number for both would harm one of them.
+    """
+    products, counts = (part.double() for part in _products(factors, labels, n_classes))
+    n_factors = factors.shape[1]
+    prior = torch.tensor(COVARIANCE_PRIORS, dtype=torch.float64, device=factors.device)
+    scale = prior[:, None, None] * products.sum(0) / len(factors)
+    before = (prior + n_factors + 1)[:, None] / 2
+    after = before + counts.flatten() / 2
+    likelihood = torch.special.multigammaln(after, n_factors)
+    likelihood = likelihood - torch.special.multigammaln(before, n_factors)
+    likelihood = likelihood + before * torch.logdet(scale)[:, None]
+    likelihood = likelihood - after * torch.logdet(scale[:, None] + products)
+    return COVARIANCE_PRIORS[int(likelihood.sum(1).argmax())]
