@@ -24,7 +24,11 @@ def test_it_writes_what_it_says(adata):
     written = adata.uns["classifier"]
     assert list(written["classes"]) == ["liver", "lung", "thyroid"]
     assert list(written["genes"]) == list(adata.var_names)
-    assert list(written["history"].columns) == ["loss", "held_out_accuracy"]
+    assert list(written["history"].columns) == [
+        "loss",
+        "held_out_accuracy",
+        "held_out_calibration_error",
+    ]
     assert list(written["history"].index) == [1, 2]
     assert {weight.dtype for weight in written["weights"].values()} == {np.dtype(np.float32)}
     assert adata.obs["classifier_split"].value_counts().to_dict() == {"train": 40, "test": 10}

@@ -1,0 +1,36 @@
+"""Stop training when a network has learnt: by its loss on validation samples."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from .._keys import VALIDATION_LOSS
+
+if TYPE_CHECKING:
+    from ._checkpoint import Record
+
+# Chosen on inner validation samples of real data, docs/method.md.
+VALIDATION_SHARE, MAX_VALIDATED = 0.1, 2048  # of the training samples
+# Epochs without a lower loss; of large data, whose epochs are long, as many as make the steps.
+PATIENCE, LEAST_PATIENCE, PATIENT_STEPS = 5, 2, 500
+
+
+def validation_share(n_samples: int) -> float:
+    """Share of the training samples that validate."""
+    return min(VALIDATION_SHARE, MAX_VALIDATED / n_samples)
+
+
+def best_epoch(history: list[Record]) -> int:
+    """Position of the first epoch with the lowest loss; the last without validation."""
+    if VALIDATION_LOSS not in history[-1]:
+        return len(history) - 1
+    return min(range(len(history)), key=lambda epoch: history[epoch][VALIDATION_LOSS])
+
+
+def has_learnt(history: list[Record], n_steps: int) -> bool:
+    """Whether epochs of so many steps have not lowered the loss for long enough."""
+    if not history:
+        return False
+    patience = min(PATIENCE, max(LEAST_PATIENCE, math.ceil(PATIENT_STEPS / n_steps)))
+    return len(history) - 1 - best_epoch(history) >= patience
