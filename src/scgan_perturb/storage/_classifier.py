@@ -155,9 +155,7 @@ def write_classifier(
     adata.obs[keys.split] = split_column(data.is_train)
     adata.obs[keys.predicted] = pd.Categorical.from_codes(predicted, data.classes)
     store_results(adata, data.expression, obs=[keys.split, keys.predicted], uns=[keys.uns])
-    log_classifier(
-        keys, data, predicted, classifier.params["groupby"], measured[CALIBRATION_ERROR]
-    )
+    log_classifier(keys, data, predicted, classifier.params["groupby"], measured[CALIBRATION_ERROR])
 
 
 def _measured(history: pd.DataFrame) -> dict[str, float]:

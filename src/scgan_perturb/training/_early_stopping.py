@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 VALIDATION_SHARE, MAX_VALIDATED = 0.1, 2048  # of the training samples
 # Epochs without a lower loss; of large data, whose epochs are long, as many as make the steps.
 PATIENCE, LEAST_PATIENCE, PATIENT_STEPS = 5, 2, 500
+LEAST_GAIN = 2e-3  # of the loss: where all samples are right it falls for ever
 
 
 def validation_share(n_samples: int) -> float:
@@ -22,15 +23,13 @@ def validation_share(n_samples: int) -> float:
 
 
 def best_epoch(history: list[Record]) -> int:
-    """Position of the first epoch with the lowest loss; the last without validation."""
-    if VALIDATION_LOSS not in history[-1]:
-        return len(history) - 1
+    """Position of the first epoch with the lowest loss."""
     return min(range(len(history)), key=lambda epoch: history[epoch][VALIDATION_LOSS])
 
 
 def has_learnt(history: list[Record], n_steps: int) -> bool:
     """Whether epochs of so many steps have not lowered the loss for long enough."""
-    if not history:
-        return False
     patience = min(PATIENCE, max(LEAST_PATIENCE, math.ceil(PATIENT_STEPS / n_steps)))
-    return len(history) - 1 - best_epoch(history) >= patience
+    losses = [record[VALIDATION_LOSS] for record in history]
+    before, recent = losses[:-patience], losses[-patience:]
+    return bool(before) and min(recent) > min(before) - LEAST_GAIN

@@ -49,7 +49,13 @@ def fit_classifier_on(
         validation = None if trains.all() else samples(rows[~trains])
         rows = rows[trains]
     train = samples(rows)
-    trainer = ClassifierTrainer(train.rows.n_genes, len(data.classes), seed=seed, fabric=fabric)
+    trainer = ClassifierTrainer(
+        train.rows.n_genes,
+        len(data.classes),
+        seed=seed,
+        fabric=fabric,
+        averages=validation is not None,
+    )
     network, history = train_classifier(
         trainer,
         train,

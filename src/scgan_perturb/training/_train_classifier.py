@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from ._checkpoint import Checkpoint, State
 
 LEARNING_RATE = 1e-3  # paper, section 2.2
+AVERAGED_DECAY = 0.95  # of the mean of weights over steps; docs/method.md
 TEMPERATURE = "temperature"
 
 
@@ -48,16 +50,28 @@ class ClassifierTrainer:
         Seed of initial weights and order of the samples.
     fabric
         The device.
+    averages
+        Whether f has the mean of the weights over the last steps, not those of the last step.
     """
 
-    def __init__(self, n_genes: int, n_classes: int, *, seed: int, fabric: Fabric) -> None:
+    def __init__(
+        self,
+        n_genes: int,
+        n_classes: int,
+        *,
+        seed: int,
+        fabric: Fabric,
+        averages: bool = False,
+    ) -> None:
         with torch.device("meta"):
             self.network = Classifier(n_genes, n_classes)
         initialise(self.network, seed)
-        self.fabric = fabric
+        self.fabric, self.n_classes = fabric, n_classes
         self.rng = torch.Generator(fabric.device).manual_seed(seed)
         self._adam = torch.optim.Adam(self.network.parameters(), lr=LEARNING_RATE, fused=True)
         self.model, self.optimizer = fabric.setup(self.network, self._adam)
+        self.n_steps = 0
+        self.f = copy.deepcopy(self.network).requires_grad_(False) if averages else self.network
         self._best: State = {"best_loss": torch.tensor(torch.inf, dtype=torch.float64)}
 
     def step(self, x: torch.Tensor, labels: torch.Tensor, weight: float = 1.0) -> torch.Tensor:
@@ -66,37 +80,52 @@ class ClassifierTrainer:
         self.optimizer.zero_grad()
         self.fabric.backward(loss)
         self.optimizer.step()
+        if self.f is not self.network:
+            self._average()
         return loss.detach()
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        """Take the present weights into the mean; it follows the first steps closely."""
+        self.n_steps += 1
+        decay = min(AVERAGED_DECAY, self.n_steps / (self.n_steps + 9))
+        torch._foreach_lerp_(list(self.f.parameters()), list(self.network.parameters()), 1 - decay)
 
     def keep_best(self, loss: float) -> None:
         """Keep the present weights if no validation loss was lower than this."""
         if loss < self._best["best_loss"]:
-            weights = module_state("best", self.network)
+            weights = module_state("best", self.f)
             self._best = {name: tensor.clone() for name, tensor in weights.items()}
             self._best["best_loss"] = torch.tensor(loss, dtype=torch.float64)
 
     @torch.no_grad()
     def use_best(self, temperature: float) -> None:
         """Go back to the best weights, with logits divided by the temperature."""
-        load_module("best", self.network, self._best)
-        for weight in self.network[-1].parameters():
-            weight /= temperature
+        load_module("best", self.f, self._best)
+        for weight in self.f[-1].parameters():
+            weight.div_(temperature)
 
     def state(self) -> State:
         """All tensors that change in training."""
-        return {
+        state = {
             **module_state("network", self.network),
             **optimizer_state("optimizer", self._adam),
-            **self._best,
             "rng": self.rng.get_state(),
         }
+        if self.f is not self.network:
+            state |= {**module_state("averaged", self.f), **self._best}
+            state["n_steps"] = torch.tensor(self.n_steps)
+        return state
 
     def load(self, state: State) -> None:
         """Restore a state."""
         load_module("network", self.network, state)
         load_optimizer("optimizer", self._adam, state)
-        self._best = {name: tensor for name, tensor in state.items() if name.startswith("best")}
         self.rng.set_state(state["rng"])
+        if self.f is not self.network:
+            load_module("averaged", self.f, state)
+            self._best = {name: state[name] for name in state if name.startswith("best")}
+            self.n_steps = int(state["n_steps"])
 
 
 def train_classifier(
@@ -156,7 +185,7 @@ def train_classifier(
         )
     if validation is not None:
         trainer.use_best(history[best_epoch(history)][TEMPERATURE])
-    return trainer.network.eval(), history
+    return trainer.f.eval(), history
 
 
 def _run_steps(trainer: ClassifierTrainer, train: LabelledRows, batch_size: int) -> float:
@@ -179,8 +208,8 @@ def _run_steps(trainer: ClassifierTrainer, train: LabelledRows, batch_size: int)
 def _validate(trainer: ClassifierTrainer, samples: LabelledRows, batch_size: int) -> Record:
     """The temperature that validation samples ask for, and their loss with it."""
     parts = [logits for _, logits in _logits(trainer, samples.rows, batch_size)]
-    n_classes = trainer.network[-1].out_features
-    local = torch.cat([torch.empty(0, n_classes, device=trainer.fabric.device), *parts])
+    none = torch.empty(0, trainer.n_classes, device=trainer.fabric.device)
+    local = torch.cat([none, *parts])
     logits = gather(trainer.fabric, local, len(samples.labels))
     # All processes have to stop together.
     temperature, loss = trainer.fabric.broadcast(find_temperature(logits, samples.labels))
@@ -208,4 +237,4 @@ def _logits(
         rows.hold(index_in_memory)
         for index in index_in_memory.split(batch_size):
             if len(index):
-                yield index, trainer.network(rows[index])
+                yield index, trainer.f(rows[index])
