@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 FLOAT32, BFLOAT16 = "32-true", "bf16-mixed"
 # Samples, inputs and outputs of a product: the classifier's second layer. It takes 2 ms; its ratio
-# of the two precisions is that of whole steps from 500 to 20,000 genes: benchmarks/results/busy.md.
+# of the two precisions is about that of whole steps, see benchmarks/busy.py.
 SAMPLES, INPUTS, OUTPUTS = 128, 1024, 512
 REPEATS = 7
 LEAST_GAIN = 1.1  # below it the precision could differ from run to run

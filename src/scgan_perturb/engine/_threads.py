@@ -15,8 +15,8 @@ import torch
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Some 15 ms of one core. Beside two busy programs on two cores, steps of half as much work took
-# four times as long on two threads as on one: benchmarks/results/busy.md.
+# Some 15 ms of one core. On two cores beside two busy processes (and others) steps of the classifier of
+# half as much work took four times as long on two threads as on one.
 FLOPS_PER_THREAD = 1e9
 
 
