@@ -57,7 +57,7 @@ def fit(n_genes: int, batch: int, processes: int) -> dict[str, tuple[float, floa
     sp.settings.progress_bar = False
     adata = make(N_SAMPLES, n_genes)
     epochs = -(-(N_STEPS + WARM_UP) * batch // N_SAMPLES) + 1
-    _tspg.MAX_EPOCHS, _tspg.BATCH_SIZE = epochs, batch
+    _tspg.CLASSIFIER_EPOCHS, _tspg.BATCH_SIZE = epochs, batch
     took = {name: timed_steps(trainer) for name, trainer in TRAINERS.items()}
     fabric = {"accelerator": "cpu", "precision": "32-true", "devices": processes}
     recipe = sp.tl.Paper(max_epochs=epochs, batch_size=batch)

@@ -14,6 +14,7 @@ import scgan_perturb as sp
 from scgan_perturb._messages import logger
 from scgan_perturb.metrics import _two_sample
 from scgan_perturb.tl import _tspg
+from scgan_perturb.training import _fit_classifier
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "tutorials").glob("*.ipynb"))
@@ -48,7 +49,8 @@ def test_its_cells_run_from_top_to_bottom(path, tmp_path, monkeypatch):
     for module, name, value in (
         (sp.tl, "fit_classifier", partial(sp.tl.fit_classifier, max_epochs=2)),
         (sp.tl, "evaluate", partial(sp.tl.evaluate, n_bootstrap=5)),
-        (_tspg, "MAX_EPOCHS", 2),  # of a classifier that is fitted on the way
+        (_tspg, "CLASSIFIER_EPOCHS", 2),  # of a classifier that is fitted on the way
+        (_fit_classifier, "CLASSIFIER_EPOCHS", 2),
         (_two_sample, "N_TREES", 5),
         (_two_sample, "N_TREES_PER_FOLD", 5),
     ):

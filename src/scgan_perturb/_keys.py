@@ -20,6 +20,9 @@ GLOBAL_SHIFT, CONTEXT_SHIFT = "global mean shift", "mean of the contexts' shifts
 # Methods that return real samples of other individuals.
 COPIES = ("matched target sample", "nearest target sample", "random target sample")
 
+VALIDATION_LOSS = "validation_loss"  # columns of a classifier's history
+ACCURACY, CALIBRATION_ERROR = "held_out_accuracy", "held_out_calibration_error"
+
 TRAIN = "train"
 TEST = "test"
 

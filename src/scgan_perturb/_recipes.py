@@ -10,6 +10,7 @@ from ._messages import check_choice
 
 TRANSPORT, PAPER = "transport", "paper"
 BATCH_SIZE = 128
+CLASSIFIER_EPOCHS = 50  # of the paper's classifier, and of others at most
 
 
 class _Recipe:

@@ -11,9 +11,7 @@ from lightning_fabric.utilities.rank_zero import rank_zero_only
 
 from scgan_perturb._messages import logger
 from scgan_perturb.engine import _device
-from scgan_perturb.engine._device import device_of, has_bfloat16, open_fabric, resolve_fabric
-
-INSTRUCTIONS = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+from scgan_perturb.engine._device import device_of, open_fabric, resolve_fabric
 
 
 def product_dtype(precision: str) -> torch.dtype:
@@ -23,33 +21,24 @@ def product_dtype(precision: str) -> torch.dtype:
 
 
 @pytest.mark.parametrize(
-    ("precision", "chip_has_it", "expected"),
+    ("precision", "faster", "expected"),
     [
-        ("auto", True, torch.bfloat16),
-        ("auto", False, torch.float32),
-        ("32-true", True, torch.float32),
-        ("bf16-mixed", False, torch.bfloat16),
+        ("auto", "bf16-mixed", torch.bfloat16),
+        ("auto", "32-true", torch.float32),
+        ("32-true", "bf16-mixed", torch.float32),
+        ("bf16-mixed", "32-true", torch.bfloat16),
     ],
 )
-def test_the_chip_decides_unless_the_user_does(precision, chip_has_it, expected, monkeypatch):
-    monkeypatch.setattr(_device, "has_bfloat16", lambda _: chip_has_it)
+def test_the_faster_precision_is_used_unless_the_user_decides(
+    precision, faster, expected, monkeypatch
+):
+    monkeypatch.setattr(_device, "faster_precision", lambda _: faster)
     assert product_dtype(precision) == expected
 
 
 def test_without_a_word_it_is_float32():
     assert product_dtype("32-true") == torch.float32
     assert open_fabric("cpu").device == torch.device("cpu")
-
-
-@pytest.mark.parametrize("has", [*INSTRUCTIONS, "none of them"])
-def test_a_processor_with_the_instructions_has_bfloat16(has, monkeypatch):
-    for name in INSTRUCTIONS:
-        monkeypatch.setattr(torch.cpu, name, lambda there=name == has: there, raising=False)
-    assert has_bfloat16(torch.device("cpu")) == (has in INSTRUCTIONS)
-
-
-def test_a_device_that_is_not_known_for_it_has_none():
-    assert not has_bfloat16(torch.device("meta"))
 
 
 @pytest.mark.parametrize(
@@ -153,8 +142,8 @@ def test_the_device_to_apply_models_on_is_found_once_and_errors_each_time():
             device_of("abacus")
 
 
-def test_options_of_the_engine_make_a_fabric_whose_precision_the_chip_decides(monkeypatch):
-    monkeypatch.setattr(_device, "has_bfloat16", lambda _: True)
+def test_options_of_the_engine_make_a_fabric_with_the_faster_precision(monkeypatch):
+    monkeypatch.setattr(_device, "faster_precision", lambda _: "bf16-mixed")
     assert resolve_fabric(None).strategy.precision.precision == "bf16-mixed"
     asked = resolve_fabric({"accelerator": "cpu", "precision": "32-true"})
     assert asked.strategy.precision.precision == "32-true"

@@ -24,7 +24,11 @@ def test_it_writes_what_it_says(adata):
     written = adata.uns["classifier"]
     assert list(written["classes"]) == ["liver", "lung", "thyroid"]
     assert list(written["genes"]) == list(adata.var_names)
-    assert list(written["history"].columns) == ["loss", "held_out_accuracy"]
+    assert list(written["history"].columns) == [
+        "loss",
+        "held_out_accuracy",
+        "held_out_calibration_error",
+    ]
     assert list(written["history"].index) == [1, 2]
     assert {weight.dtype for weight in written["weights"].values()} == {np.dtype(np.float32)}
     assert adata.obs["classifier_split"].value_counts().to_dict() == {"train": 40, "test": 10}
@@ -117,3 +121,91 @@ def test_labels_are_encoded_with_the_stored_classes(adata):
     fit(adata, max_epochs=20)
     assert list(adata.uns["classifier"]["classes"]) == ["liver", "lung", "thyroid"]
     assert (adata.obs["classifier_predicted"] == adata.obs["tissue"]).mean() > 0.9
+
+
+def hard(build):
+    """Classes that overlap, so that f cannot be sure."""
+    adata = build({"liver": 240, "lung": 210, "thyroid": 150}, n_genes=60)
+    adata.X = adata.X + np.random.default_rng(1).normal(0, 6, adata.shape).astype(np.float32)
+    return adata
+
+
+def test_it_stops_when_it_has_learnt_and_is_as_sure_as_it_is_right(build):
+    stopped, long = hard(build), hard(build)
+    sp.tl.fit_classifier(stopped, "tissue")
+    sp.tl.fit_classifier(long, "tissue", max_epochs=50)
+    found, before = stopped.uns["classifier"], long.uns["classifier"]
+    assert len(found["history"]) < 25
+    assert found["held_out_accuracy"] > before["held_out_accuracy"] - 0.05
+    assert found["held_out_calibration_error"] < 0.6 * before["held_out_calibration_error"]
+
+
+def test_the_weights_of_the_epoch_with_the_lowest_validation_loss_are_used(build):
+    adata = hard(build)
+    sp.tl.fit_classifier(adata, "tissue")
+    written = adata.uns["classifier"]
+    used = written["history"].loc[written["history"]["validation_loss"].idxmin()]
+    held_out = (adata.obs["classifier_split"] == "test").to_numpy()
+    right = (adata.obs["classifier_predicted"] == adata.obs["tissue"])[held_out].mean()
+    assert written["held_out_accuracy"] == used["held_out_accuracy"] == pytest.approx(right)
+    assert written["held_out_calibration_error"] == used["held_out_calibration_error"]
+
+
+def test_its_probabilities_are_divided_by_the_temperature(build):
+    adata = hard(build)
+    sp.tl.fit_classifier(adata, "tissue")
+    sp.tl.fit_tspg(adata, "tissue", "lung")
+    f, written = sp.get.model(adata).classifier, adata.uns["classifier"]
+    held_out = (adata.obs["classifier_split"] == "test").to_numpy()
+    probabilities = f.predict_proba(adata.X[held_out])
+    right = f.classes[probabilities.argmax(axis=1)] == adata.obs["tissue"].to_numpy()[held_out]
+    confidence = probabilities.max(axis=1)
+    bins = np.minimum((15 * confidence).astype(int), 14)
+    off = sum(abs((right - confidence)[bins == b].sum()) for b in range(15)) / len(right)
+    assert written["held_out_calibration_error"] == pytest.approx(off, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    "class_sizes",
+    [
+        pytest.param({"liver": 3, "lung": 2}, id="no sample can validate"),
+        pytest.param({"liver": 60, "lung": 3, "thyroid": 2}, id="small classes beside a large one"),
+    ],
+)
+def test_small_classes_are_learnt(build, class_sizes):
+    adata = build(class_sizes)
+    fit(adata, max_epochs=None, held_out=0)
+    assert set(adata.uns["classifier"]["classes"]) == set(class_sizes)
+    assert (adata.obs["classifier_predicted"] == adata.obs["tissue"]).mean() > 0.9
+
+
+def test_the_same_seed_gives_the_same_bits_and_leaves_random_states_alone(build):
+    once, again = hard(build), hard(build)
+    state = torch.get_rng_state()
+    for adata in (once, again):
+        sp.tl.fit_classifier(adata, "tissue", rng=3)
+    found, expected = (adata.uns["classifier"] for adata in (once, again))
+    assert found["history"].equals(expected["history"])
+    for name, weight in expected["weights"].items():
+        np.testing.assert_array_equal(found["weights"][name], weight)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("kind", MATRIX_KINDS)
+def test_every_kind_of_matrix_stops_at_the_same_epoch(build, kind):
+    adata, reference = build(kind=kind), build()
+    for samples in (adata, reference):
+        sp.tl.fit_classifier(samples, "tissue")
+    found, expected = (samples.uns["classifier"]["history"] for samples in (adata, reference))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_recipe_paper_trains_the_classifier_of_the_paper(build):
+    adata, reference = build(), build()
+    sp.tl.fit_tspg(adata, "tissue", "lung", recipe=sp.tl.Paper(max_epochs=1))
+    sp.tl.fit_classifier(reference, "tissue", max_epochs=50)
+    found, expected = (samples.uns["classifier"] for samples in (adata, reference))
+    assert found["params"]["max_epochs"] == 50
+    assert len(found["history"]) == 50
+    for name, weight in expected["weights"].items():
+        np.testing.assert_array_equal(found["weights"][name], weight)

@@ -25,8 +25,8 @@ from tests.stops import counted_steps, stopped_after
 
 @pytest.fixture(autouse=True)
 def short_classifier(monkeypatch):
-    """Classifiers that a fit needs train for a few epochs only."""
-    monkeypatch.setattr(_tspg, "MAX_EPOCHS", 5)
+    """Classifiers that recipe "paper" needs train for a few epochs only."""
+    monkeypatch.setattr(_tspg, "CLASSIFIER_EPOCHS", 5)
 
 
 def fit(adata, target="lung", **kwargs):

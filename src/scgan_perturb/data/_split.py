@@ -45,21 +45,40 @@ def read_split(
 
 def stratified_split(labels: pd.Series, held_out: float, *, seed: int) -> np.ndarray:
     """Hold out a share of each class, to the nearest whole sample (paper, section 2.2)."""
-    rng = np.random.default_rng(seed)
     codes = labels.cat.codes.to_numpy()
-    is_train = np.ones(len(labels), dtype=bool)
-    too_small = []
-    for code, name in enumerate(labels.cat.categories):
-        members = np.flatnonzero(codes == code)
-        n_held_out = min(round(held_out * len(members)), len(members) - 1)
-        is_train[rng.permutation(members)[:n_held_out]] = False
-        if held_out > 0 and n_held_out < 1:
-            too_small.append(name)
-    if too_small:
+    is_train = split_codes(codes, held_out, seed=seed)
+    categories = labels.cat.categories
+    n_held_out = np.bincount(codes[~is_train], minlength=len(categories))
+    if held_out > 0 and (too_small := list(categories[n_held_out < 1])):
         warn(
             f"Too few samples to hold any out: {examples(too_small)}. "
             "All of them train; nothing is measured on these classes."
         )
+    return is_train
+
+
+def split_codes(codes: np.ndarray, held_out: float, *, seed: int) -> np.ndarray:
+    """Hold out a share of each class; one sample of each class trains at least.
+
+    Parameters
+    ----------
+    codes
+        Position of the class of each sample.
+    held_out
+        Share to hold out, to the nearest whole sample.
+    seed
+        Seed of the random choice.
+
+    Returns
+    -------
+    Boolean array: True where a sample trains.
+    """
+    rng = np.random.default_rng(seed)
+    is_train = np.ones(len(codes), dtype=bool)
+    for code in range(codes.max(initial=-1) + 1):
+        members = np.flatnonzero(codes == code)
+        n_held_out = min(round(held_out * len(members)), len(members) - 1)
+        is_train[rng.permutation(members)[:n_held_out]] = False
     return is_train
 
 

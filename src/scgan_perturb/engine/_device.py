@@ -15,9 +15,9 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from torch.nn.parallel import DistributedDataParallel
 
 from .._messages import check_choice, silence
+from ._precision import BFLOAT16, FLOAT32, faster_precision
 from ._processes import in_a_group
 
-FLOAT32, BFLOAT16 = "32-true", "bf16-mixed"
 PRECISIONS = ("auto", FLOAT32, BFLOAT16)
 STRATEGIES = ("auto", "ddp")
 OPTIONS = ("accelerator", "strategy", "devices", "num_nodes", "precision")
@@ -44,8 +44,8 @@ def open_fabric(
     accelerator
         Device as Lightning Fabric names them; `"auto"` takes a CUDA or Apple GPU where there is one.
     precision
-        Precision of dense layers: `"32-true"`, `"bf16-mixed"`, or `"auto"` for the latter if the
-        chip has instructions for it. Weights and their updates are always float32.
+        Precision of dense layers: `"32-true"`, `"bf16-mixed"`, or `"auto"` for the faster of them.
+        Weights and their updates are always float32.
     devices, num_nodes
         Devices of each machine, one process each, or `"auto"` for all of its GPUs; and machines.
     strategy
@@ -63,20 +63,19 @@ def open_fabric(
         "devices": devices,
         "num_nodes": num_nodes,
     }
-    changed: dict[str, Any] = {}
     try:
         fabric = Fabric(**options)
-        if precision == BFLOAT16 or (precision == "auto" and has_bfloat16(fabric.device)):
-            changed["precision"] = BFLOAT16
-        if strategy == "ddp" or not isinstance(fabric.strategy, SingleDeviceStrategy):
-            # Buffers are equal in all processes already: see _shares.
-            changed["strategy"] = DDPStrategy(**_SEND_NO_BUFFERS)
-        elif fabric.device.type == "cuda" and in_a_group():
+        in_group = strategy == "ddp" or not isinstance(fabric.strategy, SingleDeviceStrategy)
+        if not in_group and fabric.device.type == "cuda" and in_a_group():
             # A process that has trained with others stays on its GPU.
-            changed["devices"] = [torch.cuda.current_device()]
-        if changed:
-            fabric = Fabric(**(options | changed))
-        fabric.launch()
+            options["devices"] = [torch.cuda.current_device()]
+        exact = FLOAT32 if precision == "auto" else precision
+        fabric = _launched(options, exact, in_group=in_group)
+        if precision == "auto":
+            # All processes use the precision of the first.
+            faster = fabric.broadcast(faster_precision(fabric.device))
+            if faster != exact:
+                fabric = _launched(options, faster, in_group=in_group)
     except (ValueError, RuntimeError, ImportError, MisconfigurationException) as error:
         others = {"devices": devices, "num_nodes": num_nodes, "strategy": strategy}
         named = [f"{name}={value!r}" for name, value in others.items() if value not in (1, "auto")]
@@ -84,6 +83,14 @@ def open_fabric(
         raise ValueError(msg) from error
     if not fabric.is_global_zero:
         silence()
+    return fabric
+
+
+def _launched(options: Mapping[str, Any], precision: Any, *, in_group: bool) -> Fabric:
+    # Buffers are equal in all processes already: see _shares.
+    strategy = DDPStrategy(**_SEND_NO_BUFFERS) if in_group else "auto"
+    fabric = Fabric(**options, strategy=strategy, precision=precision)
+    fabric.launch()
     return fabric
 
 
@@ -156,14 +163,3 @@ def _check(precision: str, devices: int | str, strategy: str) -> None:
     if devices != "auto" and (not isinstance(devices, int) or devices < 1):
         msg = f"devices must be a whole number of at least 1, or 'auto', not {devices!r}."
         raise ValueError(msg)
-
-
-def has_bfloat16(device: torch.device) -> bool:
-    """Whether the chip has bfloat16 instructions."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    if device.type == "cpu":
-        # torch has no public function for this; a missing private one counts as no.
-        checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-        return any(getattr(torch.cpu, name, lambda: False)() for name in checks)
-    return False

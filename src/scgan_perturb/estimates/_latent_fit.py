@@ -84,6 +84,12 @@ def estimate_latent(rows: Rows, labels: torch.Tensor, marginals: Marginals, seed
     return _filled(replace(latent, centre=_centres(latent, data, marginals.n_contexts)))
 
 
+def flops_of_estimates(n_genes: int, n_samples: int) -> float:
+    """Floating-point operations of the largest product of a round of the fit."""
+    n_values = min(n_samples, MAX_SAMPLES) * n_genes
+    return 2.0 * N_FACTORS**2 * min(n_values, MAX_VALUES)
+
+
 def _filled(latent: Latent) -> Latent:
     """The model with `N_FACTORS` factors; those that small data lack have no loadings."""
     missing = N_FACTORS - latent.presence.shape[1]

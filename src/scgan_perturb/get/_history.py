@@ -30,7 +30,10 @@ def history(adata: AnnData, *, key: str = TSPG) -> pd.DataFrame:
     target (of 512 samples at most). Recipe "paper" has the means over the epoch of `loss_gan`,
     `loss_adv`, `loss_norm` and `loss_td` (equations 1 to 4), of their weighted sum
     `loss_generator` and of `loss_discriminator`, and `held_out_success` after the epoch. A
-    classifier has `loss` and `held_out_accuracy`.
+    classifier has `loss`, `held_out_accuracy` and `held_out_calibration_error`: the difference
+    between its probability and how often it is right, on average over held-out samples (15 bins).
+    One that stops when it has learnt also has `validation_loss`, the cross-entropy of validation
+    samples with the `temperature` that is best for them; the row with the lowest is what is used.
 
     Raises
     ------

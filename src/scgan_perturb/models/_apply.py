@@ -11,7 +11,10 @@ import torch
 from ..data._blocks import blocks, dense
 from ..data._tensor_scaler import TensorScaler
 from ..engine._device import device_of
+from ..engine._threads import threads_for
 from ..networks._draws import keys_of
+from ..networks._networks import flops_of_step
+from ..networks._perturber import ROWS_CPU
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
 DAMAGED = "The model gives NaN: its weights may be damaged."
 # Enough for efficient matrix products, few enough to reuse memory: benchmarks/speed.py.
 BLOCK_VALUES, LEAST_ROWS, MOST_ROWS = 2**22, 128, 1024
+# Floating-point operations a value that 128 samples, which are perturbed at once, are worth.
+FLOPS_PER_VALUE = 10_000
 
 
 class Block(NamedTuple):
@@ -79,7 +84,7 @@ def _logits(
     network.to(on.device)
     for part in blocks(rows, block_rows(expression.shape[1])):
         block = expression[part]
-        with torch.inference_mode():
+        with torch.inference_mode(), threads_for(flops_of_step(network, block.shape[0]) / 3):
             logits = network(on.scale(block))
         yield part, logits
 
@@ -130,9 +135,10 @@ def _perturbed(
 ) -> Iterator[tuple[slice, np.ndarray, Any]]:
     """Rows, perturbed samples in input units and logits, a block at a time."""
     on = TensorScaler(scaler, device_of(accelerator))
+    work = FLOPS_PER_VALUE * ROWS_CPU * expression.shape[1]
     for rows in blocks(expression.shape[0], block_rows(expression.shape[1])):
         block = dense(expression[rows])  # once, for scaling, keys and what does not change
-        with torch.inference_mode():
+        with torch.inference_mode(), threads_for(work):
             x = on.scale(block)
             contexts = torch.from_numpy(context_codes[rows]).to(on.device)
             with damage_named():

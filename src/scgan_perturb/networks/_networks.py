@@ -138,6 +138,11 @@ def initialise(network: nn.Module, seed: int) -> None:
             module.reset_parameters()
 
 
+def flops_of_step(network: nn.Module, n_samples: int) -> float:
+    """About the floating-point operations of a training step: products forward and backward."""
+    return 6.0 * n_samples * sum(weight.numel() for weight in network.parameters())
+
+
 def share_statistics(network: nn.Module) -> None:
     """Compute batch normalisation over the samples of all processes."""
     for module in network.modules():

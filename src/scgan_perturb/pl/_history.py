@@ -26,7 +26,10 @@ TITLES = {
     "loss_td": "Distance to target draws (L1)",
     "held_out_success": "Held-out samples called the target",
     "loss": "Cross-entropy",
+    "validation_loss": "Cross-entropy, validation",
+    "temperature": "Temperature",
     "held_out_accuracy": "Held-out accuracy",
+    "held_out_calibration_error": "Held-out calibration error",
 }
 N_COLUMNS = 4
 PANEL_INCHES = (2.6, 2.1)

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from .._keys import CLASSIFIER, TEST, TRAIN, classifier_keys
+from .._keys import (
+    ACCURACY,
+    CALIBRATION_ERROR,
+    CLASSIFIER,
+    TEST,
+    TRAIN,
+    VALIDATION_LOSS,
+    classifier_keys,
+)
 from .._messages import unknown_name, warn
 from ..engine._processes import gather_objects, part
 from ..models._fitted_classifier import (
@@ -135,17 +143,27 @@ def write_classifier(
 ) -> None:
     """Write a classifier and its predictions, also to a writable file, and log them."""
     predicted = _predict(classifier, data, fabric)
+    measured = _measured(history)
     leave_view(adata)
     adata.uns[keys.uns] = {
         **classifier_to_parts(classifier),
         "history": history,
+        **measured,
         "labels_digest": data.reader.labels_digest,
         "expression_digest": data.summary.digest,
     }
     adata.obs[keys.split] = split_column(data.is_train)
     adata.obs[keys.predicted] = pd.Categorical.from_codes(predicted, data.classes)
     store_results(adata, data.expression, obs=[keys.split, keys.predicted], uns=[keys.uns])
-    log_classifier(keys, data, predicted, classifier.params["groupby"])
+    log_classifier(keys, data, predicted, classifier.params["groupby"], measured[CALIBRATION_ERROR])
+
+
+def _measured(history: pd.DataFrame) -> dict[str, float]:
+    """Held-out figures of the epoch whose weights are used: of the lowest validation loss."""
+    epoch = history.index[-1]
+    if VALIDATION_LOSS in history:
+        epoch = history[VALIDATION_LOSS].idxmin()
+    return {name: float(history.loc[epoch, name]) for name in (ACCURACY, CALIBRATION_ERROR)}
 
 
 def _predict(classifier: FittedClassifier, data: TrainingData, fabric: Fabric) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from .._messages import logger
@@ -16,18 +17,25 @@ if TYPE_CHECKING:
 
 
 def log_classifier(
-    keys: ClassifierKeys, data: TrainingData, predicted: np.ndarray, groupby: str
+    keys: ClassifierKeys,
+    data: TrainingData,
+    predicted: np.ndarray,
+    groupby: str,
+    calibration_error: float,
 ) -> None:
-    """Log how often a classifier is right, and what was written."""
+    """Log how often a classifier is right, how sure it is, and what was written."""
     held_out = ~data.is_train & (data.labels >= 0)
     is_right = predicted[held_out] == data.labels[held_out]
+    is_measured = not math.isnan(calibration_error)
+    sure = f"; its probabilities are off by {100 * calibration_error:.1f} points" * is_measured
     logger.info(
-        "Classifier of %s: %d classes, %s genes, right on %s.\n"
+        "Classifier of %s: %d classes, %s genes, right on %s%s.\n"
         "    added: adata.uns[%r], adata.obs[%r], adata.obs[%r]",
         groupby,
         len(data.classes),
         f"{len(data.genes):,}",
         _percentage(is_right, "held-out samples"),
+        sure,
         keys.uns,
         keys.split,
         keys.predicted,

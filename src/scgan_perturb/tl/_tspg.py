@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from .._keys import CLASSIFIER, IDENTITY, classifier_keys, tspg_keys
-from .._recipes import BATCH_SIZE, resolve_recipe
+from .._recipes import BATCH_SIZE, CLASSIFIER_EPOCHS, PAPER, resolve_recipe
 from .._seeds import Rng, resolve_seed, spawn_seeds
 from ..data._labels import resolve_classes, several
 from ..data._reader import Reader
@@ -28,7 +28,6 @@ from ..storage._identity import fit_identity
 from ..storage._log import log_perturbation
 from ..storage._output import output_for
 from ..training._roles import assign_roles
-from ._classifier import MAX_EPOCHS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -95,7 +94,7 @@ def fit_tspg(
         label does in the others. None for no contexts. Not with recipe "paper".
     classifier
         Name in `adata.uns` of the classifier. The default is fitted where it is missing or does
-        not fit these labels, genes and values. Or a torch module of your own that takes float32
+        not fit these labels, genes and values, for recipe "paper" in 50 epochs. Or a torch module of your own that takes float32
         samples × genes (those of `mask_var`, in their order, in the units of the layer) and gives
         logits: the generator has to convince it, and it gives the predicted classes of perturbed
         samples. The default classifier still tells the generator the class of each sample.
@@ -122,8 +121,8 @@ def fit_tspg(
     fabric
         What trains: a :class:`lightning_fabric.Fabric`, or a dict of its options `accelerator`,
         `precision`, `devices`, `num_nodes` and `strategy`, such as `{"devices": 4}`. None trains on
-        one GPU where there is one. Unless given, `precision` is `"bf16-mixed"` on chips with
-        instructions for it, `"32-true"` on others. Several processes give the result of one, up to
+        one GPU where there is one. Unless given, `precision` is the faster one of `"32-true"` and
+        `"bf16-mixed"`. Several processes give the result of one, up to
         rounding; the docs say how to start them on a cluster.
     rng
         Seed or generator; None for another result each time. A split that a classifier lends
@@ -208,7 +207,9 @@ def fit_tspg(
     frozen, new_history = stored_classifier(data, names.uns, options), None
     if frozen is None:
         check_fit_names(adata, names, reader.matrix, keep=held_out)
-        defaults = {"max_epochs": MAX_EPOCHS, "batch_size": BATCH_SIZE}
+        defaults: dict[str, Any] = {"batch_size": BATCH_SIZE}
+        if recipe.name == PAPER:
+            defaults["max_epochs"] = CLASSIFIER_EPOCHS
         frozen, new_history = fit_classifier_on(data, defaults | options, fabric, checkpoint)
     else:
         warn_of_unused_checkpoint(checkpoint, names.uns, recipe.name)

@@ -48,8 +48,7 @@ def shuffled_batches(
     hold
         Called with the next batches, batches × rows, before they are yielded.
     """
-    # Batch normalisation needs two rows.
-    n_batches = max(1, min(math.ceil(n_rows / batch_size), n_rows // 2))
+    n_batches = count_batches(n_rows, batch_size)
     size = n_rows // n_batches
     run = RUN_ROWS if n_rows > HELD_ROWS else 1
     starts = run * torch.randperm(math.ceil(n_rows / run), generator=rng, device=rng.device)
@@ -60,6 +59,12 @@ def shuffled_batches(
         if hold is not None:
             hold(batches)
         yield from batches
+
+
+def count_batches(n_rows: int, batch_size: int) -> int:
+    """Number of batches of an epoch."""
+    # Batch normalisation needs two rows.
+    return max(1, min(math.ceil(n_rows / batch_size), n_rows // 2))
 
 
 def _mixed(rows: torch.Tensor, size: int, rng: torch.Generator) -> torch.Tensor:
@@ -84,8 +89,11 @@ def run_epochs(
     checkpoint: Checkpoint | None,
     description: str,
     progress_bar: bool,
+    is_done: Callable[[list[Record]], bool] = lambda _: False,
 ) -> list[Record]:
     """Run epochs, show the losses and return the records; resume from a checkpoint.
+
+    Training ends after `max_epochs`, or earlier if `is_done` says so of the records.
 
     Raises
     ------
@@ -103,7 +111,7 @@ def run_epochs(
         unit="epoch",
         disable=not progress_bar,
     ) as bar:
-        while len(history) < max_epochs:
+        while len(history) < max_epochs and not is_done(history):
             try:
                 record = run_epoch()
             except KeyboardInterrupt:
@@ -113,7 +121,8 @@ def run_epochs(
             check_losses(record, f"in epoch {len(history) + 1}")
             history.append(record)
             if checkpoint is not None:
-                checkpoint.save(trainer, history, is_last=len(history) == max_epochs)
+                is_last = len(history) == max_epochs or is_done(history)
+                checkpoint.save(trainer, history, is_last=is_last)
             bar.set_postfix(
                 {name.removeprefix(LOSS_PREFIX): f"{v:.3g}" for name, v in record.items()},
                 refresh=False,

@@ -12,6 +12,8 @@ from .._seeds import spawn_seeds
 from .._settings import settings
 from ..data._rows import ScaledRows
 from ..data._split import stratified_sample
+from ..engine._threads import threads_for
+from ..estimates._latent_fit import flops_of_estimates
 from ..estimates._samples import Samples
 from ..estimates._target import TargetDistribution
 from ..estimates._transport import estimate_transport
@@ -133,7 +135,7 @@ def _estimate_transport(fit: Fit, recipe: Transport) -> nn.Module:
     sample, seed = fit.sample, spawn_seeds(fit.params["seed"]).tspg
     groups = torch.from_numpy(data.groups[sample]).to(device)
     train = Samples(fit.rows_in_memory(sample), groups)
-    with torch.no_grad():
+    with torch.no_grad(), threads_for(flops_of_estimates(train.rows.n_genes, len(sample))):
         transport = estimate_transport(train, len(data.classes), seed, data.n_contexts)
     with torch.device("meta"):
         generator = TransportGenerator(
