@@ -346,6 +346,9 @@ def model_from_parts(parts: Mapping[str, Any]) -> PerturbationModel:
         fits = model.target in model.targets and set(model.targets) <= set(classifier.classes)
         fits &= model.target_means.shape == (len(model.targets), len(model.genes))
         fits &= bool(np.isfinite(model.target_means).all())
+        if model.context:
+            shape = (len(classifier.classes), len(model.contexts))
+            fits &= np.shape(model.params["n_train"]) == shape
         if model.params.get("recipe") != PAPER and model.weights.keys() >= OLD_WEIGHTS:
             msg = (
                 "The fit is of recipe 'transport' of version 0.1.0, which this version cannot "
@@ -360,7 +363,9 @@ def model_from_parts(parts: Mapping[str, Any]) -> PerturbationModel:
         msg = f"Not a stored model: {type(error).__name__}: {error}"
         raise ValueError(msg) from error
     if not fits:
-        msg = "Not a stored model: its targets are not classes, or their means lack genes."
+        msg = (
+            "Not a stored model: its targets are not classes, or targets or contexts lack numbers."
+        )
         raise ValueError(msg)
     return model
 

@@ -245,4 +245,5 @@ def _label_params(data: TrainingData, roles: Roles, source: object) -> dict[str,
     if data.reader.context:
         labels["context"] = np.array(data.reader.context, dtype=object)
         labels["contexts"] = data.contexts
+        labels["n_train"] = data.n_train
     return labels
