@@ -10,6 +10,7 @@ import pandas as pd
 from .._keys import CONTEXTS, TSPG, tspg_keys
 from .._messages import unknown_name
 from ..data._labels import several
+from ..models._fitted_classifier import as_names
 from ._stored import check_target, stored_dict
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ def read_context_effects(adata: AnnData, key: str) -> ContextEffects:
         )
         raise KeyError(msg)
     try:
-        contexts, genes = (np.asarray(stored[field]).astype(str) for field in ("contexts", "names"))
+        contexts, genes = as_names(stored["contexts"]), as_names(stored["names"])
         fields = [*NUMBERS, *(field for field in INTERVAL if field in stored)]
         columns = {field: np.asarray(stored[field], dtype=np.float32) for field in fields}
         n_target = np.asarray(stored["n_target"], dtype=np.int64)
@@ -141,7 +142,7 @@ def read_context_effects(adata: AnnData, key: str) -> ContextEffects:
     if not is_valid:
         msg = f"adata.uns[{name!r}][{CONTEXTS!r}] is damaged. Call sp.tl.rank_genes(adata) again."
         raise ValueError(msg)
-    return ContextEffects(list(contexts), genes.astype(object), n_target > 0, columns)
+    return ContextEffects(list(contexts), genes, n_target > 0, columns)
 
 
 def _context_table(effects: ContextEffects, context: str | Sequence[str]) -> pd.DataFrame:

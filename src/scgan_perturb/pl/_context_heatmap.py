@@ -37,10 +37,12 @@ ROW_INCHES = 0.13
 COLUMN_INCHES = 0.3
 BESIDE_INCHES = 1.9  # of the kinds' names and the colour bar
 BELOW_INCHES = 1.1  # of title and axis label
+FEWEST_ROWS = 14  # of room, which the colour bar's label needs
 LABEL_INCHES = 1.6  # longest line of a context's name
+LABEL_SHARE = 0.36  # and its largest share of the figure's height
 KINDS = {"all": "in all", "some": "in some", "one": "in one"}
 UNTRAINED = "*"
-NOTE = f"{UNTRAINED} no target samples trained: the effect of the other contexts"
+NOTE = f"{UNTRAINED} no target samples trained"
 
 
 def context_heatmap(
@@ -160,9 +162,8 @@ def _new_axes(drawn: pd.DataFrame, figsize: tuple[float, float | None] | None) -
     genes = max(text_inches(gene, ROW_FONTSIZE) for gene in drawn.index)
     width, height = size_inches(figsize, genes + BESIDE_INCHES + COLUMN_INCHES * drawn.shape[1])
     longest = max(text_inches(name, ROW_FONTSIZE) for name in drawn)
-    return axes_or_new(
-        None, width, height or ROW_INCHES * len(drawn) + min(longest, LABEL_INCHES) + BELOW_INCHES
-    )
+    rows = ROW_INCHES * max(len(drawn), FEWEST_ROWS)
+    return axes_or_new(None, width, height or rows + min(longest, LABEL_INCHES) + BELOW_INCHES)
 
 
 def _draw(ax: Axes, effects: pd.DataFrame) -> None:
@@ -198,8 +199,10 @@ def _part_kinds(ax: Axes, moves: pd.Series) -> None:
 
 def _label_contexts(ax: Axes, names: list[str]) -> None:
     """Name the columns, upwards, in letters no larger than the columns are wide."""
-    lines = [wrap(name, LABEL_INCHES, ROW_FONTSIZE, max_lines=2) for name in names]
-    ax.set_xticks(range(len(names)), [plain("\n".join(part)) for part in lines], rotation=90)
+    inches = min(LABEL_INCHES, LABEL_SHARE * ax.figure.bbox.height / ax.figure.dpi)
     lay_out(ax.figure)
-    room = extent_inches(ax)[0] * POINTS_PER_INCH / len(names) / max(map(len, lines)) / LINE
-    ax.tick_params(axis="x", labelsize=min(ROW_FONTSIZE, room))
+    room = extent_inches(ax)[0] * POINTS_PER_INCH / len(names) / LINE
+    max_lines = 2 if room >= 2 * ROW_FONTSIZE else 1
+    lines = [wrap(name, inches, ROW_FONTSIZE, max_lines=max_lines) for name in names]
+    ax.set_xticks(range(len(names)), [plain("\n".join(part)) for part in lines], rotation=90)
+    ax.tick_params(axis="x", labelsize=min(ROW_FONTSIZE, room / max(map(len, lines))))
