@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from .._messages import logger
 from .._recipes import PAPER
 from .._seeds import Rng, resolve_seed
 from ..data._blocks import blocks
-from ..data._labels import context_positions, read_labels
+from ..data._labels import read_labels
 from ..get._model import checked_model
 from ..get._perturbation import ORIGINAL, find_layer, read_layer, read_samples, was_perturbed
 from ..get._resampled import resampled
@@ -21,6 +21,7 @@ from ..metrics._intervals import percentile_interval
 from ..models._perturbation_model import N_DRAWS_EXPECTED
 from ..storage._file import store_results
 from ..storage._identity import reader_of_fit
+from ..storage._ranking import context_arrays, group_arrays
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 
     from ..data._reader import Reader
     from ..models._perturbation_model import PerturbationModel
-
-    Table: TypeAlias = dict[str, np.ndarray]  # a number a gene in each column
 
 N_DRAWS = 4096  # of all samples together: more change no score by its error
 
@@ -52,6 +51,10 @@ def rank_genes(
     copy: bool = False,
 ) -> AnnData | None:
     """Rank genes by their mean perturbation, for each source class and for all together.
+
+    After a fit with `context` also within each context: :func:`~scgan_perturb.get.rank_genes_df`
+    and :func:`~scgan_perturb.get.context_genes_df` read the result,
+    :func:`~scgan_perturb.pl.context_heatmap` draws it.
 
     The perturbation of a sample is the mean over several draws where samples are few: 4,096 draws
     in all, at most 16 and at least one a sample.
@@ -105,6 +108,11 @@ def rank_genes(
         `pvals`, `pvals_adj`
             NaN. scanpy's readers expect them, but samples that a generator was trained to move
             are no evidence against their not moving.
+        `contexts`
+            After a fit with `context`: a dict of arrays. `contexts` are the names of the contexts,
+            `names` the genes; `n_samples` and `n_target` are numbers of ranked samples and of
+            training samples of the target in each context. `scores`, `sds`, `shares`,
+            `logfoldchanges` and with `n_bootstrap` the intervals are contexts × genes.
 
     Raises
     ------
@@ -149,16 +157,13 @@ def rank_genes(
         means = [
             _mean_changes(one, before, context, divisions, n_draws, accelerator) for one in models
         ]
-        for i, of_division in enumerate(tables):
-            for name, table in of_division.items():
-                resamplings = np.stack([mean[i][name][genes] for mean in means])
-                low, high = percentile_interval(resamplings)
-                table |= {"scores_low": low, "scores_high": high}
+        _add_intervals(tables, means, genes)
     everyone, classes, *contexts = tables
     names = model.genes[genes].astype(object)
-    ranking = {"params": params, **_rank(names, everyone | classes)}
+    ranking = {"params": params, **group_arrays(names, everyone | classes)}
     if contexts:
-        ranking[CONTEXTS] = _within_contexts(model, names, contexts[0], sums[-1])
+        n_samples = [total.n for total in sums[-1].values()]
+        ranking[CONTEXTS] = context_arrays(model, names, contexts[0], n_samples)
     adata.uns[keys.rank_genes] = ranking
     store_results(adata, reader.matrix, uns=[keys.rank_genes])
     logger.info(
@@ -271,41 +276,13 @@ def _mean_changes(
     ]
 
 
-def _rank(genes: np.ndarray, tables: dict[str, Table]) -> dict[str, np.recarray]:
-    """Genes and columns as structured arrays, a field a group, each by falling score."""
-    order = {group: np.argsort(-table["scores"], kind="stable") for group, table in tables.items()}
-    ranked = {"names": _structured({group: genes[order[group]] for group in tables}, object)}
-    for name in next(iter(tables.values())):
-        columns = {group: table[name][order[group]] for group, table in tables.items()}
-        ranked[name] = _structured(columns, np.float32)
-    nothing = {group: np.full(len(genes), np.nan) for group in tables}
-    return ranked | {name: _structured(nothing, np.float64) for name in ("pvals", "pvals_adj")}
-
-
-def _structured(columns: dict[str, np.ndarray], dtype: type) -> np.recarray:
-    # Labels are names of fields, as scanpy has it; these may hold any character, "/" too.
-    dtypes = [(group, dtype) for group in columns]
-    return np.rec.fromarrays(list(columns.values()), dtype=dtypes)
-
-
-def _within_contexts(
-    model: PerturbationModel,
+def _add_intervals(
+    tables: list[dict[str, dict[str, np.ndarray]]],
+    means: list[list[dict[str, np.ndarray]]],
     genes: np.ndarray,
-    tables: dict[str, Table],
-    sums: dict[str, ChangeSums],
-) -> dict[str, np.ndarray]:
-    """Plain arrays: contexts are not names here, so that there can be many."""
-    names = np.array(list(tables), dtype=object)
-    at = context_positions(model.contexts, names)
-    n_target = np.asarray(model.params["n_train"], dtype=np.int64)[model.target_class]
-    columns = next(iter(tables.values()))
-    return {
-        "contexts": names,
-        "names": genes,
-        "n_samples": np.array([total.n for total in sums.values()]),
-        "n_target": np.where(at < 0, 0, n_target[at]),
-        **{
-            name: np.stack([table[name] for table in tables.values()]).astype(np.float32)
-            for name in columns
-        },
-    }
+) -> None:
+    """Add the ends of the interval of each mean, from the means under resampled models."""
+    for i, of_division in enumerate(tables):
+        for name, table in of_division.items():
+            low, high = percentile_interval(np.stack([mean[i][name][genes] for mean in means]))
+            table |= {"scores_low": low, "scores_high": high}
