@@ -240,7 +240,7 @@ def test_contexts_of_a_fit_are_read_by_the_commands_that_follow(files):
     cells.write_h5ad(files / "in_contexts.h5ad")
     new = make_in_contexts(seed=1)
     new.write_h5ad(files / "new.h5ad")
-    options = "--groupby condition --target stim --source ctrl --held-out split"
+    options = "--groupby condition --target stim --source ctrl"
     fit = f"fit in_contexts.h5ad f.h5ad {options} --context cell_type --context donor"
     assert call(files, fit) == 0
     sp.tl.fit_tspg(
@@ -249,7 +249,6 @@ def test_contexts_of_a_fit_are_read_by_the_commands_that_follow(files):
         "stim",
         source="ctrl",
         context=["cell_type", "donor"],
-        held_out="split",
     )
     found = ad.read_h5ad(files / "f.h5ad")
     assert sp.get.model(found).context == ("cell_type", "donor")
@@ -258,6 +257,9 @@ def test_contexts_of_a_fit_are_read_by_the_commands_that_follow(files):
     sp.tl.perturb(new, reference=cells)
     perturbed = ad.read_h5ad(files / "p.h5ad")
     np.testing.assert_array_equal(perturbed.layers["xadv"], new.layers["xadv"])
+    assert call(files, "evaluate f.h5ad e.csv --n-bootstrap 0") == 0
+    sp.tl.evaluate(cells, n_bootstrap=0)
+    assert same_table(files / "e.csv", sp.get.evaluation_df(cells, source=None, context=None))
     assert call(files, "rank p.h5ad r.csv --context each") == 0
     contexts = set(pd.read_csv(files / "r.csv")["context"])
     assert contexts == set(sp.get.model(found).contexts)

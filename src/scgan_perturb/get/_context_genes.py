@@ -68,7 +68,8 @@ def context_genes_df(
     --------
     >>> import scgan_perturb as sp
     >>> adata = sp.datasets.pbmc68k()
-    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", context="phase")
+    >>> adata.obs["cycling"] = adata.obs["phase"] != "G1"
+    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", context="cycling")
     >>> sp.tl.rank_genes(adata)
     >>> list(sp.get.context_genes_df(adata).columns)
     ['gene', 'moves', 'n_up', 'n_down', 'mean', 'strongest']

@@ -99,7 +99,8 @@ def context_heatmap(
     --------
     >>> import scgan_perturb as sp
     >>> adata = sp.datasets.pbmc68k()
-    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", context="phase")
+    >>> adata.obs["cycling"] = adata.obs["phase"] != "G1"
+    >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B", context="cycling")
     >>> sp.tl.rank_genes(adata)
     >>> ax = sp.pl.context_heatmap(adata, show=False)
     """
