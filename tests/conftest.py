@@ -105,6 +105,33 @@ def adata() -> ad.AnnData:
     return make_adata()
 
 
+def make_in_contexts(seed: int = 0) -> ad.AnnData:
+    """Treated and untreated samples of three cell types; the treated NK cells are held out.
+
+    Treatment moves gene0 up in all types, gene1 up in B cells alone, and gene2 up in B cells and
+    down in T cells.
+    """
+    n_each, n_genes = 12, 12
+    rng = np.random.default_rng(seed)
+    types = np.repeat(["B", "CD4+/CD8+ T", "NK"], 2 * n_each)
+    is_treated = np.tile(np.repeat([False, True], n_each), 3)
+    means = rng.uniform(2, 3, (3, n_genes)).repeat(2 * n_each, axis=0)
+    effects = {"B": (2, 2, 1), "CD4+/CD8+ T": (2, 0, -1), "NK": (2, 0, 0)}
+    means[is_treated, :3] += [effects[name] for name in types[is_treated]]
+    x = means + rng.normal(0, 0.3, means.shape)
+    obs = {
+        "condition": np.where(is_treated, "stim", "ctrl"),
+        "cell_type": types,
+        "donor": np.tile(["d1", "d2"], len(types) // 2),
+        "split": np.where(is_treated & (types == "NK"), "test", "train"),
+    }
+    return ad.AnnData(
+        x.clip(0).astype(np.float32),
+        obs=pd.DataFrame(obs, index=[f"sample{i}" for i in range(len(x))]),
+        var=pd.DataFrame(index=[f"gene{i}" for i in range(n_genes)]),
+    )
+
+
 def fit_tspg(
     adata: ad.AnnData,
     groupby: str,
@@ -147,6 +174,23 @@ def _fitted_by_paper() -> ad.AnnData:
 @pytest.fixture(scope="session")
 def _fitted_many() -> ad.AnnData:
     return _fit(["lung", "liver"])
+
+
+@pytest.fixture(scope="session")
+def _ranked_in_contexts() -> ad.AnnData:
+    bar, sp.settings.progress_bar = sp.settings.progress_bar, False
+    adata = make_in_contexts()
+    sp.tl.fit_classifier(adata, "condition", held_out="split", max_epochs=20)
+    sp.tl.fit_tspg(adata, "condition", "stim", source="ctrl", context="cell_type", held_out="split")
+    sp.tl.rank_genes(adata)
+    sp.settings.progress_bar = bar
+    return adata
+
+
+@pytest.fixture
+def ranked_in_contexts(_ranked_in_contexts: ad.AnnData) -> ad.AnnData:
+    """A small AnnData with a fit in contexts and its ranked genes."""
+    return _ranked_in_contexts.copy()
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ from scgan_perturb._cli._fit_options import Engine, fit_arguments
 from scgan_perturb._cli._main import make_parser, report
 from scgan_perturb._cli._options import NOT_OFFERED, options_of
 from scgan_perturb.engine import _device
-from tests.conftest import make_adata
+from tests.conftest import make_adata, make_in_contexts
 
 ROOT = Path(__file__).parents[1]
 PNG_MAGIC = b"\x89PNG"
@@ -220,6 +220,51 @@ def test_rank_is_tl_rank_genes(files, fitted):
     assert (files / "r.png").read_bytes().startswith(PNG_MAGIC)
 
 
+@pytest.mark.parametrize(
+    ("options", "context"),
+    [
+        pytest.param("--context each", "each", id="each"),
+        pytest.param("--context NK --context B", ["NK", "B"], id="several"),
+    ],
+)
+def test_rank_writes_the_table_of_contexts(files, ranked_in_contexts, options, context):
+    ranked_in_contexts.write_h5ad(files / "contexts.h5ad")
+    assert call(files, f"rank contexts.h5ad r.csv r.h5ad {options}") == 0
+    expected = sp.get.rank_genes_df(ranked_in_contexts, context=context)
+    assert same_table(files / "r.csv", expected.astype({"context": str}))
+    assert "contexts" in ad.read_h5ad(files / "r.h5ad").uns["tspg_rank_genes"]
+
+
+def test_contexts_of_a_fit_are_read_by_the_commands_that_follow(files):
+    cells = make_in_contexts()
+    cells.write_h5ad(files / "in_contexts.h5ad")
+    new = make_in_contexts(seed=1)
+    new.write_h5ad(files / "new.h5ad")
+    options = "--groupby condition --target stim --source ctrl"
+    fit = f"fit in_contexts.h5ad f.h5ad {options} --context cell_type --context donor"
+    assert call(files, fit) == 0
+    sp.tl.fit_tspg(
+        cells,
+        "condition",
+        "stim",
+        source="ctrl",
+        context=["cell_type", "donor"],
+    )
+    found = ad.read_h5ad(files / "f.h5ad")
+    assert sp.get.model(found).context == ("cell_type", "donor")
+    np.testing.assert_array_equal(found.layers["xadv"], cells.layers["xadv"])
+    assert call(files, "perturb new.h5ad p.h5ad --reference f.h5ad") == 0
+    sp.tl.perturb(new, reference=cells)
+    perturbed = ad.read_h5ad(files / "p.h5ad")
+    np.testing.assert_array_equal(perturbed.layers["xadv"], new.layers["xadv"])
+    assert call(files, "evaluate f.h5ad e.csv --n-bootstrap 0") == 0
+    sp.tl.evaluate(cells, n_bootstrap=0)
+    assert same_table(files / "e.csv", sp.get.evaluation_df(cells, source=None, context=None))
+    assert call(files, "rank p.h5ad r.csv --context each") == 0
+    contexts = set(pd.read_csv(files / "r.csv")["context"])
+    assert contexts == set(sp.get.model(found).contexts)
+
+
 @pytest.mark.parametrize(("figsize", "width"), [("3.5", 525), ("4,3", 600)])
 def test_a_figure_has_the_size_asked_for(files, figsize, width):
     assert call(files, f"rank fitted.h5ad r.png --figsize {figsize}") == 0
@@ -292,6 +337,8 @@ UNUSABLE = {
         "is the reference",
     ),
     "unknown group in a figure": ("rank fitted.h5ad o.csv o.png --group x", "Group 'x' not found"),
+    "no contexts": ("rank fitted.h5ad o.csv --context each", "has no contexts. Fit with contexts"),
+    "table without file": ("rank fitted.h5ad o.png --context x", "--context: options of the table"),
     "figure without file": (
         "rank fitted.h5ad o.csv --group liver",
         "--group: options of the figure",

@@ -8,6 +8,7 @@ CLASSIFIER = "classifier"
 TSPG, DEFAULT_LAYER = "tspg", "xadv"
 GENE_SET = "gene_set"
 ALL = "all"  # the group of all ranked samples together
+CONTEXTS = "contexts"  # entry of a ranking: the same within each context
 
 METHODS = ("tsne", "umap", "pca")  # of embedding
 

@@ -351,3 +351,20 @@ def test_anything_else_in_its_place_is_a_clear_error(fitted, thing):
     fitted.uns["tspg"] = thing
     with pytest.raises(ValueError, match=r"uns\['tspg'\] does not hold a fit"):
         sp.get.model(fitted)
+
+
+def test_a_saved_model_keeps_its_contexts_and_their_numbers(ranked_in_contexts, tmp_path):
+    sp.get.model(ranked_in_contexts).save(tmp_path)
+    loaded = sp.get.PerturbationModel.load(tmp_path)
+    assert list(loaded.contexts) == ["B", "CD4+/CD8+ T", "NK"]
+    np.testing.assert_array_equal(loaded.params["n_train"], [[12, 12, 12], [12, 12, 0]])
+
+
+@pytest.mark.parametrize("numbers", [None, [[1, 2, 3]], "12"], ids=["lack", "shape", "text"])
+def test_a_fit_whose_numbers_of_samples_are_damaged_is_refused(ranked_in_contexts, numbers):
+    params = ranked_in_contexts.uns["tspg"]["params"]
+    params["n_train"] = numbers
+    if numbers is None:
+        del params["n_train"]
+    with pytest.raises(ValueError, match="does not hold a fit"):
+        sp.get.model(ranked_in_contexts)

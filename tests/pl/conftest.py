@@ -67,10 +67,30 @@ def drawable(n_classes: int, name=long_name) -> ad.AnnData:
         perturbed[:6] = np.nan  # those of the target
         adata.obsm[f"tspg_{method}_xadv"] = perturbed
     sp.tl.rank_genes(adata)
+    _add_contexts(rng, adata, classes)
     genes = list(adata.var_names)
     sets = {f"REGULATION_OF_{'A_VERY_LONG_PROCESS_' * 3}{i}": genes[i : i + 9] for i in range(20)}
     sp.tl.enrich(adata, sets, n_genes=12)
     return adata
+
+
+def _add_contexts(rng: np.random.Generator, adata: ad.AnnData, contexts: list[str]) -> None:
+    """Effects of which some are in all contexts, some in one; the last context never trained."""
+    ranking, shape = adata.uns["tspg_rank_genes"], (len(contexts), N_GENES)
+    effects = np.zeros(shape)
+    effects[:, :6] = rng.uniform(0.2, 0.6, shape)[:, :6] * [1, 1, -1, 1, -1, 1]
+    effects[::2, 6:11] = 0.4
+    effects[np.arange(N_GENES - 11) % len(contexts), np.arange(11, N_GENES)] = -0.3
+    effects += rng.normal(0, 0.03, shape).round(3)
+    ranking["params"]["context"] = np.array(["cell type", "donor"], dtype=object)
+    ranking["contexts"] = {
+        "contexts": np.array(contexts, dtype=object),
+        "names": adata.var_names.to_numpy(dtype=object),
+        "n_samples": np.full(len(contexts), 6),
+        "n_target": np.array([5] * (len(contexts) - 1) + [0]),
+        **dict.fromkeys(("sds", "shares", "logfoldchanges"), np.zeros(shape)),
+        "scores": effects.astype(np.float32),
+    }
 
 
 def _evaluation(rng: np.random.Generator, classes: list[str]) -> pd.DataFrame:

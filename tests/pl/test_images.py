@@ -20,6 +20,7 @@ BASELINE = Path(__file__).parent / "baseline"
 TOLERANCE = 3  # root mean square of the difference, of 255
 PLOTS = {
     "heatmap": lambda a, **kw: sp.pl.perturbation_heatmap(a, a.obs_names[[7, -1]], **kw),
+    "context_heatmap": sp.pl.context_heatmap,
     "tsne": sp.pl.tsne,
     "evaluation": sp.pl.evaluation,
     "enrichment": lambda a, **kw: sp.pl.enrichment(a, n_terms=5, **kw),
@@ -44,7 +45,7 @@ def test_a_legend_stands_below_in_one_column_and_beside_in_two(tissues, tmp_path
     compare(tissues, f"{name}_{width}", PLOTS[name], (width, None), tmp_path)
 
 
-@pytest.mark.parametrize("name", ["heatmap", "evaluation", "enrichment"])
+@pytest.mark.parametrize("name", ["heatmap", "context_heatmap", "evaluation", "enrichment"])
 def test_the_figure_looks_as_it_did(tissues, tmp_path, name):
     compare(tissues, name, PLOTS[name], (7.2 if name == "heatmap" else 3.5, None), tmp_path)
 

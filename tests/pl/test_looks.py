@@ -22,6 +22,7 @@ from scgan_perturb.pl import _embedding
 ONE_COLUMN, TWO_COLUMNS = 3.5, 7.2  # inches, of a journal
 PLOTS = {
     "heatmap": lambda a, **kw: sp.pl.perturbation_heatmap(a, a.obs_names[-2:], **kw),
+    "context_heatmap": sp.pl.context_heatmap,
     "tsne": sp.pl.tsne,
     "umap": sp.pl.umap,
     "pca": sp.pl.pca,
@@ -94,7 +95,7 @@ def test_nothing_overlaps_or_is_cut_off_as_figures_come(figure_as_it_comes, name
     assert max(reach(figure)) < 0.01
 
 
-@pytest.mark.parametrize("name", ["heatmap", "tsne", "evaluation", "rank_genes"])
+@pytest.mark.parametrize("name", ["heatmap", "context_heatmap", "tsne", "evaluation", "rank_genes"])
 def test_a_low_figure_is_as_low_as_asked_for_and_nothing_overlaps(drawn_from, name):
     figure = PLOTS[name](drawn_from(2), figsize=(TWO_COLUMNS, 3), return_fig=True)
     figure.draw_without_rendering()
@@ -103,7 +104,7 @@ def test_a_low_figure_is_as_low_as_asked_for_and_nothing_overlaps(drawn_from, na
     assert max(reach(figure)) < 0.01
 
 
-@pytest.mark.parametrize("name", ["tsne", "evaluation", "enrichment"])
+@pytest.mark.parametrize("name", ["context_heatmap", "tsne", "evaluation", "enrichment"])
 def test_two_figures_in_one_keep_apart(drawn_from, name):
     figure, axes = plt.subplots(1, 2, figsize=(2 * TWO_COLUMNS, 4), layout="constrained")
     for ax in axes:

@@ -126,6 +126,78 @@ def test_labels_with_any_character_survive_a_file(tmp_path, kind):
     getattr(read, f"write_{kind}")(tmp_path / f"again.{kind}")
 
 
+@pytest.mark.parametrize("context", ["B", "CD4+/CD8+ T", "NK"])
+def test_columns_within_a_context_agree_with_pandas(ranked_in_contexts, context):
+    adata = ranked_in_contexts
+    is_source = (adata.obs["condition"] == "ctrl") & (adata.obs["cell_type"] == context)
+    scaled, change = changes(adata, is_source.to_numpy())
+    table = sp.get.rank_genes_df(adata, context=context).set_index("gene").loc[scaled.columns]
+    np.testing.assert_allclose(table["mean"], scaled.mean(), atol=1e-6)
+    np.testing.assert_allclose(table["sd"], scaled.std(), atol=1e-6)
+    np.testing.assert_allclose(table["logfoldchange"], change.mean(), atol=1e-6)
+    agree = np.sign(scaled) == np.sign(scaled.mean())
+    np.testing.assert_allclose(table["share"], agree.mean(), atol=1e-6)
+
+
+def test_contexts_do_not_change_the_groups(ranked_in_contexts):
+    adata = ranked_in_contexts
+    scaled, _ = changes(adata, (adata.obs["condition"] == "ctrl").to_numpy())
+    for group in ("all", "ctrl"):
+        table = sp.get.rank_genes_df(adata, group).set_index("gene").loc[scaled.columns]
+        np.testing.assert_allclose(table["mean"], scaled.mean(), atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["h5ad", "zarr"])
+@pytest.mark.filterwarnings("ignore:Writing zarr v2")
+@pytest.mark.filterwarnings("ignore::zarr.errors.ZarrUserWarning")
+@pytest.mark.filterwarnings("ignore:The data type:FutureWarning")
+def test_contexts_survive_a_file_and_scanpy_reads_the_rest(ranked_in_contexts, tmp_path, kind):
+    path = tmp_path / f"ranked.{kind}"
+    getattr(ranked_in_contexts, f"write_{kind}")(path)
+    read = getattr(ad, f"read_{kind}")(path)
+    for options in ({"context": "each"}, {}):
+        expected = sp.get.rank_genes_df(ranked_in_contexts, **options)
+        pd.testing.assert_frame_equal(sp.get.rank_genes_df(read, **options), expected)
+    table = sp.get.context_genes_df(ranked_in_contexts)
+    pd.testing.assert_frame_equal(sp.get.context_genes_df(read), table)
+    assert len(sc.get.rank_genes_groups_df(read, group="ctrl", key=KEY)) == read.n_vars
+    assert len(sc.pl.rank_genes_groups(read, key=KEY, show=False)) == 2
+
+
+def test_contexts_of_samples_on_disk_are_ranked_in_the_file(ranked_in_contexts, tmp_path):
+    path = tmp_path / "fitted.h5ad"
+    expected = sp.get.rank_genes_df(ranked_in_contexts, context="each")
+    del ranked_in_contexts.uns[KEY]
+    ranked_in_contexts.write_h5ad(path)
+    backed = ad.read_h5ad(path, backed="r+")
+    sp.tl.rank_genes(backed)
+    backed.file.close()
+    found = sp.get.rank_genes_df(ad.read_h5ad(path), context="each")
+    pd.testing.assert_frame_equal(found, expected)
+
+
+def test_intervals_within_contexts_hold_the_mean(ranked_in_contexts):
+    sp.tl.rank_genes(ranked_in_contexts, n_bootstrap=30)
+    table = sp.get.rank_genes_df(ranked_in_contexts, context="each").set_index(["context", "gene"])
+    moved = table.loc[[(context, "gene0") for context in ("B", "CD4+/CD8+ T", "NK")]]
+    assert (moved["mean_low"] < moved["mean"]).all()
+    assert (moved["mean"] < moved["mean_high"]).all()
+    assert (moved["mean_low"] > 0).all()
+
+
+def test_new_samples_of_a_context_that_never_trained_are_ranked_and_marked(ranked_in_contexts):
+    new = ranked_in_contexts[ranked_in_contexts.obs["condition"] == "ctrl"].copy()
+    new = ad.AnnData(new.X, obs=new.obs[["condition", "cell_type"]], var=new.var)
+    new.obs["cell_type"] = new.obs["cell_type"].astype(str).replace({"NK": "Mono"})
+    with pytest.warns(UserWarning, match="'Mono'"):
+        sp.tl.perturb(new, reference=ranked_in_contexts)
+    sp.tl.rank_genes(new)
+    stored = new.uns[KEY]["contexts"]
+    assert list(stored["contexts"]) == ["B", "CD4+/CD8+ T", "Mono"]
+    assert list(stored["n_samples"]) == [12, 12, 12]
+    assert list(stored["n_target"]) == [12, 12, 0]
+
+
 @pytest.mark.parametrize("kind", ["csr", "csc", "float64"])
 def test_the_kind_of_matrix_does_not_matter(ranked, build, kind):
     other = build(kind=kind)

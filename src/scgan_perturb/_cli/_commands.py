@@ -31,6 +31,7 @@ class Command(NamedTuple):
     figure: str
     outputs: dict[str, str]
     example: str
+    of_table: tuple[str, ...] = ()  # options of the table that the command offers
 
 
 DATA = "the data with the result in it"
@@ -70,6 +71,7 @@ COMMANDS = {
         "rank_genes",
         {".h5ad": DATA, ".csv": "a row a gene of each group", ".png": "the figure"},
         "fitted.h5ad ranked.h5ad genes.csv genes.png",
+        ("context",),
     ),
     "enrich": Command(
         "Find gene sets that hold more of the perturbed genes than chance would.",
@@ -126,17 +128,27 @@ def figure_options(name: str) -> dict[str, Option]:
     return {option: about for option, about in options.items() if option not in taken}
 
 
+def table_options(name: str) -> dict[str, Option]:
+    """The options of a command's table."""
+    if not (offered := COMMANDS[name].of_table):
+        return {}
+    from .. import get  # noqa: PLC0415 (takes a second)
+
+    options = options_of(getattr(get, COMMANDS[name].table))
+    return {option: options[option] for option in offered}
+
+
 def run_command(name: str, source: Path, outputs: list[Path], given: Mapping[str, Any]) -> None:
     """Read, compute, write."""
-    command, of_figure = COMMANDS[name], figure_options(name)
+    command, of_figure, of_table = COMMANDS[name], figure_options(name), table_options(name)
     drawing = {option: value for option, value in given.items() if option in of_figure}
-    options = {option: value for option, value in given.items() if option not in of_figure}
+    tabulating = {option: value for option, value in given.items() if option in of_table}
+    taken = {*drawing, *tabulating}
+    options = {option: value for option, value in given.items() if option not in taken}
     options = fit_arguments(options) if name == "fit" else options
     check_outputs(outputs, command.outputs, options.get("reference"))
-    if drawing and not FIGURES & {path.suffix for path in outputs}:
-        names = ", ".join(option_name(option) for option in drawing)
-        msg = f"{names}: options of the figure. Name a .png file as output, or leave them out."
-        raise ValueError(msg)
+    _check_used(drawing, "figure", FIGURES, outputs)
+    _check_used(tabulating, "table", {".csv"}, outputs)
     adata = read_h5ad(source)
     if "reference" in options:
         options["reference"] = read_h5ad(options["reference"])
@@ -147,8 +159,19 @@ def run_command(name: str, source: Path, outputs: list[Path], given: Mapping[str
     if command.verb:
         getattr(tl, command.verb)(adata, **options)
     if is_first():  # all processes that trained together have the same result
-        writers = _writers(command, adata, result_names(name, options), drawing)
+        writers = _writers(command, adata, result_names(name, options), drawing, tabulating)
         write_whole({path: writers[path.suffix] for path in outputs})
+
+
+def _check_used(
+    options: Mapping[str, Any], what: str, suffixes: set[str], outputs: list[Path]
+) -> None:
+    """Raise ValueError if options are of an output that is not written."""
+    if options and not suffixes & {path.suffix for path in outputs}:
+        names = ", ".join(option_name(option) for option in options)
+        suffix = ".png" if suffixes == FIGURES else ".csv"
+        msg = f"{names}: options of the {what}. Name a {suffix} file as output, or leave them out."
+        raise ValueError(msg)
 
 
 def _rank_where_missing(adata: AnnData, key: str) -> None:
@@ -171,12 +194,16 @@ def result_names(name: str, options: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _writers(
-    command: Command, adata: AnnData, names: dict[str, str], drawing: dict[str, Any]
+    command: Command,
+    adata: AnnData,
+    names: dict[str, str],
+    drawing: dict[str, Any],
+    tabulating: dict[str, Any],
 ) -> dict[str, Callable[[Path], object]]:
     """Functions that write a file, by its suffix."""
     return {
         ".h5ad": adata.write_h5ad,
-        ".csv": partial(_write_table, command.table, adata, names),
+        ".csv": partial(_write_table, command.table, adata, names | tabulating),
         ".png": partial(_write_figure, command.figure, adata, names | drawing),
         ".html": partial(_write_report, adata, names | drawing),
     }

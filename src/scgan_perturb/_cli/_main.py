@@ -15,7 +15,7 @@ from .. import __doc__ as about
 from .. import __version__
 from .._messages import PACKAGE_DIR, logger
 from .._settings import settings
-from ._commands import COMMANDS, Command, figure_options, run_command, verb_options
+from ._commands import COMMANDS, Command, figure_options, run_command, table_options, verb_options
 from ._options import REQUIRED, add_options, option_name
 
 if TYPE_CHECKING:
@@ -99,6 +99,8 @@ def _add_arguments(parser: argparse.ArgumentParser, name: str, command: Command)
     parser.add_argument(
         "output", type=Path, nargs="+", metavar="OUTPUT", help=f"file or files to write. {written}"
     )
+    if command.of_table:
+        groups["options of the table"] = table_options(name)
     if command.figure:
         groups["options of the figure"] = figure_options(name)
     for title, options in groups.items():

@@ -73,6 +73,12 @@ class TrainingData:
         return self.labels * self.n_contexts + self.context_codes
 
     @property
+    def n_train(self) -> np.ndarray:
+        """Number of training samples of each class in each context, classes × contexts."""
+        shape = (len(self.classes), self.n_contexts)
+        return np.bincount(self.groups[self.is_train], minlength=np.prod(shape)).reshape(shape)
+
+    @property
     def expression(self) -> ExpressionMatrix:
         """All samples × the genes in use, in input units."""
         return self.reader.expression

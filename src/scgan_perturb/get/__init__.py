@@ -1,6 +1,7 @@
 """Read results back: DataFrames, AnnData, model objects."""
 
 from ..models._perturbation_model import PerturbationModel
+from ._context_genes import context_genes_df
 from ._embedding import embedding
 from ._enrichment import enrichment_df
 from ._evaluation import evaluation_df
@@ -12,6 +13,7 @@ from ._transition_genes import transition_genes
 
 __all__ = [
     "PerturbationModel",
+    "context_genes_df",
     "embedding",
     "enrichment_df",
     "evaluation_df",

@@ -15,16 +15,11 @@ from ._files import load_parts, save_parts
 from ._fitted_classifier import (
     FittedClassifier,
     Weights,
-    as_floats,
     check_expression,
-    classifier_from_parts,
-    classifier_to_parts,
-    prefixed,
-    unprefixed,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     import torch
@@ -37,13 +32,7 @@ if TYPE_CHECKING:
     from ._apply import Block
     from ._module_classifier import ModuleClassifier
 
-GENERATOR = "generator."
 N_DRAWS_EXPECTED = 16  # their mean has a quarter of the spread of one draw
-OLD_WEIGHTS = {"mean", "spread", "axes", "maps"}  # of recipe "transport" in version 0.1.0
-
-
-class OldFitError(ValueError):
-    """A fit that an earlier version made and this one cannot apply."""
 
 
 @dataclass(frozen=True)
@@ -304,6 +293,8 @@ class PerturbationModel:
 
     def save(self, folder: str | Path) -> None:
         """Write `model.json` and `weights.safetensors` into a folder, which is created if needed."""
+        from ._model_parts import model_to_parts  # noqa: PLC0415 (it knows this class)
+
         save_parts(model_to_parts(self), folder)
 
     @classmethod
@@ -317,59 +308,6 @@ class PerturbationModel:
         ValueError
             If a file is damaged or does not fit the other.
         """
-        return load_parts(folder, _checked_model)
+        from ._model_parts import checked_model  # noqa: PLC0415 (it knows this class)
 
-
-def model_to_parts(model: PerturbationModel) -> dict[str, Any]:
-    """A model as a dict to store: its classifier, target means and generator."""
-    parts = classifier_to_parts(model.classifier)
-    return {
-        **parts,
-        "params": model.params,
-        "target_mean": model.target_mean,
-        "target_means": model.target_means,
-        "weights": {**prefixed(GENERATOR, model.weights), **parts["weights"]},
-    }
-
-
-def model_from_parts(parts: Mapping[str, Any]) -> PerturbationModel:
-    """Inverse of :func:`model_to_parts`; ValueError if a part is missing or does not fit.
-
-    OldFitError if version 0.1.0 fitted the model by recipe "transport".
-    """
-    classifier = classifier_from_parts(parts)
-    try:
-        model = PerturbationModel(
-            classifier,
-            as_floats(parts["target_means"]),
-            unprefixed(GENERATOR, parts["weights"]),
-            classifier.params,
-        )
-        fits = model.target in model.targets and set(model.targets) <= set(classifier.classes)
-        fits &= model.target_means.shape == (len(model.targets), len(model.genes))
-        fits &= bool(np.isfinite(model.target_means).all())
-        if model.params.get("recipe") != PAPER and model.weights.keys() >= OLD_WEIGHTS:
-            msg = (
-                "The fit is of recipe 'transport' of version 0.1.0, which this version cannot "
-                "apply: call sp.tl.fit_tspg again."
-            )
-            raise OldFitError(msg)
-        # The transport generator stores the positions of the targets as well.
-        if fits and "targets" in model.weights:
-            positions = [list(classifier.classes).index(name) for name in model.targets]
-            fits = np.array_equal(model.weights["targets"], positions)
-    except (LookupError, TypeError) as error:
-        msg = f"Not a stored model: {type(error).__name__}: {error}"
-        raise ValueError(msg) from error
-    if not fits:
-        msg = "Not a stored model: its targets are not classes, or their means lack genes."
-        raise ValueError(msg)
-    return model
-
-
-def _checked_model(parts: Mapping[str, Any]) -> PerturbationModel:
-    """A model; ValueError if its weights do not fit its networks."""
-    model = model_from_parts(parts)
-    model.network()
-    model.classifier.network()
-    return model
+        return load_parts(folder, checked_model)

@@ -1,5 +1,6 @@
 """Plots of what `get` returns."""
 
+from ._context_heatmap import context_heatmap
 from ._embedding import pca, tsne, umap
 from ._enrichment import enrichment
 from ._evaluation import evaluation
@@ -9,6 +10,7 @@ from ._rank_genes import rank_genes
 from ._report import report
 
 __all__ = [
+    "context_heatmap",
     "enrichment",
     "evaluation",
     "history",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
 from .._checks import check_count
-from .._keys import ALL, TEST, TRAIN, TSPG, tspg_keys
+from .._keys import ALL, CONTEXTS, TEST, TRAIN, TSPG, tspg_keys
 from .._messages import logger
 from .._recipes import PAPER
 from .._seeds import Rng, resolve_seed
@@ -16,21 +16,30 @@ from ..data._labels import read_labels
 from ..get._model import checked_model
 from ..get._perturbation import ORIGINAL, find_layer, read_layer, read_samples, was_perturbed
 from ..get._resampled import resampled
+from ..metrics._change_sums import ChangeSums
 from ..metrics._intervals import percentile_interval
 from ..models._perturbation_model import N_DRAWS_EXPECTED
 from ..storage._arguments import copy_if_asked
 from ..storage._file import store_results
 from ..storage._free_names import check_free, holds
 from ..storage._identity import reader_of_fit
+from ..storage._ranking import context_arrays, group_arrays
 
 if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
+    from ..data._reader import Reader
     from ..models._perturbation_model import PerturbationModel
 
 N_DRAWS = 4096  # of all samples together: more change no score by its error
-FIELDS = ("scores", "sds", "shares", "logfoldchanges", "pvals", "pvals_adj")
+
+
+class Division(NamedTuple):
+    """Samples divided into parts: the names of the parts, and the part of each sample."""
+
+    names: list[str]
+    of: np.ndarray
 
 
 def rank_genes(
@@ -44,6 +53,10 @@ def rank_genes(
     copy: bool = False,
 ) -> AnnData | None:
     """Rank genes by their mean perturbation, for each source class and for all together.
+
+    After a fit with `context` also within each context: :func:`~scgan_perturb.get.rank_genes_df`
+    and :func:`~scgan_perturb.get.context_genes_df` read the result,
+    :func:`~scgan_perturb.pl.context_heatmap` draws it.
 
     The perturbation of a sample is the mean over several draws where samples are few: 4,096 draws
     in all, at most 16 and at least one a sample.
@@ -97,6 +110,11 @@ def rank_genes(
         `pvals`, `pvals_adj`
             NaN. scanpy's readers expect them, but samples that a generator was trained to move
             are no evidence against their not moving.
+        `contexts`
+            After a fit with `context`: a dict of arrays. `contexts` are the names of the contexts,
+            `names` the genes; `n_samples` and `n_target` are numbers of ranked samples and of
+            training samples of the target in each context. `scores`, `sds`, `shares`,
+            `logfoldchanges` and with `n_bootstrap` the intervals are contexts × genes.
 
     Raises
     ------
@@ -124,77 +142,43 @@ def rank_genes(
     find = read_layer if n_bootstrap else find_layer  # intervals need all samples in memory
     find(adata, key)  # raises where there is nothing to rank
     labels = read_labels(adata, model.params["groupby"])
-    chosen = _choose_samples(adata, labels, model.target, split, key)
-    rows = np.flatnonzero(chosen)
+    rows = np.flatnonzero(_choose_samples(adata, labels, model.target, split, key))
     n_draws = int(np.clip(N_DRAWS // len(rows), 1, N_DRAWS_EXPECTED))
+    reader = reader_of_fit(adata, model)
+    divisions = _divisions(reader, labels, rows)
     sums = _sum_perturbations(
-        adata, model, labels, rows, key, n_draws=n_draws, accelerator=accelerator
+        adata, model, rows, divisions, key, n_draws=n_draws, accelerator=accelerator
     )
-    params = {
-        "groupby": model.params["groupby"],
-        "fit": key,
-        "target": model.target,
-        "reference": ORIGINAL,
-        "method": "mean_perturbation",
-        "use_raw": False,
-    }
-    params |= {"layer": model.params["layer"]} if "layer" in model.params else {}
-    params |= {"split": split} if split else {}
-    params |= {} if model.params.get("recipe") == PAPER else {"n_draws": n_draws}
-    params["groups"] = np.array(list(sums), dtype=object)
     genes = np.flatnonzero(model.scaler.varying)
-    tables = {group: total.table(genes) for group, total in sums.items()}
+    tables = [{name: total.table(genes) for name, total in totals.items()} for totals in sums]
+    params = _params(model, key, split, n_draws)
+    params["groups"] = np.array([ALL, *tables[1]], dtype=object)
     if n_bootstrap:
-        seed = resolve_seed(rng)
-        params |= {"n_bootstrap": n_bootstrap, "seed": seed}
-        models = resampled(adata, model, n_bootstrap=n_bootstrap, seed=seed, key=key)
-        own = labels.iloc[rows].to_numpy()
+        params |= {"n_bootstrap": n_bootstrap, "seed": resolve_seed(rng)}
         before = read_samples(adata, model, rows, key).before
-        context = reader_of_fit(adata, model).contexts_of(rows)
-        means = [_mean_changes(one, before, context, own, n_draws, accelerator) for one in models]
-        for group, table in tables.items():
-            low, high = percentile_interval(np.stack([mean[group][genes] for mean in means]))
-            table |= {"scores_low": low, "scores_high": high}
-    adata.uns[keys.rank_genes] = {
-        "params": params,
-        **_rank(model.genes[genes].astype(object), tables),
-    }
-    store_results(adata, reader_of_fit(adata, model).matrix, uns=[keys.rank_genes])
+        context = reader.contexts_of(rows)
+        models = resampled(adata, model, n_bootstrap=n_bootstrap, seed=params["seed"], key=key)
+        means = [
+            _mean_changes(one, before, context, divisions, n_draws, accelerator) for one in models
+        ]
+        _add_intervals(tables, means, genes)
+    everyone, classes, *contexts = tables
+    names = model.genes[genes].astype(object)
+    ranking = {"params": params, **group_arrays(names, everyone | classes)}
+    if contexts:
+        n_samples = [total.n for total in sums[-1].values()]
+        ranking[CONTEXTS] = context_arrays(model, names, contexts[0], n_samples)
+    adata.uns[keys.rank_genes] = ranking
+    store_results(adata, reader.matrix, uns=[keys.rank_genes])
     logger.info(
-        "Ranked %s genes over %s perturbed samples of %d classes.\n    added: adata.uns[%r]",
+        "Ranked %s genes over %s perturbed samples of %d classes%s.\n    added: adata.uns[%r]",
         f"{len(genes):,}",
-        f"{chosen.sum():,}",
-        len(sums) - 1,
+        f"{len(rows):,}",
+        len(classes),
+        f" and {len(contexts[0]):,} contexts" if contexts else "",
         keys.rank_genes,
     )
     return adata if copy else None
-
-
-class _Sums:
-    """Running sums over samples, a number a gene, of the scaled and the unscaled change."""
-
-    def __init__(self, n_genes: int) -> None:
-        self.n = 0
-        self.scaled, self.squares, self.up, self.down, self.change = np.zeros((5, n_genes))
-
-    def add(self, scaled: np.ndarray, change: np.ndarray) -> None:
-        """Count in samples × genes."""
-        self.n += len(scaled)
-        self.scaled += scaled.sum(axis=0, dtype=np.float64)
-        self.squares += np.square(scaled, dtype=np.float64).sum(axis=0)
-        self.up += (scaled > 0).sum(axis=0)
-        self.down += (scaled < 0).sum(axis=0)
-        self.change += change.sum(axis=0, dtype=np.float64)
-
-    def table(self, genes: np.ndarray) -> dict[str, np.ndarray]:
-        """What is ranked, for the genes at these positions."""
-        mean = self.scaled / self.n
-        with np.errstate(invalid="ignore"):  # one sample has no spread: 0 / 0
-            variance = (self.squares - self.n * mean**2).clip(0) / np.float64(self.n - 1)
-        share = np.where(mean > 0, self.up, np.where(mean < 0, self.down, 0)) / self.n
-        none = np.full(len(mean), np.nan)
-        columns = (mean, np.sqrt(variance), share, self.change / self.n, none, none)
-        return {name: column[genes] for name, column in zip(FIELDS, columns, strict=True)}
 
 
 def _choose_samples(
@@ -220,29 +204,56 @@ def _choose_samples(
     return chosen
 
 
+def _params(model: PerturbationModel, key: str, split: str | None, n_draws: int) -> dict[str, Any]:
+    """What describes a ranking, with the entries that scanpy's readers expect."""
+    params = {
+        "groupby": model.params["groupby"],
+        "fit": key,
+        "target": model.target,
+        "reference": ORIGINAL,
+        "method": "mean_perturbation",
+        "use_raw": False,
+    }
+    params |= {"layer": model.params["layer"]} if "layer" in model.params else {}
+    params |= {"split": split} if split else {}
+    params |= {"context": np.array(model.context, dtype=object)} if model.context else {}
+    return params | ({} if model.params.get("recipe") == PAPER else {"n_draws": n_draws})
+
+
+def _divisions(reader: Reader, labels: pd.Series, rows: np.ndarray) -> list[Division]:
+    """The samples undivided, divided into classes, and into contexts if the fit has contexts."""
+    chosen = labels.iloc[rows].cat.remove_unused_categories()
+    found = [
+        Division([ALL], np.full(len(rows), ALL, dtype=object)),
+        Division(list(chosen.cat.categories), chosen.to_numpy()),
+    ]
+    contexts = reader.contexts_of(rows)
+    return found if contexts is None else [*found, Division(sorted(set(contexts)), contexts)]
+
+
 def _sum_perturbations(
     adata: AnnData,
     model: PerturbationModel,
-    labels: pd.Series,
     rows: np.ndarray,
+    divisions: list[Division],
     key: str,
     *,
     n_draws: int,
     accelerator: str,
-) -> dict[str, _Sums]:
-    """Sums of each group, of all first, then in the order of the labels."""
-    present = labels.iloc[rows].cat.remove_unused_categories().cat.categories
-    sums = {group: _Sums(len(model.genes)) for group in (ALL, *present)}
+) -> list[dict[str, ChangeSums]]:
+    """Sums of each part of each division, in one pass over the samples."""
+    n_genes = len(model.genes)
+    sums = [{name: ChangeSums(n_genes) for name in division.names} for division in divisions]
     for block in blocks(len(rows)):
         samples = read_samples(
             adata, model, rows[block], key, n_draws=n_draws, accelerator=accelerator
         )
         scaled = model.scaler.scale(samples.after) - model.scaler.scale(samples.before)
         change = samples.after - samples.before
-        own = labels.iloc[rows[block]].to_numpy()
-        sums[ALL].add(scaled, change)
-        for group in np.unique(own):
-            sums[group].add(scaled[own == group], change[own == group])
+        for totals, division in zip(sums, divisions, strict=True):
+            of = division.of[block]
+            for name in set(of):
+                totals[name].add(scaled[of == name], change[of == name])
     return sums
 
 
@@ -250,30 +261,26 @@ def _mean_changes(
     model: PerturbationModel,
     before: np.ndarray,
     context: np.ndarray | None,
-    labels: np.ndarray,
+    divisions: list[Division],
     n_draws: int,
     accelerator: str,
-) -> dict[str, np.ndarray]:
-    """Mean scaled change of each group, of all first, under one model."""
+) -> list[dict[str, np.ndarray]]:
+    """Mean scaled change of each part of each division, under one model."""
     after = model.expected(before, context=context, n_draws=n_draws, accelerator=accelerator)
     change = model.scaler.scale(after) - model.scaler.scale(before)
-    means = {group: change[labels == group].mean(axis=0) for group in np.unique(labels)}
-    return {ALL: change.mean(axis=0), **means}
+    return [
+        {name: change[division.of == name].mean(axis=0) for name in division.names}
+        for division in divisions
+    ]
 
 
-def _rank(genes: np.ndarray, tables: dict[str, dict[str, np.ndarray]]) -> dict[str, np.recarray]:
-    """Genes and columns as structured arrays, a field a group, each by falling score."""
-    order = {group: np.argsort(-table["scores"], kind="stable") for group, table in tables.items()}
-    ranked = {"names": _structured({group: genes[order[group]] for group in tables}, object)}
-    for name in next(iter(tables.values())):
-        dtype = np.float64 if name.startswith("pvals") else np.float32
-        columns = {group: table[name][order[group]] for group, table in tables.items()}
-        ranked[name] = _structured(columns, dtype)
-    return ranked
-
-
-def _structured(columns: dict[str, np.ndarray], dtype: type) -> np.recarray:
-    # Labels are names of fields, as scanpy has it; these may hold any character, "/" too. A dict
-    # also allows the empty label.
-    dtypes = np.dtype({"names": list(columns), "formats": [dtype] * len(columns)})
-    return np.rec.fromarrays(list(columns.values()), dtype=dtypes)
+def _add_intervals(
+    tables: list[dict[str, dict[str, np.ndarray]]],
+    means: list[list[dict[str, np.ndarray]]],
+    genes: np.ndarray,
+) -> None:
+    """Add the ends of the interval of each mean, from the means under resampled models."""
+    for i, of_division in enumerate(tables):
+        for name, table in of_division.items():
+            low, high = percentile_interval(np.stack([mean[i][name][genes] for mean in means]))
+            table |= {"scores_low": low, "scores_high": high}
