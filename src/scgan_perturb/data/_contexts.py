@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .._messages import examples, warn
-from ._labels import read_column
+from ._labels import label_text, read_column
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,6 +45,45 @@ def context_positions(contexts: np.ndarray, names: np.ndarray) -> np.ndarray:
     """The position of each name among the contexts, which are sorted; -1 of others."""
     at = np.searchsorted(contexts, names).clip(max=len(contexts) - 1)
     return np.where(contexts[at] == names, at, -1)
+
+
+def context_codes(
+    given: Sequence[object] | np.ndarray | None,
+    columns: Sequence[str],
+    contexts: np.ndarray,
+    n_samples: int,
+) -> np.ndarray:
+    """The position of the context of each sample among the contexts of a model; -1 of others.
+
+    Parameters
+    ----------
+    given
+        The context of each sample; None where none was given.
+    columns
+        The columns of a model's contexts; empty for a model without: all samples are 0.
+    contexts
+        The contexts of the model.
+    n_samples
+        Number of samples.
+
+    Raises
+    ------
+    ValueError
+        If contexts are missing, or their number is not that of the samples.
+    """
+    if not columns:
+        return np.zeros(n_samples, dtype=np.int64)
+    if given is None:
+        msg = (
+            f"The model was fitted with context={list(columns)}. Give context=, the context of each "
+            "sample."
+        )
+        raise ValueError(msg)
+    names = np.array([label_text(value) for value in given], dtype=object)
+    if names.shape != (n_samples,):
+        msg = f"context has the shape {names.shape}; one value for each of {n_samples:,} samples is needed."
+        raise ValueError(msg)
+    return context_positions(contexts, names)
 
 
 def warn_of_unknown(names: np.ndarray) -> None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from .._keys import TSPG
 from .._messages import unknown_name
 from ..data._adata import check_adata
-from ..models._model_parts import OldFitError, model_from_parts
+from ..models._old_fits import OldFitError
+from ..models._perturbation_model import model_from_parts
 from ..storage._identity import check_fit_belongs, reader_of_fit
 from ._stored import FIRST_FIT
 

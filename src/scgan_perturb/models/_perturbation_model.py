@@ -9,17 +9,23 @@ import numpy as np
 
 from .._messages import examples
 from .._recipes import PAPER
-from ..data._contexts import context_positions
+from ..data._contexts import context_codes
 from ..data._labels import find_label, label_text, single
 from ._files import load_parts, save_parts
 from ._fitted_classifier import (
     FittedClassifier,
     Weights,
+    as_floats,
     check_expression,
+    classifier_from_parts,
+    classifier_to_parts,
+    prefixed,
+    unprefixed,
 )
+from ._old_fits import check_version
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     import torch
@@ -28,10 +34,10 @@ if TYPE_CHECKING:
     from ..data._blocks import Matrix
     from ..data._scaling import GeneScaler
     from ..networks._perturber import TransportPerturber
-    from ..networks._transport_generator import TransportGenerator
     from ._apply import Block
     from ._module_classifier import ModuleClassifier
 
+GENERATOR = "generator."
 N_DRAWS_EXPECTED = 16  # their mean has a quarter of the spread of one draw
 
 
@@ -110,28 +116,13 @@ class PerturbationModel:
         return np.atleast_1d(np.asarray(self.params.get("contexts", []), dtype=object))
 
     def context_codes(
-        self, context: Sequence[str] | np.ndarray | None, n_samples: int
+        self, context: Sequence[object] | np.ndarray | None, n_samples: int
     ) -> np.ndarray:
         """Positions of contexts in :attr:`contexts`; -1 of those that did not train.
 
-        Raises
-        ------
-        ValueError
-            If contexts are missing, or their number is not that of the samples.
+        ValueError if contexts are missing, or their number is not that of the samples.
         """
-        if not self.context:
-            return np.zeros(n_samples, dtype=np.int64)
-        if context is None:
-            msg = (
-                f"The model was fitted with context={list(self.context)}. Give context=, the "
-                "context of each sample."
-            )
-            raise ValueError(msg)
-        names = np.array([label_text(value) for value in context], dtype=object)
-        if names.shape != (n_samples,):
-            msg = f"context has the shape {names.shape}; one value for each of {n_samples:,} samples is needed."
-            raise ValueError(msg)
-        return context_positions(self.contexts, names)
+        return context_codes(context, self.context, self.contexts, n_samples)
 
     @property
     def genes(self) -> np.ndarray:
@@ -153,44 +144,16 @@ class PerturbationModel:
 
         The logits are those of the classifier to convince; None for that of the model.
         """
-        import torch  # noqa: PLC0415 (a stored model can be read without torch)
+        from ._perturber_of import perturber_of  # noqa: PLC0415 (a stored model can be read without torch)
 
-        from ..networks._networks import Generator, from_arrays  # noqa: PLC0415
-        from ..networks._perturber import PaperPerturber, TransportPerturber  # noqa: PLC0415
-        from ..networks._transport_generator import TransportGenerator  # noqa: PLC0415
-        from ._apply import damage_named  # noqa: PLC0415
-
-        n_genes = int(self.scaler.varying.sum())
-        if self.params.get("recipe") == PAPER:
-            with torch.device("meta"):
-                generator: nn.Module = Generator(n_genes)
-            to_convince = (classifier or self.classifier).network()
-            return PaperPerturber(from_arrays(generator, self.weights), to_convince)
-        with torch.device("meta"):
-            generator = TransportGenerator(
-                n_genes,
-                len(self.classifier.classes),
-                len(self.targets),
-                np.shape(self.weights.get("presence", np.empty((0, 0))))[-1],
-                max(len(self.contexts), 1),
-            )
-        f = self.classifier.network()
-        with damage_named():
-            return TransportPerturber(
-                cast("TransportGenerator", from_arrays(generator, self.weights)),
-                f,
-                f if classifier is None else classifier.network(),
-                self.targets.index(self.target),
-                int(self.params.get("seed", 0)),
-                self._sources(),
-            )
-
-    def _sources(self) -> list[int] | None:
-        """Positions of the sources among the classes; None for all."""
-        if "source" not in self.params:
-            return None
-        sources = np.atleast_1d(self.params["source"]).astype(str)
-        return [i for i, label in enumerate(self.classifier.classes) if str(label) in sources]
+        return perturber_of(
+            self.classifier,
+            classifier or self.classifier,
+            self.weights,
+            self.params,
+            n_contexts=max(len(self.contexts), 1),
+            targets=self.targets,
+        )
 
     def perturb(
         self,
@@ -202,8 +165,8 @@ class PerturbationModel:
         """x_adv in input units (paper, section 2.2).
 
         With recipe "transport" it is one draw, which depends on the seed of the fit and on the
-        sample's own values: a sample has the same result in any company. Values beyond the training range are clipped to it; genes that were constant in
-        training are returned unchanged.
+        sample's own values: a sample has the same result in any company. Values beyond the training
+        range are clipped to it; genes that were constant in training are returned unchanged.
 
         Parameters
         ----------
@@ -245,23 +208,14 @@ class PerturbationModel:
 
         Parameters
         ----------
-        expression
-            Samples × `genes`, in input units, dense or sparse.
-        context
-            The context of each sample, as for :meth:`perturb`.
+        expression, context, accelerator
+            As for :meth:`perturb`, as are the errors.
         n_draws
             Number of draws.
-        accelerator
-            Lightning Fabric accelerator.
 
         Returns
         -------
         float32 array of samples × `genes`, input units.
-
-        Raises
-        ------
-        ValueError
-            If the number of genes differs, or a value is NaN or infinite.
         """
         from ._apply import expected_blocks  # noqa: PLC0415
 
@@ -293,8 +247,6 @@ class PerturbationModel:
 
     def save(self, folder: str | Path) -> None:
         """Write `model.json` and `weights.safetensors` into a folder, which is created if needed."""
-        from ._model_parts import model_to_parts  # noqa: PLC0415 (it knows this class)
-
         save_parts(model_to_parts(self), folder)
 
     @classmethod
@@ -308,6 +260,58 @@ class PerturbationModel:
         ValueError
             If a file is damaged or does not fit the other.
         """
-        from ._model_parts import checked_model  # noqa: PLC0415 (it knows this class)
+        return load_parts(folder, _checked_model)
 
-        return load_parts(folder, checked_model)
+
+def model_to_parts(model: PerturbationModel) -> dict[str, Any]:
+    """A model as a dict to store: its classifier, target means and generator."""
+    parts = classifier_to_parts(model.classifier)
+    return {
+        **parts,
+        "params": model.params,
+        "target_mean": model.target_mean,
+        "target_means": model.target_means,
+        "weights": {**prefixed(GENERATOR, model.weights), **parts["weights"]},
+    }
+
+
+def model_from_parts(parts: Mapping[str, Any]) -> PerturbationModel:
+    """Inverse of :func:`model_to_parts`; ValueError if a part is missing or does not fit.
+
+    OldFitError if version 0.1.0 fitted the model by recipe "transport".
+    """
+    classifier = classifier_from_parts(parts)
+    try:
+        model = PerturbationModel(
+            classifier,
+            as_floats(parts["target_means"]),
+            unprefixed(GENERATOR, parts["weights"]),
+            classifier.params,
+        )
+        fits = model.target in model.targets and set(model.targets) <= set(classifier.classes)
+        fits &= model.target_means.shape == (len(model.targets), len(model.genes))
+        fits &= bool(np.isfinite(model.target_means).all())
+        if model.context:
+            shape = (len(classifier.classes), len(model.contexts))
+            fits &= np.shape(model.params["n_train"]) == shape
+        check_version(model.params, model.weights)
+        # The transport generator stores the positions of the targets as well.
+        if fits and "targets" in model.weights:
+            positions = [list(classifier.classes).index(name) for name in model.targets]
+            fits = np.array_equal(model.weights["targets"], positions)
+    except (LookupError, TypeError) as error:
+        msg = f"Not a stored model: {type(error).__name__}: {error}"
+        raise ValueError(msg) from error
+    if not fits:
+        msg = (
+            "Not a stored model: its targets are not classes, or targets or contexts lack numbers."
+        )
+        raise ValueError(msg)
+    return model
+
+
+def _checked_model(parts: Mapping[str, Any]) -> PerturbationModel:
+    """A model; ValueError if its weights do not fit its networks."""
+    model = model_from_parts(parts)
+    model.network()
+    return model

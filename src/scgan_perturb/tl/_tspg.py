@@ -12,7 +12,7 @@ from .._seeds import Rng, resolve_seed, spawn_seeds
 from ..data._labels import resolve_classes, several
 from ..data._reader import Reader
 from ..data._training_data import read_training_data
-from ..models._model_parts import model_to_parts
+from ..models._perturbation_model import model_to_parts
 from ..storage._apply import Job
 from ..storage._arguments import (
     check_checkpoint,
