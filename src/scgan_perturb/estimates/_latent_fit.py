@@ -12,8 +12,6 @@ from ._latent import N_FACTORS, Latent, calibrated, draw_factors, find_posterior
 from ._marginals import find_scores
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from ._marginals import Marginals
     from ._samples import Rows
 
@@ -23,12 +21,16 @@ MAX_SAMPLES = 4096
 N_ROUNDS, N_AVERAGED = 12, 5  # of stochastic expectation maximisation; the last ones' loadings
 RIDGE = 4.0  # prior precision of loadings
 COVARIANCE_PRIOR = 20  # samples at which a class's covariance weighs as much as that of all
+N_FOLDS, MAX_RIDGE, POWER, DEBUG = 4, 1e4, 1, False
 NOISE_PRIOR = 5  # worth of a noise of 1, in values
 BLOCK = 512  # samples at a time
 
 
 def estimate_latent(rows: Rows, labels: torch.Tensor, marginals: Marginals, seed: int) -> Latent:
     """Fit the factor model by stochastic expectation maximisation.
+
+    The factors of a sample are drawn with loadings that samples of other folds gave: else few
+    samples of many genes would have loadings that repeat the noise of each.
 
     Parameters
     ----------
@@ -57,26 +59,29 @@ def estimate_latent(rows: Rows, labels: torch.Tensor, marginals: Marginals, seed
         *(marginals.share,) * 3,
     )
     latent = calibrated(latent, marginals.share)
+    folds = _folds(data.labels)
+    ridge = factors.new_full((2, n_factors), RIDGE)
     kept: list[tuple[torch.Tensor, ...]] = []
     for step in range(N_ROUNDS):
-        latent = _with_loadings(latent, data, factors, n_steps=1 if step else 3)
+        latent, presence, value, ridge = _with_loadings(
+            latent, data, factors, folds, ridge, n_steps=1 if step else 3
+        )
         if step >= N_ROUNDS - N_AVERAGED:
-            kept.append((latent.presence, latent.value, latent.noise))
+            kept.append((latent.noise, presence, value))
         if step == N_ROUNDS - 1:
-            parts = (torch.stack(part).mean(0) for part in zip(*kept, strict=True))
-            presence, value, noise = parts
-            latent = replace(latent, presence=presence, value=value, noise=noise)
+            noise, presence, value = (torch.stack(part).mean(0) for part in zip(*kept, strict=True))
+            latent = replace(latent, presence=presence[0], value=value[0], noise=noise)
         latent = calibrated(latent, marginals.share)
-        factors = _drawn(latent, data, rng)
+        factors = _drawn(latent, data, folds, presence, value, rng)
         latent, factors = _with_covariances(
             latent,
             factors,
             data.labels,
             marginals.n_contexts,
-            is_free=step < N_ROUNDS - N_AVERAGED,
         )
         latent = calibrated(latent, marginals.share)
-    return _filled(replace(latent, centre=_centres(latent, data, marginals.n_contexts)))
+    if DEBUG: print(ridge.round().int().tolist())
+    return _filled(latent)
 
 
 def _filled(latent: Latent) -> Latent:
@@ -138,59 +143,90 @@ def _first_factors(data: _Data, share: torch.Tensor, seed: int) -> torch.Tensor:
     return torch.from_numpy(left * math.sqrt(n_samples)).to(data.scores)
 
 
-def _with_loadings(latent: Latent, data: _Data, factors: torch.Tensor, n_steps: int) -> Latent:
+def _folds(labels: torch.Tensor) -> torch.Tensor:
+    """The fold of each sample; each group is spread over all folds."""
+    order = labels.argsort(stable=True)
+    folds = torch.empty_like(order)
+    folds[order] = torch.arange(len(order), device=order.device) % N_FOLDS
+    return folds
+
+
+def _with_loadings(latent, data, factors, folds, ridge, n_steps):
     """Ridge regression of scores on the factors, and steps of logistic regression of presences."""
+    labels = data.labels
     n_genes, n_factors = latent.presence.shape
-    identity = torch.eye(n_factors, device=factors.device)
-    present, labels = data.present, data.labels
-    squares = (factors[:, :, None] * factors[:, None, :]).flatten(1)
-    centred = present * (data.scores / latent.gain[labels] - latent.offset[labels])
-    gram = (present.T @ squares).view(n_genes, n_factors, n_factors)
-    product = centred.T @ factors
-    penalty = RIDGE * latent.noise[:, None, None] * identity
-    value = torch.linalg.solve(gram + penalty, product[..., None])[..., 0]
-    rest = centred.square().sum(0) - 2 * (value * product).sum(1)
-    rest = rest + (value * (gram @ value[..., None])[..., 0]).sum(1)
-    noise = (rest + NOISE_PRIOR) / (present.sum(0) + NOISE_PRIOR)
-    presence, intercept = latent.presence, latent.intercept[labels]
+    first, second = torch.triu_indices(n_factors, n_factors, device=factors.device)
+    pair = torch.empty(n_factors, n_factors, dtype=torch.long, device=first.device)
+    pair[first, second] = pair[second, first] = torch.arange(len(first), device=first.device)
+    squares = factors[:, first] * factors[:, second]
+    members = [(folds == k).nonzero().flatten() for k in range(N_FOLDS)]
+    gram, product, total = [], [], []
+    for own in members:
+        centred = data.scores[own] / latent.gain[labels[own]] - latent.offset[labels[own]]
+        centred *= data.present[own]
+        gram.append(data.present[own].T @ squares[own])
+        product.append(centred.T @ factors[own])
+        total.append(centred.square().sum(0))
+    noise = latent.noise
+    variance = _signal(product, [g[:, pair.diagonal()] for g in gram])
+    ridge_value = 1 / variance.clamp(1 / MAX_RIDGE, 1 / RIDGE)
+    value = _solved(gram, product, noise[:, None] * ridge_value, pair)
+    rest = sum(
+        t - 2 * (v * b).sum(1) + (v * (g[:, pair] @ v[..., None])[..., 0]).sum(1)
+        for t, v, b, g in zip(total, value[1:], product, gram, strict=True)
+    )
+    n_present = data.present.sum(0)
+    noise = ((rest + NOISE_PRIOR) / (n_present + NOISE_PRIOR)).clamp(0.05, 2)
+    presence = latent.presence
     for _ in range(n_steps):
-        chance = torch.addmm(intercept, factors, presence.T).sigmoid_()
-        gradient = (present - chance).T @ factors - RIDGE * presence
-        variance = chance.addcmul_(chance, chance, value=-1)
-        hessian = (variance.T @ squares).view_as(gram) + RIDGE * identity
-        step = torch.linalg.solve(hessian, gradient[..., None])[..., 0]
-        presence = presence + step.clamp(-1, 1)
-    return replace(latent, presence=presence, value=value, noise=noise.clamp(0.05, 2))
+        gram, product = [], []
+        for own in members:
+            chance = torch.addmm(latent.intercept[labels[own]], factors[own], presence.T).sigmoid_()
+            product.append((data.present[own] - chance).T @ factors[own])
+            weight = chance.addcmul_(chance, chance, value=-1)
+            gram.append(weight.T @ squares[own])
+            product[-1] += (gram[-1][:, pair] @ presence[..., None])[..., 0]
+        variance = _signal(product, [g[:, pair.diagonal()] for g in gram])
+        ridge_presence = 1 / variance.clamp(1 / MAX_RIDGE, 1 / RIDGE)
+        both = _solved(gram, product, ridge_presence.expand(n_genes, -1), pair)
+        both = presence + (both - presence).clamp(-1, 1)
+        presence = both[0]
+    latent = replace(latent, presence=presence, value=value[0], noise=noise)
+    return latent, both, value, torch.stack([ridge_presence, ridge_value])
 
 
-def _posteriors(latent: Latent, data: _Data) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Posteriors of the factors, a block of samples at a time."""
-    products = products_of(latent)
-    parts = (part.split(BLOCK) for part in data)
-    for present, scores, labels in zip(*parts, strict=True):
-        yield find_posterior(latent, products, present, scores, labels)
+def _signal(product, weight):
+    """Mean square of true loadings, by products of estimates from different folds: factors."""
+    product, weight = torch.stack(product), torch.stack(weight)
+    cross = product.sum(0).square() - product.square().sum(0)
+    norm = weight.sum(0).square() - weight.square().sum(0)
+    w = 1 / (weight.sum(0) + 1)**POWER
+    return (cross * w).sum(0) / (norm * w).sum(0).clamp_min(1e-9)
 
 
-def _drawn(latent: Latent, data: _Data, rng: torch.Generator) -> torch.Tensor:
+def _solved(gram, product, penalty, pair):
+    """Loadings of all samples, then those without each fold."""
+    gram_all, product_all = sum(gram), sum(product)
+    penalty = penalty.diag_embed()
+    out = []
+    for g, b in zip([0, *gram], [0, *product], strict=True):
+        left = (gram_all - g)[:, pair] + penalty
+        out.append(torch.linalg.solve(left, (product_all - b)[..., None])[..., 0])
+    return torch.stack(out)
+
+
+def _drawn(latent, data, folds, presence, value, rng) -> torch.Tensor:
     """A posterior draw of the factors of each sample."""
     n_samples, n_factors = len(data.labels), latent.presence.shape[1]
-    noise = torch.randn(n_samples, n_factors, generator=rng).to(data.scores.device).split(BLOCK)
-    posteriors = zip(_posteriors(latent, data), noise, strict=True)
-    return torch.cat([draw_factors(*posterior, part) for posterior, part in posteriors])
-
-
-def _centres(latent: Latent, data: _Data, n_contexts: int) -> torch.Tensor:
-    """Mean of each group's factors, shrunk to that of its context, and this to 0."""
-    modes = torch.cat([mode for mode, _ in _posteriors(latent, data)])
-    centre = torch.zeros_like(latent.centre)
-    for n_groups in _levels(len(centre), n_contexts):
-        labels = data.labels % n_groups
-        sums = modes.new_zeros(n_groups, modes.shape[1]).index_add_(0, labels, modes)
-        counts = torch.bincount(labels, minlength=n_groups)[:, None]
-        before = centre[:n_groups]
-        centre = (sums + COVARIANCE_PRIOR * before) / (counts + COVARIANCE_PRIOR)
-        centre = centre.repeat(len(latent.centre) // n_groups, 1)
-    return centre
+    noise = torch.randn(n_samples, n_factors, generator=rng).to(data.scores.device)
+    factors = torch.empty_like(noise)
+    for fold in range(N_FOLDS):
+        model = replace(latent, presence=presence[fold + 1], value=value[fold + 1])
+        products = products_of(model)
+        for own in (folds == fold).nonzero().flatten().split(BLOCK):
+            posterior = find_posterior(model, products, data.present[own], data.scores[own], data.labels[own])
+            factors[own] = draw_factors(*posterior, noise[own])
+    return factors
 
 
 def _levels(n_groups: int, n_contexts: int) -> tuple[int, ...]:
@@ -203,29 +239,31 @@ def _with_covariances(
     factors: torch.Tensor,
     labels: torch.Tensor,
     n_contexts: int,
-    *,
-    is_free: bool,
 ) -> tuple[Latent, torch.Tensor]:
     """Covariance of each group, shrunk to that of its context, and this to that of all.
 
-    `is_free` scales that of all to one.
+    That of all is scaled to one.
     """
     total = factors.T @ factors / len(factors)
     n_all = len(latent.covariance)
     covariance = total.expand(n_all, *total.shape)
+    centre = torch.zeros_like(latent.centre)
     for n_groups in _levels(n_all, n_contexts):
-        members = (factors[labels % n_groups == group] for group in range(n_groups))
+        members = [factors[labels % n_groups == group] for group in range(n_groups)]
         covariance = torch.stack(
             [
                 (own.T @ own + COVARIANCE_PRIOR * before) / (len(own) + COVARIANCE_PRIOR)
                 for own, before in zip(members, covariance, strict=False)
             ]
         ).repeat(n_all // n_groups, 1, 1)
-    presence, value = latent.presence, latent.value
-    if is_free:
-        root = torch.linalg.cholesky(total)
-        inverse = torch.linalg.inv(root)
-        presence, value, factors = presence @ root, value @ root, factors @ inverse.T
-        covariance = inverse @ covariance @ inverse.T
-    moved = replace(latent, presence=presence, value=value, covariance=covariance)
-    return moved, factors
+        centre = torch.stack(
+            [
+                (own.sum(0) + COVARIANCE_PRIOR * before) / (len(own) + COVARIANCE_PRIOR)
+                for own, before in zip(members, centre, strict=False)
+            ]
+        ).repeat(n_all // n_groups, 1)
+    values, vectors = torch.linalg.eigh(total)
+    values = values.clamp_min(1e-6).sqrt()
+    root, inverse = (vectors * values) @ vectors.T, (vectors / values) @ vectors.T
+    moved = replace(latent, presence=latent.presence @ root, value=latent.value @ root, covariance=inverse @ covariance @ inverse, centre=centre @ inverse)
+    return moved, factors @ inverse
