@@ -73,9 +73,7 @@ def _pooled(
     return sum(weight * part for weight, part in zip(posterior, estimates, strict=True))
 
 
-def similar_contexts(
-    values: torch.Tensor, n_values: torch.Tensor, n_contexts: int
-) -> torch.Tensor:
+def similar_contexts(values: torch.Tensor, n_values: torch.Tensor, n_contexts: int) -> torch.Tensor:
     """How alike contexts are: correlations that fall with the distance of their profiles.
 
     The profile of a context is what its groups have in common, whatever their class.
