@@ -20,7 +20,7 @@ from scgan_perturb.estimates._latent import (
 )
 from scgan_perturb.estimates._latent_fit import estimate_latent
 from scgan_perturb.estimates._maps import optimal_maps
-from scgan_perturb.estimates._marginals import Marginals, estimate_marginals
+from scgan_perturb.estimates._marginals import Marginals, estimate_marginals, find_scores
 from tests.estimates.rows import Rows
 
 N_CLASSES, N_GENES, N_FEW = 2, 6, 3  # factors
@@ -193,6 +193,23 @@ def test_factors_of_independent_genes_explain_little():
     total = found.covariance[0]
     explained = ((found.value @ total) * found.value).sum(1)
     assert explained.mean() < 0.15
+
+
+def test_few_samples_of_many_genes_fit_new_samples_as_well():
+    x, labels = correlated(490, 600)
+    marginals, found = fit(x[:90], labels[:90])
+    new, own = x[90:], labels[90:]
+    present = (new > 0) | marginals.always
+    sample, gene = present.nonzero(as_tuple=True)
+    scores = torch.zeros_like(new)
+    scores[sample, gene] = find_scores(marginals, new[sample, gene], own[sample], gene)
+    rng = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        posterior = find_posterior(found, products_of(found), present.float(), scores, own)
+        factors = draw_factors(*posterior, torch.randn(len(new), N_FACTORS, generator=rng))
+    left = scores / found.gain[own] - found.offset[own] - factors @ found.value.T
+    assert factors.square().mean() == pytest.approx(1, abs=0.2)
+    assert (left.square() / found.noise)[present].mean() < 1.6
 
 
 def test_each_class_has_its_own_covariance_of_factors():

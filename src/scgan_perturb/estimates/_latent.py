@@ -71,12 +71,18 @@ class Products(NamedTuple):
     pair: torch.Tensor
 
 
+def pairs_of(factors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The first and the second of each pair of columns, and for each two columns their pair."""
+    n_factors = factors.shape[1]
+    first, second = torch.triu_indices(n_factors, n_factors, device=factors.device)
+    pair = torch.empty(n_factors, n_factors, dtype=torch.long, device=factors.device)
+    pair[first, second] = pair[second, first] = torch.arange(len(first), device=factors.device)
+    return first, second, pair
+
+
 def products_of(latent: Latent) -> Products:
     """The products of a model's loadings."""
-    n_factors = latent.presence.shape[1]
-    first, second = torch.triu_indices(n_factors, n_factors, device=latent.presence.device)
-    pair = torch.empty(n_factors, n_factors, dtype=torch.long, device=first.device)
-    pair[first, second] = pair[second, first] = torch.arange(len(first), device=first.device)
+    first, second, pair = pairs_of(latent.presence)
     presence, value = (
         loadings[:, first] * loadings[:, second] for loadings in (latent.presence, latent.value)
     )

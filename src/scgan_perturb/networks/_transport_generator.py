@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # Mean square of a sample's noise, or of its factors, up to which it is believed. Chosen on tissues that
 # did not train; of samples of known bulk tissues about nine in ten are below 2.5.
-FAMILIAR = 2.0
+FAMILIAR = 2.5
 SMALLEST, LARGEST = 1e-7, 1 - 1e-6  # probabilities whose normal scores are finite
 FACTORS, NOISE, FAR, PRESENCE = range(4)  # streams of random numbers
 
@@ -257,8 +257,8 @@ def _believed(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Shrink the noise and the factors of unfamiliar samples, and draw what is then missing."""
     n_present = present.sum(1).clamp_min(1)
-    excess = (rest.square().sum(1) / n_present / FAMILIAR).clamp_min(1)
-    far = torch.maximum(excess, factors.square().mean(1) / FAMILIAR)
+    excess = (rest.square().sum(1) / n_present / FAMILIAR).clamp_min(1).square()
+    far = torch.maximum(excess, (factors.square().mean(1) / FAMILIAR).square())
     rows = (far > 1).nonzero().flatten()
     if len(rows) == 0:
         return factors, rest
