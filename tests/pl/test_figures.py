@@ -147,7 +147,7 @@ def test_the_history_has_a_panel_for_each_measure(request, recipe):
 
 
 def test_the_history_of_a_classifier_can_be_drawn(fitted):
-    assert sp.pl.history(fitted, key="classifier", show=False).shape == (1, 2)
+    assert sp.pl.history(fitted, key="classifier", show=False).shape == (1, 3)
 
 
 def test_an_embedding_that_was_not_made_names_the_call(fitted):

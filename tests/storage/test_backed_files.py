@@ -24,6 +24,7 @@ OF_SCANPY = Path(sc.__file__).parent / "datasets" / "10x_pbmc68k_reduced.h5ad"  
 pytestmark = pytest.mark.filterwarnings(
     "ignore:(Moving element from .uns|This is where adjacency|.*very old version of AnnData)",
     "ignore:.*written without encoding metadata",
+    "ignore:.*lie beyond the range of the training samples",  # a file of z-scores
 )
 
 
@@ -68,17 +69,18 @@ def fitted_file(_fitted_file, tmp_path) -> ad.AnnData:
     ],
 )
 def test_reading_into_memory_leaves_a_fitted_file_usable(fitted_file, read):
-    expected = np.asarray(fitted_file.layers["xadv"])
+    expected = fitted_file.layers["xadv"].to_memory().toarray()
     read(fitted_file)
     assert "xadv" in repr(fitted_file)
-    np.testing.assert_array_equal(fitted_file.layers["xadv"], expected)
+    np.testing.assert_array_equal(fitted_file.layers["xadv"].to_memory().toarray(), expected)
     sp.tl.perturb(fitted_file)
     sp.tl.evaluate(fitted_file, n_bootstrap=0)
 
 
 def test_samples_of_a_file_that_are_read_into_memory_hold_their_results(fitted_file):
     part = fitted_file[["sample7", "sample3"]].to_memory()
-    np.testing.assert_array_equal(part.layers["xadv"], fitted_file.layers["xadv"][[3, 7]][::-1])
+    expected = fitted_file.layers["xadv"].to_memory().toarray()[[7, 3]]
+    np.testing.assert_array_equal(part.layers["xadv"].toarray(), expected)
     assert sp.get.perturbation(part).shape == (2, 12)
 
 
@@ -119,7 +121,7 @@ def test_files_of_other_writers_are_written_to(tmp_path, kind, change):
     on_disk = fit(ad.read_h5ad(path, backed="r+"))
     sp.tl.evaluate(on_disk, n_bootstrap=0)
     kept, expected = ad.read_h5ad(path), fit(make_adata())
-    np.testing.assert_array_equal(kept.layers["xadv"], dense(expected.layers["xadv"]))
+    np.testing.assert_array_equal(dense(kept.layers["xadv"]), dense(expected.layers["xadv"]))
     assert kept.obs["tspg_split"].tolist() == expected.obs["tspg_split"].tolist()
     assert kept.obs["tissue"].tolist() == expected.obs["tissue"].tolist()
     assert "evaluation" in kept.uns["tspg"]

@@ -141,7 +141,7 @@ def test_samples_that_surely_are_of_the_target_stay(original, fitted):
 
 def test_a_context_that_never_trained_gets_the_effect_of_one_like_it(original, fitted):
     new = original[(original.obs["condition"] == "ctrl").to_numpy()].copy()
-    new.obs["cell_type"] = new.obs["cell_type"].replace({"B": "plasma"})
+    new.obs["cell_type"] = new.obs["cell_type"].astype(str).replace({"B": "plasma"})
     with pytest.warns(UserWarning, match="without training samples: 'plasma'. Each of their 60"):
         sp.tl.perturb(new, reference=fitted)
     same = new.obs["cell_type"].to_numpy() != "plasma"
@@ -225,6 +225,6 @@ def test_a_model_asks_for_contexts(fitted):
 
 def test_changed_contexts_are_refused(fitted):
     changed = fitted.copy()
-    changed.obs["cell_type"] = changed.obs["cell_type"].replace({"B": "T", "T": "B"})
+    changed.obs["cell_type"] = changed.obs["cell_type"].astype(str).replace({"B": "T", "T": "B"})
     with pytest.raises(ValueError, match=r"adata.obs\['cell_type'\] have changed since fit"):
         sp.tl.evaluate(changed, n_bootstrap=0)

@@ -128,7 +128,7 @@ def test_a_second_call_replaces_the_first_and_what_is_the_users_stays(predicted)
         sp.tl.evaluate(predicted, prediction="theirs", **ASKED)
     predicted.uns["neighbors"] = {"params": {}}
     before = predicted.copy()
-    with pytest.raises(ValueError, match="holds something else.*another key_added"):
+    with pytest.raises(ValueError, match="would overwrite.*another key_added"):
         sp.tl.evaluate(predicted, prediction="theirs", **ASKED, key_added="neighbors")
     assert same_adata(predicted, before)
 

@@ -48,7 +48,7 @@ def confidence_sums(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     They can be added up over batches and processes.
     """
     confidence, predicted = logits.softmax(dim=1).max(dim=1)
-    bins = (confidence * N_BINS).long().clamp_max(N_BINS - 1)
+    bins = (confidence.nan_to_num() * N_BINS).long().clamp_max(N_BINS - 1)
     values = torch.stack([torch.ones_like(confidence), (predicted == labels).to(confidence)])
     values = torch.cat([values, confidence[None]])
     return values.new_zeros(3, N_BINS).index_add_(1, bins, values)

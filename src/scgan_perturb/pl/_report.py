@@ -103,8 +103,8 @@ def report(
     >>> sp.pl.report(adata, "report.html")
     """
     check_count("n_genes", n_genes)
-    find_rows(adata, obs_names)
     model = get_model(adata, key=key)
+    find_rows(adata, obs_names)
     name = "" if key == TSPG else f", key={key!r}"
     parts: dict[str, tuple[str, Callable[[], str]]] = {
         "Is it real?": (f"sp.tl.evaluate(adata{name})", partial(_evaluation, adata, key)),

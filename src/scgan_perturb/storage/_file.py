@@ -93,13 +93,17 @@ def results_file(matrix: ExpressionMatrix) -> Group:
 
 
 def own_handle(adata: AnnData, element: Any) -> Any:
-    """An array of the file of an AnnData that stays open when anndata closes this file.
+    """A layer of the file of an AnnData that stays open when anndata closes this file.
 
     `adata[rows].to_memory()` closes it. X is opened again by anndata, a layer is not.
     """
-    if not adata.isbacked or not isinstance(element, h5py.Dataset):
+    if not adata.isbacked:
         return element
-    return h5py.File(element.file.id.reopen())[element.name]
+    stored = element.group if isinstance(element, ad.abc.CSRDataset) else element
+    if not isinstance(stored, (h5py.Dataset, h5py.Group)):
+        return element
+    reopened = h5py.File(stored.file.id.reopen())[stored.name]
+    return reopened if stored is element else ad.io.sparse_dataset(reopened)
 
 
 def store_results(
