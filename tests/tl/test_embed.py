@@ -13,8 +13,9 @@ def test_each_method_places_originals_and_perturbed_samples(fitted, method):
     sp.tl.embed(fitted, method=method, n_perturbed=7)
     originals, perturbed = (fitted.obsm[f"tspg_{method}{end}"] for end in ("", "_xadv"))
     assert originals.shape == perturbed.shape == (50, 2)
-    assert np.isfinite(originals).all()
-    assert np.isfinite(perturbed).all(axis=1).sum() == 7
+    is_perturbed = np.isfinite(perturbed).all(axis=1)
+    assert is_perturbed.sum() == 7
+    np.testing.assert_array_equal(np.isfinite(originals).all(axis=1), ~is_perturbed)
 
 
 def test_perturbed_samples_are_held_out_ones_of_other_classes_first(fitted):
@@ -38,8 +39,9 @@ def test_pca_is_that_of_originals_and_perturbed_samples_together(fitted):
     sp.tl.embed(fitted, method="pca", n_perturbed=7)
     table = sp.get.embedding(fitted, "pca")
     scaler = sp.get.model(fitted).scaler
-    perturbed = fitted[table.index[table["state"] == "perturbed"]].layers["xadv"]
-    together = np.vstack([scaler.transform(fitted.X), scaler.transform(perturbed)])
+    names = {state: table.index[table["state"] == state] for state in ("original", "perturbed")}
+    originals, perturbed = fitted[names["original"]].X, fitted[names["perturbed"]].layers["xadv"]
+    together = np.vstack([scaler.transform(originals), scaler.transform(perturbed)])
     expected = PCA(2).fit_transform(together)
     np.testing.assert_allclose(np.abs(table[["x", "y"]]), np.abs(expected), atol=1e-3)
 

@@ -37,7 +37,10 @@ def embed(
     """Embed originals and perturbed samples together (paper, section 2.3).
 
     Takes the samples of the target and of randomly chosen other classes, and randomly chosen
-    perturbed samples of other classes than the target: held-out ones first, then others.
+    perturbed samples of other classes than the target: held-out ones first, then others. The
+    originals of these are left out where at least as many others remain. A sample and its perturbed
+    self share most of their noise, so they are nearest neighbours: together they would be drawn
+    between their classes, wherever the perturbed samples lie.
 
     Parameters
     ----------
@@ -101,6 +104,8 @@ def embed(
     )
     candidates = (labels != model.target).to_numpy() & was_perturbed(adata, key)
     chosen = _choose_perturbed(candidates, np.asarray(held_out), n_perturbed, choice)
+    if 2 * len(chosen) <= candidates.sum():
+        shown = np.setdiff1d(shown, chosen)
     before = read_samples(adata, model, shown, key).before
     after = read_samples(adata, model, chosen, key).after
     coordinates = _project(
