@@ -240,7 +240,7 @@ def test_contexts_of_a_fit_are_read_by_the_commands_that_follow(files):
     cells.write_h5ad(files / "in_contexts.h5ad")
     new = make_in_contexts(seed=1)
     new.write_h5ad(files / "new.h5ad")
-    options = "--groupby condition --target stim --source ctrl"
+    options = "--groupby condition --target stim --source ctrl --held-out 0.4"
     fit = f"fit in_contexts.h5ad f.h5ad {options} --context cell_type --context donor"
     assert call(files, fit) == 0
     sp.tl.fit_tspg(
@@ -249,6 +249,7 @@ def test_contexts_of_a_fit_are_read_by_the_commands_that_follow(files):
         "stim",
         source="ctrl",
         context=["cell_type", "donor"],
+        held_out=0.4,
     )
     found = ad.read_h5ad(files / "f.h5ad")
     assert sp.get.model(found).context == ("cell_type", "donor")

@@ -223,7 +223,10 @@ def _by_context(
             f"were held out in {examples(skipped)}: these contexts are left out of the evaluation."
         )
     if not names:
-        msg = f"No context has 2 held-out samples of the sources and of {question.target!r} each."
+        msg = (
+            f"No context has 2 held-out samples of the sources and of {question.target!r} each. Hold out "
+            "more, e.g. held_out=0.5, or name a column with larger groups in by=."
+        )
         raise ValueError(msg)
     is_target = question.is_target[train]
     shift = _context_shift(everyone[takes_part], is_target, of["train"][takes_part])
