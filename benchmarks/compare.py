@@ -1,0 +1,245 @@
+"""Run methods on the same questions, each in a process of its own, and judge all of them alike.
+
+Every answer is judged by `sp.tl.evaluate(prediction=)`. Each result is written at once to a table
+that a later call reads, so that it runs only what is missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import platform
+import shlex
+import subprocess
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import torch
+from questions import GROUPS
+
+import scgan_perturb as sp
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "results"
+# The script of each method, and the packages that a Python of its own has to have.
+METHODS = {
+    "this package": ("package.py", ""),
+    'recipe "paper"': ("paper.py", ""),
+    "scGen": ("scgen.py", "pertpy[scgen]"),
+    "CPA": ("cpa.py", "cpa-tools"),
+    "CellOT": ("cellot.py", "cellot"),
+}
+OURS = ("this package", 'recipe "paper"')
+JUDGED, FLOOR = "this prediction", "real target"
+PREDICTION = "prediction"
+LEVELS = ["group", "question", "seed"]
+
+
+class Table:
+    """The results so far, in a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        empty = pd.DataFrame(columns=[*LEVELS, "method", "failed"])
+        self.rows = pd.read_csv(path) if path.is_file() else empty
+
+    def has(self, key: dict[str, object], method: str) -> bool:
+        """Whether this was measured; what failed is tried again."""
+        return bool((self._alike(key, method) & self.rows["failed"].isna()).any())
+
+    def add(self, key: dict[str, object], method: str, rows: pd.DataFrame) -> None:
+        """Replace a method's rows of a question, and write the file."""
+        known = self.rows[~self._alike(key, method)]
+        rows = rows.assign(**key)
+        self.rows = pd.concat([known, rows], ignore_index=True) if len(known) else rows
+        self.rows.to_csv(self.path, index=False)
+
+    def _alike(self, key: dict[str, object], method: str) -> np.ndarray:
+        wanted = {**key, "method": method}
+        return np.logical_and.reduce([self.rows[name] == wanted[name] for name in wanted])
+
+
+def run(table: Table, asked: Iterator[tuple[dict[str, object], ad.AnnData]], options) -> None:
+    """Answer and judge every question by every method, unless the table has it."""
+    for key, adata in asked:
+        for method in options.methods:
+            if method not in options.again and table.has(key, method):
+                continue
+            print(*key.values(), method, sep=", ", end=": ", flush=True)
+            try:
+                rows, baselines = measure(adata, method, key["seed"], options)
+            except (RuntimeError, subprocess.TimeoutExpired) as error:
+                reason = " ".join(str(error).split())[-300:]
+                table.add(key, method, pd.DataFrame([{"method": method, "failed": reason}]))
+                print(reason, flush=True)
+                continue
+            table.add(key, method, rows)
+            for name, part in baselines.groupby("method", sort=False):
+                if not table.has(key, name):
+                    table.add(key, name, part)
+            shown = rows[["e_distance", "auc_random_forest", "zeros", "seconds"]].iloc[0]
+            print(", ".join(f"{name} {value:.3f}" for name, value in shown.items()), flush=True)
+
+
+def measure(
+    adata: ad.AnnData, method: str, seed: int, options: argparse.Namespace
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The rows of a method, and those of the baselines."""
+    answer = ask(adata, method, seed, options)
+    found = judge(adata, answer.layers[PREDICTION])
+    is_judged = found["method"] == JUDGED
+    rows = found[is_judged].assign(method=method, failed=np.nan, **answer.uns["answer"])
+    baselines = found[~is_judged]
+    if "held_out_context" in adata.uns:
+        baselines = baselines[baselines["method"] != FLOOR]
+        baselines = pd.concat([baselines, floor(adata, seed)])
+    return rows, baselines.assign(failed=np.nan)
+
+
+def ask(adata: ad.AnnData, method: str, seed: int, options: argparse.Namespace) -> ad.AnnData:
+    """The answer of a method's script; RuntimeError with the reason where it has none."""
+    script, needed = METHODS[method]
+    python = options.python.get(method, None if needed else sys.executable)
+    if python is None:
+        msg = f"needs a Python with {needed}: --python {method}=PATH"
+        raise RuntimeError(msg)
+    with tempfile.TemporaryDirectory() as folder:
+        question, answer = Path(folder) / "question.h5ad", Path(folder) / "answer.h5ad"
+        adata.write_h5ad(question)
+        command = [python, HERE / "peers" / script, question, answer, "--seed", str(seed)]
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=options.timeout, check=False
+        )
+        if done.returncode:
+            lines = [line for line in done.stderr.splitlines() if line.strip()]
+            raise RuntimeError(lines[-1] if lines else f"ended with code {done.returncode}")
+        return ad.read_h5ad(answer)
+
+
+def judge(adata: ad.AnnData, layer: np.ndarray, split: str = "split") -> pd.DataFrame:
+    """What `sp.tl.evaluate` finds of a layer and of its baselines, in each context and on average."""
+    adata = adata.copy()
+    adata.layers[PREDICTION] = layer
+    target = adata.uns["target"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the table says it
+        sp.tl.evaluate(
+            adata,
+            prediction=PREDICTION,
+            groupby="condition",
+            target=target,
+            held_out=split,
+            by="context" if "context" in adata.obs else None,
+            n_bootstrap=0,
+        )
+    table = sp.get.evaluation_df(adata, context=None, key=PREDICTION)
+    return table.drop(columns=[name for name in table if name.endswith(("_low", "_high"))])
+
+
+def floor(adata: ad.AnnData, seed: int) -> pd.DataFrame:
+    """Real against real where no treated cell of the context trained: one half beside the other."""
+    adata = adata.copy()
+    is_real = (adata.obs["condition"] == adata.uns["target"]) & (adata.obs["split"] == "test")
+    half = np.random.default_rng(seed).permutation(np.flatnonzero(is_real))[: is_real.sum() // 2]
+    split = adata.obs["split"].astype(str).to_numpy()
+    split[half] = "train"
+    adata.obs["half"] = split
+    found = judge(adata, adata.X, "half")
+    return found[found["method"] == FLOOR]
+
+
+def questions(options: argparse.Namespace) -> Iterator[tuple[dict[str, object], ad.AnnData]]:
+    """Key and data of each question that was asked for."""
+    for group in options.groups:
+        for seed in options.seeds:
+            for name, adata in GROUPS[group](seed, options):
+                if options.questions is None or name in options.questions:
+                    if options.genes is not None:
+                        adata = most_variable(adata, options.genes)
+                    yield {"group": group, "question": name, "seed": seed}, adata
+
+
+def most_variable(adata: ad.AnnData, n_genes: int) -> ad.AnnData:
+    x = adata.X.toarray() if hasattr(adata.X, "toarray") else adata.X
+    return adata[:, np.sort(np.argsort(-x.var(axis=0), kind="stable")[:n_genes])].copy()
+
+
+def add_arguments(
+    parser: argparse.ArgumentParser, groups: Sequence[str], methods: Sequence[str]
+) -> None:
+    parser.add_argument("--data", type=Path, help="folder of sp.datasets, with cells/*.h5ad")
+    parser.add_argument("--groups", nargs="+", choices=GROUPS, default=groups)
+    parser.add_argument("--questions", nargs="+", help="only these of the groups")
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=methods)
+    parser.add_argument("--again", nargs="+", default=[], help="methods to measure anew")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--python", nargs="+", default=[], metavar="METHOD=PATH")
+    parser.add_argument("--timeout", type=float, default=3600, help="seconds for an answer")
+    parser.add_argument("--genes", type=int, help="only so many of the most variable genes")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the tables")
+
+
+def resolve(options: argparse.Namespace) -> None:
+    """Complete the options."""
+    options.python = dict(pair.split("=", 1) for pair in options.python)
+    if options.data is not None:
+        sp.settings.dataset_dir = options.data
+    sp.settings.progress_bar = False
+    logging.getLogger("scgan_perturb").setLevel(logging.ERROR)
+    options.results.mkdir(parents=True, exist_ok=True)
+
+
+def made_with(rows: pd.DataFrame) -> str:
+    """The command, what was measured with which versions and settings, and the machine."""
+    names = [Path(sys.argv[0]).name, *sys.argv[1:]]
+    command = shlex.join(["python", f"benchmarks/{names[0]}", *names[1:]])
+    used = rows.dropna(subset=["package"]).groupby("method", sort=False)[["package", "settings"]]
+    methods = [
+        f"- {method}: {', '.join(sorted(set(part['package'])))}; {part['settings'].iloc[0]}"
+        for method, part in used
+    ]
+    failed = rows[rows["failed"].notna()]
+    reasons = [
+        f"- {method}: did not run for {len(part)} questions: {part['failed'].iloc[0]}"
+        for method, part in failed.groupby("method", sort=False)
+    ]
+    return (
+        f"Made with `{command}`; Python {platform.python_version()}, torch {torch.__version__}, "
+        f"{processor()}, {os.cpu_count()} cores, load {os.getloadavg()[2]:.1f}. Seeds "
+        f"{', '.join(map(str, sorted(set(rows['seed']))))}.\n\n" + "\n".join([*methods, *reasons])
+    )
+
+
+def processor() -> str:
+    """Name of the processor."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def medians(rows: pd.DataFrame, shown: dict[str, str]) -> pd.DataFrame:
+    """The medians of each method, over seeds and then over questions."""
+    levels = [name for name in ("group", "question", "context") if name in rows]
+    values = rows.groupby(["method", *levels], sort=False)[list(shown)].median()
+    return values.groupby("method", sort=False).median().rename(columns=shown)
+
+
+def by_question(rows: pd.DataFrame, column: str, methods: Sequence[str]) -> pd.DataFrame:
+    """One column of the table, questions × methods, medians over the seeds."""
+    values = rows.pivot_table(
+        index=["question", "context"], columns="method", values=column, aggfunc="median", sort=False
+    )
+    return values[[name for name in methods if name in values]]
