@@ -6,7 +6,6 @@ that a later call reads, so that it runs only what is missing.
 
 from __future__ import annotations
 
-import argparse
 import logging
 import os
 import platform
@@ -27,6 +26,7 @@ from questions import GROUPS
 import scgan_perturb as sp
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Iterator, Sequence
 
 HERE = Path(__file__).parent
@@ -43,6 +43,19 @@ OURS = ("this package", 'recipe "paper"')
 JUDGED, FLOOR = "this prediction", "real target"
 PREDICTION = "prediction"
 LEVELS = ["group", "question", "seed"]
+SHOWN = {
+    "e_distance": "E-distance",
+    "auc_random_forest": "forest AUC",
+    "zeros": "zeros, points",
+    "pearson_delta": "Pearson Δ",
+    "direction": "direction",
+    "overlap": "overlap",
+    "individuality": "individuality",
+    "seconds": "seconds",
+    "cpu_seconds": "processor, s",
+    "memory_mib": "memory, MiB",
+}
+WHOLE = ("seconds", "cpu_seconds", "memory_mib")  # shown without decimals
 
 
 class Table:
@@ -162,14 +175,15 @@ def questions(options: argparse.Namespace) -> Iterator[tuple[dict[str, object], 
     """Key and data of each question that was asked for."""
     for group in options.groups:
         for seed in options.seeds:
-            for name, adata in GROUPS[group](seed, options):
+            for name, adata in GROUPS[group](seed, options.gmt):
                 if options.questions is None or name in options.questions:
-                    if options.genes is not None:
-                        adata = most_variable(adata, options.genes)
-                    yield {"group": group, "question": name, "seed": seed}, adata
+                    key = {"group": group, "question": name, "seed": seed}
+                    yield key, most_variable(adata, options.genes)
 
 
-def most_variable(adata: ad.AnnData, n_genes: int) -> ad.AnnData:
+def most_variable(adata: ad.AnnData, n_genes: int | None) -> ad.AnnData:
+    if n_genes is None:
+        return adata
     x = adata.X.toarray() if hasattr(adata.X, "toarray") else adata.X
     return adata[:, np.sort(np.argsort(-x.var(axis=0), kind="stable")[:n_genes])].copy()
 
@@ -185,6 +199,7 @@ def add_arguments(
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--python", nargs="+", default=[], metavar="METHOD=PATH")
     parser.add_argument("--timeout", type=float, default=3600, help="seconds for an answer")
+    parser.add_argument("--gmt", type=Path, help="gene sets whose genes bulk data are cut to")
     parser.add_argument("--genes", type=int, help="only so many of the most variable genes")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the tables")
 
@@ -230,16 +245,25 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def medians(rows: pd.DataFrame, shown: dict[str, str]) -> pd.DataFrame:
-    """The medians of each method, over seeds and then over questions."""
-    levels = [name for name in ("group", "question", "context") if name in rows]
-    values = rows.groupby(["method", *levels], sort=False)[list(shown)].median()
-    return values.groupby("method", sort=False).median().rename(columns=shown)
+def of_methods(rows: pd.DataFrame, shown: dict[str, str], last: Sequence[str]) -> pd.DataFrame:
+    """Each method's medians, over seeds and then over questions; `last` are the last rows."""
+    rows = rows.assign(zeros=100 * rows["zeros"])
+    values = rows.groupby(["method", "group", "question", "context"], sort=False)[list(shown)]
+    table = values.median().groupby("method", sort=False).median()
+    last = [name for name in last if name in table.index]
+    table = table.loc[[*table.index.drop(last), *last]]
+    return text(
+        table.round({name: 0 if name in WHOLE else 3 for name in shown}).rename(columns=shown)
+    )
 
 
 def by_question(rows: pd.DataFrame, column: str, methods: Sequence[str]) -> pd.DataFrame:
-    """One column of the table, questions × methods, medians over the seeds."""
+    """One column of the results, questions × methods, medians over the seeds."""
     values = rows.pivot_table(
         index=["question", "context"], columns="method", values=column, aggfunc="median", sort=False
     )
     return values[[name for name in methods if name in values]]
+
+
+def text(table: pd.DataFrame) -> pd.DataFrame:
+    return table.astype(str).replace("nan", "").reset_index()

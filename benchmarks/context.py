@@ -16,8 +16,19 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from compare import FLOOR, Table, add_arguments, by_question, made_with, medians
-from compare import questions, resolve, run
+from compare import (
+    FLOOR,
+    SHOWN,
+    Table,
+    add_arguments,
+    by_question,
+    made_with,
+    of_methods,
+    questions,
+    resolve,
+    run,
+    text,
+)
 from realism import markdown
 
 if TYPE_CHECKING:
@@ -30,19 +41,9 @@ GROUPS = {
 }
 METHODS_HERE = ["this package", "scGen", "CPA", "CellOT"]
 MEAN_SHIFT = "mean of the contexts' shifts"
-SIDE_BY_SIDE = ["untouched source", MEAN_SHIFT, "matched target sample", *METHODS_HERE, FLOOR]
-SHOWN = {
-    "e_distance": "E-distance",
-    "auc_random_forest": "forest AUC",
-    "zeros": "zeros, points",
-    "pearson_delta": "Pearson Δ",
-    "direction": "direction",
-    "overlap": "overlap",
-    "individuality": "individuality",
-    "seconds": "seconds",
-    "cpu_seconds": "processor, s",
-    "memory_mib": "memory, MiB",
-}
+BASELINES = ["untouched source", MEAN_SHIFT, "matched target sample"]
+LAST = [*METHODS_HERE, FLOOR]
+SIDE_BY_SIDE = [*BASELINES, *LAST]
 QUICK = {"genes": 500, "questions": ["B", "NK", "A172, SGK1", "stim"]}
 
 
@@ -57,21 +58,9 @@ def report(rows: pd.DataFrame) -> str:
         parts.append(f"## {title}\n\n{verdict(part)}")
         for column in ("e_distance", "auc_random_forest"):
             values = by_question(part, column, SIDE_BY_SIDE).round(3)
-            parts.append(f"{SHOWN[column]}:\n\n{markdown(text(values).reset_index())}")
-        parts.append(f"Medians over the contexts:\n\n{markdown(summary(part))}")
+            parts.append(f"{SHOWN[column]}:\n\n{markdown(text(values))}")
+        parts.append(f"Medians over the contexts:\n\n{markdown(of_methods(part, SHOWN, LAST))}")
     return "\n".join(parts)
-
-
-def summary(part: pd.DataFrame) -> pd.DataFrame:
-    table = medians(part.assign(zeros=100 * part["zeros"]), SHOWN)
-    last = [name for name in SIDE_BY_SIDE[3:] if name in table.index]
-    table = table.loc[[*table.index.drop(last), *last]]
-    table = table.round({SHOWN[name]: 0 if "s" == SHOWN[name][-1] else 3 for name in SHOWN})
-    return text(table.round(3)).reset_index()
-
-
-def text(table: pd.DataFrame) -> pd.DataFrame:
-    return table.astype(str).replace("nan", "")
 
 
 def verdict(part: pd.DataFrame) -> str:

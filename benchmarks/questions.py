@@ -26,37 +26,37 @@ MIN_HELD_OUT = 10  # samples of a target without contexts
 KIDNEY = ["kich", "kirc", "kirp"]
 
 
-def pbmc(seed: int, options: object) -> Questions:
+def pbmc(seed: int, _: object) -> Questions:
     """Each cell type as a target for all others."""
     adata = sp.datasets.pbmc68k()
     yield from _each_target(adata, "bulk_labels", seed)
 
 
-def tissues(seed: int, options: object) -> Questions:
+def tissues(seed: int, gmt: Path | None) -> Questions:
     """Each tissue as a target for all others."""
-    adata = _hallmark(sp.datasets.rnaseqdb(), options.gmt)
+    adata = _hallmark(sp.datasets.rnaseqdb(), gmt)
     yield from _each_target(adata, "tissue", seed)
 
 
-def kich(seed: int, options: object) -> Questions:
+def kich(seed: int, gmt: Path | None) -> Questions:
     """Healthy kidney made into chromophobe renal carcinoma."""
-    adata = _hallmark(sp.datasets.rnaseqdb(KIDNEY, tumours="kich"), options.gmt)
+    adata = _hallmark(sp.datasets.rnaseqdb(KIDNEY, tumours="kich"), gmt)
     is_tumour = (adata.obs["condition"] == "tumour").to_numpy()
     yield "KICH", question(adata, np.where(is_tumour, "KICH", "normal"), "KICH", seed)
 
 
-def kang(seed: int, options: object) -> Questions:
+def kang(seed: int, _: object) -> Questions:
     """Interferon beta, cells of every type among the training samples of both conditions."""
     adata = cells("kang_ifnb")
     yield "stim", question(adata, adata.obs["condition"], "stim", seed, adata.obs["cell_type"])
 
 
-def kang_held_out(seed: int, options: object) -> Questions:
+def kang_held_out(seed: int, _: object) -> Questions:
     """Interferon beta, all treated cells of one type held out."""
     yield from _each_context(cells("kang_ifnb"), "stim", seed)
 
 
-def perturbench(seed: int, options: object) -> Questions:
+def perturbench(seed: int, _: object) -> Questions:
     """Each gene perturbed, all its cells of one line held out.
 
     A question has the control cells and those of its gene, so that to hold out the genes of a line
