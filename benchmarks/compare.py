@@ -36,8 +36,8 @@ METHODS = {
     "this package": ("package.py", ""),
     'recipe "paper"': ("paper.py", ""),
     "scGen": ("scgen.py", "pertpy[scgen]"),
-    "CPA": ("cpa.py", "cpa-tools"),
-    "CellOT": ("cellot.py", "cellot"),
+    "CPA": ("with_cpa.py", "cpa-tools"),
+    "CellOT": ("with_cellot.py", "cellot"),
 }
 OURS = ("this package", 'recipe "paper"')
 JUDGED, FLOOR = "this prediction", "real target"
@@ -130,6 +130,7 @@ def ask(adata: ad.AnnData, method: str, seed: int, options: argparse.Namespace) 
         question, answer = Path(folder) / "question.h5ad", Path(folder) / "answer.h5ad"
         adata.write_h5ad(question)
         command = [python, HERE / "peers" / script, question, answer, "--seed", str(seed)]
+        command += ["--timeout", str(options.timeout)]
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=options.timeout, check=False
         )

@@ -70,10 +70,11 @@ def verdict(part: pd.DataFrame) -> str:
     for method in METHODS_HERE:
         if method in distances:
             both = distances[[method, MEAN_SHIFT]].dropna()
-            nearer, ratio = both[method] < both[MEAN_SHIFT], both[method] / both[MEAN_SHIFT]
+            nearer = (both[method] < both[MEAN_SHIFT]).sum()
             lines.append(
-                f"- {method}: nearer than the mean of the contexts' shifts for {nearer.sum()} of "
-                f"{len(both)}; the median ratio of the E-distances is {ratio.median():.2f}."
+                f"- {method}: nearer than the mean of the contexts' shifts for {nearer} of "
+                f"{len(both)}; the medians of the E-distances are {both[method].median():.3f} and "
+                f"{both[MEAN_SHIFT].median():.3f}."
             )
     return "\n".join(lines) + "\n"
 

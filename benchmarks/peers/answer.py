@@ -30,16 +30,16 @@ PREDICTION = "prediction"
 
 
 def answer(
-    predict: Callable[[ad.AnnData, int], np.ndarray], *, package: str, settings: str
+    predict: Callable[[ad.AnnData, argparse.Namespace], np.ndarray], *, package: str, settings: str
 ) -> None:
     """Read the question, time `predict` and write the answer.
 
-    `predict` gets the samples and a seed, and returns those of `to_perturb`, perturbed.
+    `predict` gets the samples and the options, and returns those of `to_perturb`, perturbed.
     """
     options = parse()
     adata = ad.read_h5ad(options.question)
     start = time.perf_counter(), time.process_time()
-    perturbed = predict(adata, options.seed)
+    perturbed = predict(adata, options)
     took = time.perf_counter() - start[0], time.process_time() - start[1]
     layer = as_array(adata.X).astype(np.float32)
     layer[to_perturb(adata)] = perturbed
@@ -59,6 +59,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("question", type=Path)
     parser.add_argument("answer", type=Path)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--timeout", type=float, default=np.inf, help="seconds at most")
     return parser.parse_args()
 
 

@@ -9,15 +9,17 @@ from answer import answer, as_array, to_perturb
 import scgan_perturb as sp
 
 if TYPE_CHECKING:
+    import argparse
+
     import anndata as ad
     import numpy as np
 
 
-def predict(adata: ad.AnnData, seed: int) -> np.ndarray:
+def predict(adata: ad.AnnData, options: argparse.Namespace) -> np.ndarray:
     target = adata.uns["target"]
     sources = [name for name in adata.obs["condition"].cat.categories if name != target]
     context = "context" if "context" in adata.obs else None
-    return fit(adata, source=sources, context=context, rng=seed)
+    return fit(adata, source=sources, context=context, rng=options.seed)
 
 
 def fit(adata: ad.AnnData, **options: object) -> np.ndarray:

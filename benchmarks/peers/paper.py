@@ -8,13 +8,15 @@ from answer import answer
 from package import fit
 
 if TYPE_CHECKING:
+    import argparse
+
     import anndata as ad
     import numpy as np
 
 
-def predict(adata: ad.AnnData, seed: int) -> np.ndarray:
+def predict(adata: ad.AnnData, options: argparse.Namespace) -> np.ndarray:
     """The paper's method knows no contexts."""
-    return fit(adata, recipe="paper", rng=seed)
+    return fit(adata, recipe="paper", rng=options.seed)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ import pertpy as pt
 from answer import answer, as_array, is_target, is_train, to_perturb
 
 if TYPE_CHECKING:
+    import argparse
+
     import anndata as ad
 
 # pertpy's tutorial of scGen, for the data of Kang et al.
@@ -20,7 +22,7 @@ TUTORIAL = {
 }
 
 
-def predict(adata: ad.AnnData, seed: int) -> np.ndarray:
+def predict(adata: ad.AnnData, options: argparse.Namespace) -> np.ndarray:
     """Classes other than the target are one condition; contexts are scGen's cell types."""
     adata.obs["condition"] = np.where(is_target(adata), "target", "other")
     labels = "context" if "context" in adata.obs else None
@@ -28,7 +30,7 @@ def predict(adata: ad.AnnData, seed: int) -> np.ndarray:
     for part in (train, asked):
         pt.tl.Scgen.setup_anndata(part, batch_key="condition", labels_key=labels)
     model = pt.tl.Scgen(train)
-    model.train(**TUTORIAL, seed=seed)
+    model.train(**TUTORIAL, seed=options.seed)
     predicted, _ = model.predict(ctrl_key="other", stim_key="target", adata_to_predict=asked)
     return as_array(predicted.X)
 
