@@ -91,8 +91,7 @@ def uniform(weight: torch.Tensor) -> torch.Tensor:
 def endless(x: torch.Tensor) -> Iterator[torch.Tensor]:
     """Random batches."""
     while True:
-        for rows in torch.randperm(len(x)).split(BATCH):
-            yield x[rows]
+        yield x[torch.randint(len(x), (BATCH,))]
 
 
 def repeat(step: Callable[[], None], n_steps: int, timeout: float, what: str) -> None:
