@@ -211,7 +211,7 @@ def resolve(options: argparse.Namespace) -> None:
     if options.data is not None:
         sp.settings.dataset_dir = options.data
     sp.settings.progress_bar = False
-    logging.getLogger("scgan_perturb").setLevel(logging.ERROR)
+    logging.disable(logging.INFO)  # the tables say it
     options.results.mkdir(parents=True, exist_ok=True)
 
 

@@ -44,7 +44,7 @@ QUESTIONS = {
     "pbmc": ["CD19+ B", "CD14+ Monocyte", "Dendritic"],
     "kang": ["stim"],
     "kang_held_out": ["B", "CD14 Mono", "CD4 T", "NK"],
-    "perturbench_held_out": [f"{line}, PLK4" for line in ("A172", "T98G", "U87MG", "k562")],
+    "perturbench_held_out": [f"{line}, MAPK1" for line in ("A172", "T98G", "U87MG", "k562")],
     "tissues": ["Lung", "Kidney", "Thyroid"],
     "kich": ["KICH"],
 }
