@@ -38,6 +38,7 @@ METHODS = {
     "scGen": ("scgen.py", "pertpy[scgen]"),
     "CPA": ("with_cpa.py", "cpa-tools"),
     "CellOT": ("with_cellot.py", "cellot"),
+    "TSPG": ("with_tspg.py", "TensorFlow 2.15"),
 }
 OURS = ("this package", 'recipe "paper"')
 JUDGED, FLOOR = "this prediction", "real target"
@@ -90,33 +91,30 @@ def run(table: Table, asked: Iterator[tuple[dict[str, object], ad.AnnData]], opt
                 continue
             print(*key.values(), method, sep=", ", end=": ", flush=True)
             try:
-                rows, baselines = measure(adata, method, key["seed"], options)
-            except (RuntimeError, subprocess.TimeoutExpired) as error:
+                answer = ask(adata, method, key["seed"], options)
+                found = judge(adata, answer.layers[PREDICTION]).assign(failed=np.nan)
+            except (RuntimeError, ValueError, subprocess.TimeoutExpired) as error:
                 reason = " ".join(str(error).split())[-300:]
                 table.add(key, method, pd.DataFrame([{"method": method, "failed": reason}]))
                 print(reason, flush=True)
                 continue
+            rows = found[found["method"] == JUDGED].assign(method=method, **answer.uns["answer"])
             table.add(key, method, rows)
-            for name, part in baselines.groupby("method", sort=False):
-                if not table.has(key, name):
+            if not table.has(key, FLOOR):
+                for name, part in baselines(found, adata, key["seed"]).groupby(
+                    "method", sort=False
+                ):
                     table.add(key, name, part)
             shown = rows[["e_distance", "auc_random_forest", "zeros", "seconds"]].iloc[0]
             print(", ".join(f"{name} {value:.3f}" for name, value in shown.items()), flush=True)
 
 
-def measure(
-    adata: ad.AnnData, method: str, seed: int, options: argparse.Namespace
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The rows of a method, and those of the baselines."""
-    answer = ask(adata, method, seed, options)
-    found = judge(adata, answer.layers[PREDICTION])
-    is_judged = found["method"] == JUDGED
-    rows = found[is_judged].assign(method=method, failed=np.nan, **answer.uns["answer"])
-    baselines = found[~is_judged]
-    if "held_out_context" in adata.uns:
-        baselines = baselines[baselines["method"] != FLOOR]
-        baselines = pd.concat([baselines, floor(adata, seed)])
-    return rows, baselines.assign(failed=np.nan)
+def baselines(found: pd.DataFrame, adata: ad.AnnData, seed: int) -> pd.DataFrame:
+    """The rows of the judge's baselines and floor."""
+    if "held_out_context" not in adata.uns:
+        return found[found["method"] != JUDGED]
+    real = real_against_real(adata, seed).assign(failed=np.nan)
+    return pd.concat([found[~found["method"].isin([JUDGED, FLOOR])], real])
 
 
 def ask(adata: ad.AnnData, method: str, seed: int, options: argparse.Namespace) -> ad.AnnData:
@@ -160,8 +158,8 @@ def judge(adata: ad.AnnData, layer: np.ndarray, split: str = "split") -> pd.Data
     return table.drop(columns=[name for name in table if name.endswith(("_low", "_high"))])
 
 
-def floor(adata: ad.AnnData, seed: int) -> pd.DataFrame:
-    """Real against real where no treated cell of the context trained: one half beside the other."""
+def real_against_real(adata: ad.AnnData, seed: int) -> pd.DataFrame:
+    """The floor where no treated cell of the context trained: one half beside the other."""
     adata = adata.copy()
     is_real = (adata.obs["condition"] == adata.uns["target"]) & (adata.obs["split"] == "test")
     half = np.random.default_rng(seed).permutation(np.flatnonzero(is_real))[: is_real.sum() // 2]
