@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
-# The script of each method, and the packages that a Python of its own has to have.
+# The script of each method, and what a Python of its own has to have; or why it does not run.
 METHODS = {
     "this package": ("package.py", ""),
     'recipe "paper"': ("paper.py", ""),
     "scGen": ("scgen.py", "pertpy[scgen]"),
-    "CPA": ("with_cpa.py", "cpa-tools"),
+    "CPA": (None, "cpa-tools 0.8.8 needs Python below 3.11, with torch 2.0 and anndata 0.9"),
     "CellOT": ("with_cellot.py", "cellot"),
     "TSPG": ("with_tspg.py", "TensorFlow 2.15"),
 }
@@ -120,6 +120,8 @@ def baselines(found: pd.DataFrame, adata: ad.AnnData, seed: int) -> pd.DataFrame
 def ask(adata: ad.AnnData, method: str, seed: int, options: argparse.Namespace) -> ad.AnnData:
     """The answer of a method's script; RuntimeError with the reason where it has none."""
     script, needed = METHODS[method]
+    if script is None:
+        raise RuntimeError(needed)
     python = options.python.get(method, None if needed else sys.executable)
     if python is None:
         msg = f"needs a Python with {needed}: --python {method}=PATH"
