@@ -40,7 +40,6 @@ METHODS = {
     "CellOT": ("with_cellot.py", "cellot"),
     "TSPG": ("with_tspg.py", "TensorFlow 2.15"),
 }
-OURS = ("this package", 'recipe "paper"')
 JUDGED, FLOOR = "this prediction", "real target"
 PREDICTION = "prediction"
 LEVELS = ["group", "question", "seed"]
@@ -248,14 +247,21 @@ def processor() -> str:
 
 def of_methods(rows: pd.DataFrame, shown: dict[str, str], last: Sequence[str]) -> pd.DataFrame:
     """Each method's medians, over seeds and then over questions; `last` are the last rows."""
+    failed, rows = (rows[rows["failed"].isna() == measured] for measured in (False, True))
     rows = rows.assign(zeros=100 * rows["zeros"])
     values = rows.groupby(["method", "group", "question", "context"], sort=False)[list(shown)]
-    table = values.median().groupby("method", sort=False).median()
+    values = values.median().groupby("method", sort=False)
+    table = values.median()
+    digits = {name: 0 if name in WHOLE else 3 for name in shown}
+    table = table.round(digits).rename(columns=shown)
+    table.insert(0, "answers", values.size())
     last = [name for name in last if name in table.index]
-    table = table.loc[[*table.index.drop(last), *last]]
-    return text(
-        table.round({name: 0 if name in WHOLE else 3 for name in shown}).rename(columns=shown)
-    )
+    told = set(rows.loc[rows["is_told_label"].astype(bool), "method"])
+    table = table.loc[[*table.index.drop(last), *last]].astype(str)
+    for name in dict.fromkeys(failed["method"]):
+        if name not in table.index:
+            table.loc[f"{name} (did not run, see above)"] = ""
+    return text(table.rename({name: f"{name} (told the label)" for name in told}))
 
 
 def by_question(rows: pd.DataFrame, column: str, methods: Sequence[str]) -> pd.DataFrame:

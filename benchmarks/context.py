@@ -52,8 +52,7 @@ def report(rows: pd.DataFrame) -> str:
     parts = []
     for group, title in GROUPS.items():
         part = rows[(rows["group"] == group) & (rows["context"] != "all")]
-        part = part[part["failed"].isna()]
-        if part.empty:
+        if part["failed"].isna().sum() == 0:
             continue
         parts.append(f"## {title}\n\n{verdict(part)}")
         for column in ("e_distance", "auc_random_forest"):

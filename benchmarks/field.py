@@ -63,8 +63,8 @@ UNTOUCHED, RANDOM = "untouched source", "random target sample"
 
 def report(rows: pd.DataFrame) -> str:
     """All groups in one table, then each group."""
-    rows = rows[rows["failed"].isna() & (rows["context"] == "all")]
-    parts = [f"Medians over all questions:\n\n{table(rows)}"]
+    rows = rows[rows["failed"].notna() | (rows["context"] == "all")]
+    parts = [f"Medians over all questions that a method answered:\n\n{table(rows)}"]
     for group, part in rows.groupby("group", sort=False):
         asked = ", ".join(dict.fromkeys(part["question"]))
         parts.append(f"## {group}\n\nQuestions: {asked}.\n\n{table(part)}")
@@ -72,13 +72,15 @@ def report(rows: pd.DataFrame) -> str:
 
 
 def table(part: pd.DataFrame) -> str:
-    """Medians, and for the two first columns the least and the most of the seeds."""
+    """Medians, and for the first two columns the least and the most of several seeds."""
     shown = of_methods(part, COLUMNS, [*METHODS, FLOOR])
-    for column in ("auc_random_forest", "e_distance"):
-        seeds = part.groupby(["method", "seed"], sort=False)[column].median()
-        ends = seeds.groupby("method", sort=False).agg(["min", "max"]).round(2).astype(str)
-        spread = (" (" + ends["min"] + " to " + ends["max"] + ")").reindex(shown["method"])
-        shown[COLUMNS[column]] += spread.to_numpy()
+    if part["seed"].nunique() > 1:
+        names = shown["method"].str.removesuffix(" (told the label)")
+        for column in ("auc_random_forest", "e_distance"):
+            seeds = part.groupby(["method", "seed"], sort=False)[column].median()
+            ends = seeds.groupby("method", sort=False).agg(["min", "max"]).round(2).astype(str)
+            spread = (" (" + ends["min"] + " to " + ends["max"] + ")").reindex(names)
+            shown[COLUMNS[column]] += spread.fillna("").to_numpy()
     return markdown(shown)
 
 
@@ -104,7 +106,9 @@ def draw(rows: pd.DataFrame, path: Path) -> None:
         axis.set(title=group, xlabel="individuality", xlim=(-0.1, 1.08))
     axes[0, 0].set_ylabel("AUC of a forest (0.5: not told from real)")
     handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=5, fontsize="small")
+    figure.legend(
+        handles, labels, loc="outside lower center", ncols=len(groups) + 1, fontsize="small"
+    )
     figure.savefig(path, dpi=100)
     plt.close(figure)
 
