@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import platform
+import re
 import shlex
 import subprocess
 import sys
@@ -216,8 +217,8 @@ def resolve(options: argparse.Namespace) -> None:
 
 def made_with(rows: pd.DataFrame) -> str:
     """The command, what was measured with which versions and settings, and the machine."""
-    names = [Path(sys.argv[0]).name, *sys.argv[1:]]
-    command = shlex.join(["python", f"benchmarks/{names[0]}", *names[1:]])
+    words = [re.sub(r"[^=]*/", "", word) for word in sys.argv]  # without this machine's folders
+    command = shlex.join(["python", f"benchmarks/{words[0]}", *words[1:]])
     used = rows.dropna(subset=["package"]).groupby("method", sort=False)[["package", "settings"]]
     methods = [
         f"- {method}: {', '.join(sorted(set(part['package'])))}; {part['settings'].iloc[0]}"

@@ -1,7 +1,7 @@
 """Everybody on the same data, judged alike: this package, the field's methods and plain baselines.
 
     python benchmarks/field.py --data ../shared/data --gmt h.all.v7.0.symbols.gmt --seeds 0 1 2 \\
-        --python scGen=/envs/scgen/bin/python
+        --python scGen=/envs/scgen/bin/python TSPG=/envs/tspg/bin/python
 
 Each number can be made alone, for example with `--groups kang_held_out --questions B --methods scGen
 --seeds 0 --results /tmp/alone`. The file beside the table has every number, by these four names.

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     import anndata as ad
 
+ROUNDING = 1e-5  # the scripts write eight decimals of scaled values
+
 
 def predict(adata: ad.AnnData, _: argparse.Namespace) -> np.ndarray:
     """The authors' three scripts one after the other; these draw without a seed."""
@@ -34,7 +36,9 @@ def predict(adata: ad.AnnData, _: argparse.Namespace) -> np.ndarray:
     with tempfile.TemporaryDirectory() as folder:
         known = write(Path(folder), "train", x[train], classes[train])
         new = write(Path(folder), "perturb", x[asked], classes[asked])
-        shared = ["--set", "all_genes", "--output-dir", folder]
+        genes = [f"gene{i}" for i in range(x.shape[1])]
+        Path(folder, "sets.txt").write_text("\t".join(["all", *genes]), encoding="utf-8")
+        shared = ["--gene-sets", f"{folder}/sets.txt", "--set", "all", "--output-dir", folder]
         data = ["--dataset", known[0], "--labels", known[1], *shared]
         run(scripts / "train-target.py", *data)
         run(scripts / "train-advgan.py", *data, "--target", target, "--target-cov", covariance)
@@ -43,7 +47,9 @@ def predict(adata: ad.AnnData, _: argparse.Namespace) -> np.ndarray:
         run(scripts / "perturb.py", *sets, *shared, "--target", target)
         found = pd.read_csv(f"{folder}/{target}.perturbations.samples.txt", sep="\t", index_col=0)
     low, high = x[train].min(axis=0), x[train].max(axis=0)
-    return x[asked] + found.to_numpy(dtype=np.float32).T * np.where(high > low, high - low, 1)
+    change = found.loc[genes].to_numpy(dtype=np.float32).T
+    perturbed = x[asked] + change * np.where(high > low, high - low, 1)
+    return np.where(np.abs(perturbed) < ROUNDING, 0, perturbed)
 
 
 def write(folder: Path, name: str, x: np.ndarray, classes: np.ndarray) -> tuple[str, str]:
