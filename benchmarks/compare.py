@@ -226,7 +226,7 @@ def made_with(rows: pd.DataFrame) -> str:
     ]
     failed = rows[rows["failed"].notna()]
     reasons = [
-        f"- {method}: did not run for {len(part)} questions: {part['failed'].iloc[0]}"
+        f"- {method} did not answer (questions: {len(part)}): {part['failed'].iloc[0]}"
         for method, part in failed.groupby("method", sort=False)
     ]
     return (
