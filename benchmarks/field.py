@@ -4,7 +4,7 @@
         --python scGen=/envs/scgen/bin/python TSPG=/envs/tspg/bin/python
 
 Each number can be made alone, for example with `--groups kang_held_out --questions B --methods scGen
---seeds 0 --results /tmp/alone`. The file beside the table has every number, by these four names.
+--seeds 0 --results alone`. The file beside the table has every number, by these four names.
 
 Blood cells into another type (`pbmc`), tissues into another tissue (`tissues`), healthy kidney into
 chromophobe renal carcinoma (`kich`), blood cells under interferon beta, with every type trained
