@@ -70,7 +70,7 @@ typehints_document_rtype = False
 
 
 # Which figure of a notebook stands on its card, if not the first: they shall not look alike.
-ON_CARD = {"quickstart": 2, "tissues": 1, "kidney_tumour": 2}
+ON_CARD = {"quickstart": 2, "tissues": 1, "kidney_tumour": 2, "interferon": 1}
 
 
 def copy_tutorials() -> None:

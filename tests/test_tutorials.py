@@ -18,7 +18,8 @@ from scgan_perturb.training import _fit_classifier
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "tutorials").glob("*.ipynb"))
-TAKE_LONG = {"tissues", "kidney_tumour", "large_data"}  # downloads, and minutes; `make tutorials`
+# Downloads or files, and minutes; `make tutorials`.
+TAKE_LONG = {"tissues", "kidney_tumour", "large_data", "interferon"}
 
 
 def stem(path: Path) -> str:

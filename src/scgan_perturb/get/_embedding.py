@@ -50,7 +50,7 @@ def embedding(adata: AnnData, method: str = "tsne", *, key: str = TSPG) -> pd.Da
     >>> sp.tl.fit_tspg(adata, "bulk_labels", "CD19+ B")
     >>> sp.tl.embed(adata, method="pca", n_perturbed=50)
     >>> sp.get.embedding(adata, "pca")["state"].value_counts().to_dict()
-    {'original': 700, 'perturbed': 50}
+    {'original': 650, 'perturbed': 50}
     """
     model = get_model(adata, key=key)
     labels = read_labels(adata, model.params["groupby"])

@@ -81,7 +81,7 @@ Examples
 >>> sp.tl.embed(adata, method="{method}")
 >>> ax = sp.pl.{method}(adata, show=False)
 >>> sp.get.embedding(adata, "{method}")["state"].value_counts().to_dict()
-{{'original': 700, 'perturbed': 100}}
+{{'original': 600, 'perturbed': 100}}
 """
 
 
