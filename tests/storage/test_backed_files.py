@@ -147,6 +147,9 @@ def test_a_csr_matrix_of_anndata_0_6_is_read(tmp_path):
     ],
 )
 def test_a_file_of_anndata_0_6_open_for_writing_is_refused_with_the_remedy(tmp_path, call):
+    with h5py.File(OF_SCANPY) as file:
+        if "encoding-type" in file.attrs:
+            pytest.skip("this scanpy comes with a newer file")
     path = shutil.copy(OF_SCANPY, tmp_path)
     old = ad.read_h5ad(path, backed="r+")
     fitted = make_adata()

@@ -220,7 +220,10 @@ def _embeddings(adata: AnnData, key: str) -> str:
         kind = label.where(~perturbed, after)
         looks = class_looks(adata, params["groupby"], drawn["label"])
         colors = {name: look["color"] for name, look in looks.items() if (kind == name).any()}
-        source = drawn.index.where(~perturbed, drawn.index.astype(str) + ", " + label)
+        source = [
+            f"{name}, {own}" if is_perturbed else name
+            for name, own, is_perturbed in zip(drawn.index, label, perturbed, strict=True)
+        ]
         parts.append(
             f"<h3>{TITLES[method].replace('PC', 'Principal components')}</h3>"
             + points(drawn.assign(kind=kind).set_axis(source), colors)
