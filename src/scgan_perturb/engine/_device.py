@@ -64,13 +64,16 @@ def open_fabric(
         "num_nodes": num_nodes,
     }
     try:
-        fabric = Fabric(**options)
+        exact = FLOAT32 if precision == "auto" else precision
+        fabric = Fabric(**options, precision=exact)
         in_group = strategy == "ddp" or not isinstance(fabric.strategy, SingleDeviceStrategy)
         if not in_group and fabric.device.type == "cuda" and in_a_group():
             # A process that has trained with others stays on its GPU.
             options["devices"] = [torch.cuda.current_device()]
-        exact = FLOAT32 if precision == "auto" else precision
-        fabric = _launched(options, exact, in_group=in_group)
+        if in_group or options["devices"] != devices:
+            fabric = _launched(options, exact, in_group=in_group)
+        else:  # each Fabric takes milliseconds
+            fabric.launch()
         if precision == "auto":
             # All processes use the precision of the first.
             faster = fabric.broadcast(faster_precision(fabric.device))
