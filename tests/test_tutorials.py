@@ -1,12 +1,15 @@
-"""Tutorials are stored with the outputs of one run, and their cells run."""
+"""Tutorials are stored with the outputs of one run, and their cells run; so does the quickstart."""
 
 from __future__ import annotations
 
 import os
 import re
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 
+import anndata as ad
 import nbformat
 import pytest
 
@@ -17,6 +20,8 @@ from scgan_perturb.tl import _tspg
 from scgan_perturb.training import _fit_classifier
 
 ROOT = Path(__file__).parents[1]
+QUICKSTART = ROOT / "tutorials" / "quickstart.py"
+PNG_MAGIC = b"\x89PNG"
 NOTEBOOKS = sorted((ROOT / "tutorials").glob("*.ipynb"))
 # Downloads or files, and minutes; `make tutorials`.
 TAKE_LONG = {"tissues", "kidney_tumour", "large_data", "interferon"}
@@ -76,3 +81,24 @@ def test_each_is_shown_by_the_site_and_its_links_lead_somewhere(path):
     assert f":link: tutorials/{path.stem}\n" in first_page
     links = re.findall(r"\]\(([\w./]+\.(?:md|ipynb))", path.read_text("utf-8"))
     assert [link for link in links if not (path.parent / link).is_file()] == []
+
+
+@pytest.mark.filterwarnings("ignore")  # AnnData's own, on its file formats
+def test_the_quickstart_leaves_figures_and_a_fit_that_convinces(tmp_path):
+    """The README's first command, as a newcomer runs it."""
+    environment = {**os.environ, "SCGAN_PERTURB_DATASET_DIR": str(tmp_path / "nothing")}
+    run = subprocess.run(
+        [sys.executable, QUICKSTART, tmp_path],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+    for name in ("heatmap.png", "tsne.png"):
+        assert str(tmp_path / name) in run.stdout
+        assert (tmp_path / name).read_bytes().startswith(PNG_MAGIC)
+    assert "adata.layers['xadv']" in run.stderr  # logged, although no logging was set up
+    fitted = ad.read_h5ad(tmp_path / "fitted.h5ad")
+    others = (fitted.obs["tspg_split"] == "test") & (fitted.obs["bulk_labels"] != "CD19+ B")
+    assert (fitted.obs["tspg_predicted"][others] == "CD19+ B").mean() >= 0.99
+    assert not (tmp_path / "nothing").exists()

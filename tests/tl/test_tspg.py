@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import sys
 import warnings
 from dataclasses import replace
 
+import anndata as ad
 import numpy as np
 import pytest
 import torch
@@ -20,6 +22,7 @@ from scgan_perturb.estimates._transport import estimate_transport
 from scgan_perturb.tl import _tspg
 from scgan_perturb.training import _roles
 from tests.conftest import MATRIX_KINDS, fit_tspg, same_adata
+from tests.new_process import finish, start
 from tests.stops import counted_steps, stopped_after
 
 
@@ -618,3 +621,26 @@ def test_draws_depend_on_the_seed_of_the_fit(fitted):
     sources = (fitted.obs["tissue"] != "lung").to_numpy()
     differs = (other.perturb(fitted.X) != model.perturb(fitted.X)).any(axis=1)
     assert differs[sources].mean() > 0.8
+
+
+N_GENES = 20_000
+SQUARE_BYTES = 4 * N_GENES**2
+
+
+def fit_and_measure(result) -> None:
+    import resource
+
+    adata = ad.AnnData(np.random.default_rng(0).random((60, N_GENES), dtype=np.float32))
+    adata.obs["y"] = ["a", "b"] * 30
+    sp.tl.fit_classifier(adata, "y", max_epochs=1)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    sp.tl.fit_tspg(adata, "y", "b")
+    assert np.isfinite(adata.layers["xadv"]).all()
+    result.write_text(str(1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in kibibytes on Linux only")
+def test_a_fit_at_20000_genes_stays_below_one_genes_by_genes_array(tmp_path):
+    finish(start(fit_and_measure, tmp_path / "grown"))
+    # Networks and their optimisers need some 0.5 GB; the float32 array would be 1.6 GB.
+    assert int((tmp_path / "grown").read_text()) < SQUARE_BYTES / 2
