@@ -13,8 +13,10 @@ from scipy import sparse
 import scgan_perturb as sp
 from scgan_perturb.data._blocks import dense
 from tests.conftest import fit_tspg, make_adata
+from tests.new_process import finish, start
 from tests.tl.test_on_disk import FIT, assert_same_fit, few_held  # noqa: F401 (a fixture)
 
+dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
 distributed = pytest.importorskip("distributed")
 
@@ -28,7 +30,9 @@ pytestmark = [
 
 @pytest.fixture(scope="module", autouse=True)
 def _cluster():
+    finish(start(len, ""))  # the workers are forks as well: their parent has imported the package
     with (
+        dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"}),
         distributed.LocalCluster(
             n_workers=2, threads_per_worker=1, dashboard_address=":0", memory_limit=None
         ) as cluster,
