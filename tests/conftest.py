@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import os
 from dataclasses import fields
 from pathlib import Path
@@ -14,14 +15,16 @@ import torch
 from scipy import sparse
 
 import scgan_perturb as sp
+from scgan_perturb.metrics import _two_sample
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from tests.slow.cases import Good
 
 mpl.use("Agg")
 torch.set_num_threads(1)  # the networks here are too small for more
+N_TREES = 20  # of the forests in sp.tl.evaluate
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 CLASS_SIZES = {"liver": 20, "lung": 15, "thyroid": 15}
@@ -86,6 +89,26 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--cases", type=int, default=3000, help="damaged files to read")
     group.addoption("--kills", type=int, default=10, help="kills of a fit")
     group.addoption("--fuzz-seed", type=int, default=0, help="seed of damage and kills")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None]:
+    """What is imported and collected stays: the garbage collector need not look at it again."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_trees() -> Iterator[None]:
+    """Smaller forests in `sp.tl.evaluate`, which would take more time than all else it does."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(_two_sample, "N_TREES", N_TREES)
+        monkeypatch.setattr(_two_sample, "N_TREES_PER_FOLD", 5)
+        yield
 
 
 @pytest.fixture(autouse=True)

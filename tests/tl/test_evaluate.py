@@ -28,8 +28,7 @@ from scgan_perturb.metrics import (
     two_sample_auc,
     variance_r2,
 )
-from tests.conftest import make_adata, same_adata
-from tests.tl.conftest import N_TREES
+from tests.conftest import N_TREES, make_adata, same_adata
 
 METHODS = [
     "untouched source",
