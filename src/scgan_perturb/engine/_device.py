@@ -64,7 +64,7 @@ def open_fabric(
         "num_nodes": num_nodes,
     }
     try:
-        exact = FLOAT32 if precision == "auto" else precision
+        exact: Any = FLOAT32 if precision == "auto" else precision
         fabric = Fabric(**options, precision=exact)
         in_group = strategy == "ddp" or not isinstance(fabric.strategy, SingleDeviceStrategy)
         if not in_group and fabric.device.type == "cuda" and in_a_group():
