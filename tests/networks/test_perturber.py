@@ -29,6 +29,7 @@ TARGETS = (2, 0)
 
 class Encoded(NamedTuple):
     x: torch.Tensor
+    sizes: torch.Tensor
 
 
 class Adding(nn.Module):
@@ -40,14 +41,14 @@ class Adding(nn.Module):
         self.targets, self.draws = torch.tensor([1.0]), []
 
     def prepare(self, target: int) -> SimpleNamespace:
-        return SimpleNamespace(target=target, label=1, maps=torch.zeros(1))
+        return SimpleNamespace(target=target, label=1, maps=torch.zeros(1), lattice=None)
 
     def encode(self, prepared, x, labels, keys) -> Encoded:
-        return Encoded(x)
+        return Encoded(x, x[:, 0])
 
-    def forward(self, prepared, encoded: Encoded, seed: int, draw: int) -> torch.Tensor:
+    def forward(self, prepared, encoded: Encoded, seed: int, draw: int) -> tuple[torch.Tensor, ...]:
         self.draws.append((draw, len(encoded.x)))
-        return encoded.x + draw
+        return encoded.x + draw, encoded.sizes
 
 
 class AtLeast(nn.Module):
@@ -70,7 +71,7 @@ def perturber_of(least: float) -> TransportPerturber:
 
 def test_the_first_draw_that_convinces_is_kept_with_its_logits():
     perturber = perturber_of(5)
-    found, logits = perturber(X, keys_of(X))
+    found, logits, _ = perturber(X, keys_of(X))
     expected = X + torch.tensor([0.0, 2.0, 5.0, 1.0])[:, None]
     assert torch.equal(found, expected)
     assert torch.equal(logits, AtLeast(5)(expected))
@@ -78,7 +79,7 @@ def test_the_first_draw_that_convinces_is_kept_with_its_logits():
 
 def test_where_no_draw_convinces_the_first_is_kept_with_its_logits():
     perturber = perturber_of(100)
-    found, logits = perturber(X, keys_of(X))
+    found, logits, _ = perturber(X, keys_of(X))
     assert torch.equal(found, X)
     assert torch.equal(logits, AtLeast(100)(X))
     assert max(draw for draw, _ in perturber.generator.draws) == N_DRAWS - 1
@@ -96,7 +97,7 @@ def test_only_samples_that_do_not_convince_are_drawn_again():
 def test_draws_have_the_same_numbers_of_rows_whatever_the_samples(n):
     perturber = perturber_of(4)
     x = torch.arange(float(n))[:, None].repeat(1, 2) % 7
-    found, logits = perturber(x, keys_of(x))
+    found, logits, _ = perturber(x, keys_of(x))
     assert torch.equal(found, x.clamp_min(4))
     assert len(logits) == n
     first, others = (
@@ -145,7 +146,7 @@ def same_bits(found: tuple[torch.Tensor, ...], expected: tuple[torch.Tensor, ...
 
 def test_some_samples_convince_at_a_later_draw_and_some_never(perturber, x):
     """So the next tests cover the draws after the first."""
-    found, logits = perturber(x, keys_of(x))
+    found, logits, _ = perturber(x, keys_of(x))
     first = perturber.expected(x, keys_of(x), n_draws=1)
     is_target = logits.argmax(1) == TARGETS[0]
     is_first = (found == first).all(1)
@@ -157,24 +158,24 @@ def test_some_samples_convince_at_a_later_draw_and_some_never(perturber, x):
 
 def test_a_sample_has_the_same_bits_alone(perturber, x):
     keys = keys_of(x)
-    whole = perturber(x, keys)
+    whole = perturber(x, keys)[:2]
     for row in (0, 70, 130, len(x) - 1):
-        alone = perturber(x[row : row + 1], keys[row : row + 1])
+        alone = perturber(x[row : row + 1], keys[row : row + 1])[:2]
         assert same_bits(alone, tuple(part[row : row + 1] for part in whole))
 
 
 def test_samples_have_the_same_bits_in_reversed_order(perturber, x):
     keys = keys_of(x)
-    reversed_order = perturber(x.flip(0), keys.flip(0))
-    assert same_bits(tuple(part.flip(0) for part in reversed_order), perturber(x, keys))
+    reversed_order = perturber(x.flip(0), keys.flip(0))[:2]
+    assert same_bits(tuple(part.flip(0) for part in reversed_order), perturber(x, keys)[:2])
 
 
 @pytest.mark.parametrize("n", [1, 17, ROWS_CPU, ROWS_CPU + 3])
 def test_samples_have_the_same_bits_in_other_company(perturber, x, n):
     company = torch.rand(n, N_GENES, generator=torch.Generator().manual_seed(n))
     mixed = torch.cat([company, x])
-    found = perturber(mixed, keys_of(mixed))
-    assert same_bits(tuple(part[n:] for part in found), perturber(x, keys_of(x)))
+    found = perturber(mixed, keys_of(mixed))[:2]
+    assert same_bits(tuple(part[n:] for part in found), perturber(x, keys_of(x))[:2])
 
 
 def test_the_expected_sample_has_the_same_bits_alone_and_in_company(perturber, x):
@@ -188,7 +189,7 @@ def test_the_expected_sample_is_the_mean_of_its_draws(perturber, x):
     generator, prepared = perturber.generator, perturber.prepared
     labels = perturber.classifier(x).argmax(1)
     encoded = generator.encode(prepared, x, labels, keys)
-    draws = torch.stack([generator(prepared, encoded, perturber.seed, i) for i in range(5)])
+    draws = torch.stack([generator(prepared, encoded, perturber.seed, i)[0] for i in range(5)])
     torch.testing.assert_close(perturber.expected(x, keys, n_draws=5), draws.mean(0))
 
 
@@ -197,7 +198,7 @@ def test_the_expected_sample_is_near_the_mean_of_many_other_draws(perturber, x):
     labels = perturber.classifier(x).argmax(1)
     encoded = perturber.generator.encode(perturber.prepared, x, labels, keys)
     draws = torch.stack(
-        [perturber.generator(perturber.prepared, encoded, 8, draw) for draw in range(n)]
+        [perturber.generator(perturber.prepared, encoded, 8, draw)[0] for draw in range(n)]
     )
     error = (draws.var(0) * 2 / n).sqrt()
     gap = perturber.expected(x, keys, n_draws=n) - draws.mean(0)
@@ -207,7 +208,7 @@ def test_the_expected_sample_is_near_the_mean_of_many_other_draws(perturber, x):
 
 
 def test_perturbed_samples_lie_in_the_range_of_scaled_values(perturber, x):
-    found, _ = perturber(x, keys_of(x))
+    found, *_ = perturber(x, keys_of(x))
     assert found.min() >= 0
     assert found.max() <= 1
 
@@ -215,5 +216,5 @@ def test_perturbed_samples_lie_in_the_range_of_scaled_values(perturber, x):
 def test_samples_that_f_calls_the_target_are_returned_unchanged(perturber, x):
     is_target = perturber.classifier(x).argmax(1) == TARGETS[0]
     assert 0 < is_target.sum() < len(x)
-    found, _ = perturber(x, keys_of(x))
+    found, *_ = perturber(x, keys_of(x))
     assert torch.equal((found == x).all(1), is_target)

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from scgan_perturb.estimates._latent import N_FACTORS, Latent, calibrated
+from scgan_perturb.estimates._lattice import Lattice
 from scgan_perturb.estimates._marginals import Marginals, knots
 from scgan_perturb.estimates._samples import Samples
 from scgan_perturb.estimates._transport import Transport, estimate_transport
@@ -61,4 +62,5 @@ def known() -> Transport:
     covariance = torch.eye(N_FACTORS).repeat(N_CLASSES, 1, 1)
     centre = torch.zeros(N_CLASSES, N_FACTORS)
     latent = Latent(loadings, loadings, genes + 1, covariance, centre, share, share, share)
-    return Transport(marginals, calibrated(latent, share))
+    lattice = Lattice(genes, genes, torch.zeros(N_CLASSES), torch.zeros(1))
+    return Transport(marginals, calibrated(latent, share), lattice)

@@ -21,7 +21,7 @@ def test_a_sparse_fit_leaves_alone_what_the_transport_changes_least(sparsity):
         sources = train.labels != label
         x, labels = train.rows.x[sources], train.labels[sources]
         prepared = generator.prepare(target)
-        perturbed = generator(
+        perturbed, _ = generator(
             prepared, generator.encode(prepared, x, labels, keys_of(x)), seed=3, draw=0
         )
         changes.append((perturbed - x).square().mean(0))

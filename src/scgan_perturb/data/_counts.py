@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
 TARGET_SUM = 1e4  # counts of a sample, as sc.pp.normalize_total is mostly called
 CHECKED_ROWS = 200
+# Multiples of a sample's least value that tell whether all are whole: those of logged counts with
+# three decimals are within the tolerance; of other values one in ten is.
+MULTIPLES, TOLERANCE, ENOUGH, MOST = 20, 0.05, 50, 0.95
+LARGEST_LOGARITHM = 25  # of counts, natural
 
 
 def checked_sample(matrix: ExpressionMatrix) -> Matrix:
@@ -28,6 +32,22 @@ def are_counts(sample: Matrix) -> bool:
     if not values.size or values.min() < 0 or values.max() <= 1:
         return False
     return bool((values == np.rint(values)).all())
+
+
+def are_logged_counts(sample: Matrix) -> bool:
+    """Whether the values of each sample are log(1 + k / s), whole k and a number s of its own."""
+    parts = []
+    for row in sparse.csr_matrix(sample):
+        values = row.data[row.data != 0].astype(np.float64)
+        if not values.size:
+            continue
+        if values.min() < 0 or values.max() > LARGEST_LOGARITHM:
+            return False
+        multiples = np.expm1(values) / np.expm1(values.min())
+        parts.append(multiples[(multiples > 1 + TOLERANCE) & (multiples < MULTIPLES)])
+    multiples = np.concatenate([*parts, np.empty(0)])
+    is_whole = np.abs(multiples - np.rint(multiples)) < TOLERANCE
+    return len(multiples) >= ENOUGH and bool(is_whole.mean() >= MOST)
 
 
 def depths(counts: Matrix) -> np.ndarray:

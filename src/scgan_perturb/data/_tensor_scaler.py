@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ._blocks import Matrix
     from ._scaling import GeneScaler
 
+ROUNDING = 1e-4  # of the largest count of a gene, and of logged counts
 CACHED_VALUES = 2**19  # few enough to stay in a processor's cache from one operation to the next
 
 
@@ -62,7 +63,13 @@ class TensorScaler:
         x = self._varying(self._tensor(self._scaler.normalise(block)))
         return (x - self._low).div_(self._span).clamp_(0, 1)
 
-    def restore(self, scaled: torch.Tensor, block: Matrix, before: torch.Tensor) -> np.ndarray:
+    def restore(
+        self,
+        scaled: torch.Tensor,
+        block: Matrix,
+        before: torch.Tensor,
+        sizes: torch.Tensor | None = None,
+    ) -> np.ndarray:
         """Scaled values in input units, float32 of samples × genes, in the memory of the scaled ones.
 
         Parameters
@@ -74,10 +81,16 @@ class TensorScaler:
         before
             The block as scaled: where `scaled` still has the same value, that of the block
             (clipped) is taken, without the rounding of the way there and back.
+        sizes
+            Logarithm of each sample's size factor, if its values are logged counts: genes with the
+            same count then have the same value, and at most the count that the gene's
+            greatest value in the training samples would be.
         """
         original = self._tensor(block)
         is_count = self._scaler.is_count
         depth = torch.from_numpy(depths(block)).to(scaled) if is_count else None
+        size = None if sizes is None else sizes.exp()[:, None]
+        most_of_one = (self._low + self._span).expm1() * (1 + ROUNDING)
         for piece in pieces(scaled):
             values, unchanged = scaled[piece], scaled[piece] == before[piece]
             torch.addcmul(self._low, values, self._span, out=values)
@@ -87,6 +100,13 @@ class TensorScaler:
                 kept = kept.clamp(self._low, self._high)
             else:
                 values.expm1_().mul_(depth[piece] / TARGET_SUM).round_()
+            if size is not None:
+                most = (most_of_one * size[piece]).floor_()
+                count = values.expm1_().mul_(size[piece]).round_().minimum(most)
+                # In float32 the last bit of a logarithm depends on its position in memory.
+                values.copy_(count.double().div_(size[piece]).log1p_())
+                # The same scaled value, as that of the range's end, may be another count.
+                unchanged &= (values - kept).abs() <= ROUNDING
             torch.where(unchanged, kept, values, out=values)
         if self._genes is None:
             return scaled.cpu().numpy()

@@ -13,7 +13,7 @@ from scipy import sparse
 from .._messages import examples, logger, warn
 from ._blocks import dense, is_finite
 from ._contexts import SEPARATOR, context_positions, warn_of_unknown
-from ._counts import TARGET_SUM, are_counts, checked_sample
+from ._counts import TARGET_SUM, are_counts, are_logged_counts, checked_sample
 from ._expression import checked_blocks
 from ._scaling import GeneScaler
 from ._split import read_split
@@ -52,6 +52,8 @@ class TrainingData:
     context_codes
         For each sample the position of its context in `contexts`; -1 if no sample of its context
         trains. 0 without contexts.
+    are_logged_counts
+        Whether the values of each sample are log(1 + k / s), whole k and a number s of its own.
     """
 
     reader: Reader
@@ -61,6 +63,7 @@ class TrainingData:
     summary: Summary
     contexts: np.ndarray
     context_codes: np.ndarray
+    are_logged_counts: bool
 
     @property
     def n_contexts(self) -> int:
@@ -173,6 +176,7 @@ def read_training_data(
         summary,
         contexts,
         context_codes,
+        not is_count and are_logged_counts(sample),
     )
 
 

@@ -6,25 +6,36 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ._latent_fit import estimate_latent
+from ._lattice import Lattice, estimate_lattice
 from ._marginals import Marginals, estimate_marginals
 
 if TYPE_CHECKING:
+    import torch
+
     from ._latent import Latent
     from ._samples import Samples
 
 
 @dataclass(frozen=True)
 class Transport:
-    """Estimates from one set of samples: distributions gene by gene, and how genes vary together."""
+    """Estimates from one set of samples.
+
+    Distributions gene by gene, how genes vary together, and the lattice of logged counts.
+    """
 
     marginals: Marginals
     latent: Latent
+    lattice: Lattice
 
 
 def estimate_transport(
-    samples: Samples, n_classes: int, seed: int, n_contexts: int = 1
+    samples: Samples,
+    n_classes: int,
+    seed: int,
+    n_contexts: int = 1,
+    log_range: torch.Tensor | None = None,
 ) -> Transport:
-    """Estimate both.
+    """Estimate them.
 
     Parameters
     ----------
@@ -34,6 +45,12 @@ def estimate_transport(
         Number of classes, and of contexts.
     seed
         Seed of the draws of the factors.
+    log_range
+        Least and largest value of each gene in input units, 2 × genes, if they are logged counts.
     """
     marginals = estimate_marginals(samples.rows, samples.labels, n_classes, n_contexts)
-    return Transport(marginals, estimate_latent(samples.rows, samples.labels, marginals, seed))
+    return Transport(
+        marginals,
+        estimate_latent(samples.rows, samples.labels, marginals, seed),
+        estimate_lattice(samples, n_classes * n_contexts, n_contexts, log_range),
+    )

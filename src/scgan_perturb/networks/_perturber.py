@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import nn
@@ -22,6 +22,24 @@ SURE = 0.95  # probability of the target from which a sample is not of a source
 ROWS_CPU, ROWS_GPU, ROWS_REDRAWN = 128, 1024, 16
 
 
+class Perturbed(NamedTuple):
+    """Perturbed samples.
+
+    Parameters
+    ----------
+    x
+        Scaled samples, samples × genes.
+    logits
+        What the classifier to convince says of them, samples × classes.
+    sizes
+        Logarithm of the size factor of each, if values are logged counts; else None.
+    """
+
+    x: torch.Tensor
+    logits: torch.Tensor
+    sizes: torch.Tensor | None = None
+
+
 class PaperPerturber(nn.Module):
     """x_adv = clip(x + G(x), 0, 1) (paper, section 2.2)."""
 
@@ -29,10 +47,10 @@ class PaperPerturber(nn.Module):
         super().__init__()
         self.generator, self.classifier = generator, classifier
 
-    def forward(self, x: torch.Tensor, *_: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(self, x: torch.Tensor, *_: torch.Tensor) -> Perturbed:
         """Scaled samples to perturbed ones, and the classifier's logits for these."""
         perturbed = perturb(self.generator, x)[1]
-        return perturbed, self.classifier(perturbed)
+        return Perturbed(perturbed, self.classifier(perturbed))
 
 
 class TransportPerturber(nn.Module):
@@ -81,7 +99,7 @@ class TransportPerturber(nn.Module):
 
     def forward(
         self, x: torch.Tensor, keys: torch.Tensor, contexts: torch.Tensor | None = None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    ) -> Perturbed:
         """Perturbed samples, and the classifier's logits.
 
         Parameters
@@ -94,8 +112,8 @@ class TransportPerturber(nn.Module):
             Positions of their contexts; -1 for the most similar one. None without contexts.
         """
         parts = [self._convincing(*block) for block in _blocks(x, keys, contexts)]
-        perturbed, logits = zip(*parts, strict=True)
-        return torch.cat(perturbed), torch.cat(logits)
+        x, logits, sizes = (torch.cat(values) for values in zip(*parts, strict=True))
+        return Perturbed(x, logits, None if self.prepared.lattice is None else sizes)
 
     def expected(
         self,
@@ -112,7 +130,7 @@ class TransportPerturber(nn.Module):
             total = torch.zeros_like(encoded.x)
             changed = torch.zeros_like(encoded.present)
             for draw in range(n_draws):
-                drawn = self._draw(encoded, draw)
+                drawn, _ = self.generator(self.prepared, encoded, self.seed, draw)
                 total += drawn
                 changed |= drawn != encoded.x
             # Without the rounding of the sum where no draw changes a value.
@@ -142,43 +160,41 @@ class TransportPerturber(nn.Module):
         is_target = logits.softmax(dim=1)[:, self.prepared.label] > SURE
         return of_source.argmax(dim=1).masked_fill(is_target, self.prepared.label)
 
-    def _draw(self, encoded: Encoded, draw: int) -> torch.Tensor:
-        return self.generator(self.prepared, encoded, self.seed, draw)
+    def _draw(self, encoded: Encoded, draw: int, n_samples: int) -> tuple[torch.Tensor, ...]:
+        """A draw of the first samples: perturbed, logits and size factors."""
+        x, sizes = self.generator(self.prepared, encoded, self.seed, draw)
+        return x[:n_samples], self.classifier_to_convince(x)[:n_samples], sizes[:n_samples]
 
     def _convincing(
         self, x: torch.Tensor, keys: torch.Tensor, contexts: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """At most one block of samples."""
+    ) -> tuple[torch.Tensor, ...]:
+        """At most one block of samples: perturbed, logits and size factors."""
         encoded = self._encoded(x, keys, contexts)
-        perturbed = self._draw(encoded, 0)
-        logits = self.classifier_to_convince(perturbed)
-        perturbed, logits = perturbed[: len(x)], logits[: len(x)]
-        remaining = (~self._is_target(logits)).nonzero().flatten()
+        perturbed = self._draw(encoded, 0, len(x))
+        remaining = (~self._is_target(perturbed[1])).nonzero().flatten()
         for draw in range(1, N_DRAWS):
             if len(remaining) == 0:
                 break
             found = [
-                self._redrawn(encoded, rows, draw, perturbed, logits)
+                self._redrawn(encoded, rows, draw, perturbed)
                 for rows in remaining.split(ROWS_REDRAWN)
             ]
             remaining = remaining[~torch.cat(found)]
-        return perturbed, logits
+        return perturbed
 
     def _redrawn(
         self,
         encoded: Encoded,
         rows: torch.Tensor,
         draw: int,
-        perturbed: torch.Tensor,
-        logits: torch.Tensor,
+        perturbed: tuple[torch.Tensor, ...],
     ) -> torch.Tensor:
         """Draw a few samples again, keep in place those that convince, and tell which do."""
         part = type(encoded)(*(_filled(values[rows], ROWS_REDRAWN) for values in encoded))
-        drawn = self._draw(part, draw)
-        drawn_logits = self.classifier_to_convince(drawn)[: len(rows)]
-        is_target = self._is_target(drawn_logits)
-        perturbed[rows[is_target]] = drawn[: len(rows)][is_target]
-        logits[rows[is_target]] = drawn_logits[is_target]
+        drawn = self._draw(part, draw, len(rows))
+        is_target = self._is_target(drawn[1])
+        for kept, values in zip(perturbed, drawn, strict=True):
+            kept[rows[is_target]] = values[is_target]
         return is_target
 
     def _is_target(self, logits: torch.Tensor) -> torch.Tensor:

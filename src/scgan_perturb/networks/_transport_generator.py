@@ -14,18 +14,16 @@ from ..estimates._latent import (
     find_posterior,
     products_of,
 )
+from ..estimates._lattice import Lattice, find_sizes, to_lattice, to_total
 from ..estimates._maps import optimal_maps
 from ..estimates._marginals import N_KNOTS, Marginals, find_scores, find_values
-from ._draws import normal, stream_of, uniform
+from ._draws import FACTORS, PRESENCE, normal, stream_of, uniform
+from ._familiar import believed
 
 if TYPE_CHECKING:
     from ..estimates._transport import Transport
 
-# Mean square of a sample's noise, or of its factors, up to which it is believed. Chosen on tissues that
-# did not train; of samples of known bulk tissues about nine in ten are below 2.5.
-FAMILIAR = 2.5
 SMALLEST, LARGEST = 1e-7, 1 - 1e-6  # probabilities whose normal scores are finite
-FACTORS, NOISE, FAR, PRESENCE = range(4)  # streams of random numbers
 
 
 class Encoded(NamedTuple):
@@ -39,6 +37,8 @@ class Encoded(NamedTuple):
         Position of the group of each, and its key to random numbers.
     present, scores
         Where a gene is present (boolean), and the normal scores there: samples × genes.
+    sizes
+        Logarithm of the size factor that each perturbed sample has, if values are logged counts.
     mode, cholesky
         Posterior of the factors: see :func:`~scgan_perturb.estimates._latent.find_posterior`.
     """
@@ -48,6 +48,7 @@ class Encoded(NamedTuple):
     keys: torch.Tensor
     present: torch.Tensor
     scores: torch.Tensor
+    sizes: torch.Tensor
     mode: torch.Tensor
     cholesky: torch.Tensor
 
@@ -61,6 +62,9 @@ class TransportGenerator(nn.Module):
     the target's distributions. Genes keep their rank, given the factors: a value keeps its noise,
     an absent gene draws the noise that it may have had. g_t is 1, or 0 for the genes that a
     sparse fit does not change.
+
+    Where values are logged counts, so are the perturbed ones. A sample's size factor changes by
+    what those of the two groups differ in; a sparse fit keeps it.
 
     An unfamiliar sample has noise or factors larger than samples of known classes have. What
     cannot be believed of them is drawn from the target instead.
@@ -99,6 +103,9 @@ class TransportGenerator(nn.Module):
             "covariance": (n_groups, n_factors, n_factors),
             "centre": (n_groups, n_factors),
             **dict.fromkeys(("intercept", "offset", "gain"), group_genes),
+            **dict.fromkeys(("minimum", "span"), (n_genes,)),
+            "size": (n_groups,),
+            "total": (1,),
             "targets": (n_targets,),
             "gate": (n_targets, n_genes),
         }
@@ -109,7 +116,7 @@ class TransportGenerator(nn.Module):
     @torch.no_grad()
     def set_up(self, transport: Transport, targets: torch.Tensor) -> None:
         """Take over estimates, and the targets (positions among the classes)."""
-        for part in (transport.marginals, transport.latent):
+        for part in (transport.marginals, transport.latent, transport.lattice):
             for name, values in vars(part).items():
                 setattr(self, name, values.clone())
         self.targets.copy_(targets)
@@ -125,14 +132,24 @@ class TransportGenerator(nn.Module):
         """The factor model."""
         return Latent(*(getattr(self, name) for name in Latent.__dataclass_fields__))
 
+    @property
+    def lattice(self) -> Lattice:
+        """The lattice of logged counts."""
+        return Lattice(*(getattr(self, name) for name in Lattice.__dataclass_fields__))
+
     def prepare(self, target: int) -> Prepared:
         """What follows from the weights for a target index: compute it once for many samples."""
         label, n_contexts = int(self.targets[target]), self.n_contexts
         groups = torch.arange(len(self.covariance), device=self.covariance.device)
         destination = label * n_contexts + groups % n_contexts
+        lattice = self.lattice
+        changes_all = bool(self.gate[target].all())
         return Prepared(
             self.marginals,
             self.latent,
+            lattice if bool(lattice.span.any()) else None,
+            (lattice.size[destination] - lattice.size) * changes_all,
+            changes_all and bool(lattice.total.any()),
             products_of(self.latent),
             destination,
             optimal_maps(self.covariance, destination),
@@ -165,7 +182,10 @@ class TransportGenerator(nn.Module):
         posterior = find_posterior(
             prepared.latent, prepared.products, present.float(), scores, labels
         )
-        return Encoded(x, labels, keys, present, scores, *posterior)
+        sizes = torch.zeros_like(x[:, 0])
+        if prepared.lattice is not None:
+            sizes = find_sizes(prepared.lattice, x) + prepared.growth[labels]
+        return Encoded(x, labels, keys, present, scores, sizes, *posterior)
 
     def forward(
         self,
@@ -173,8 +193,8 @@ class TransportGenerator(nn.Module):
         encoded: Encoded,
         seed: int,
         draw: int,
-    ) -> torch.Tensor:
-        """One draw of the perturbed samples, scaled, samples × genes.
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """One draw of the perturbed samples, scaled, samples × genes; and their `sizes`.
 
         Parameters
         ----------
@@ -195,7 +215,7 @@ class TransportGenerator(nn.Module):
         centred = encoded.scores / latent.gain[labels] - latent.offset[labels]
         rest = (centred - factors @ latent.value.T) / noise_scale
         rest = torch.where(present, rest, 0.0)
-        factors, rest = _believed(factors, rest, present, keys, seed, draw)
+        factors, rest = believed(factors, rest, present, keys, seed, draw)
         deviation = factors - latent.centre[labels]
         mapped = (deviation[:, None] @ prepared.maps[labels])[:, 0] + latent.centre[goal]
         before = torch.addmm(latent.intercept[labels], factors, latent.presence.T).sigmoid_()
@@ -216,11 +236,16 @@ class TransportGenerator(nn.Module):
         scores = scores.addcmul_(noise_scale, rest).mul_(latent.gain[goal])
         sample, gene = is_present.nonzero(as_tuple=True)
         values = find_values(marginals, scores[sample, gene], goal[sample], gene)
+        if prepared.lattice is not None:
+            values = to_lattice(prepared.lattice, values, encoded.sizes[sample], gene)
         perturbed = torch.zeros_like(x)
         perturbed[sample, gene] = values
+        sizes = encoded.sizes
+        if prepared.lattice is not None and prepared.has_total:
+            perturbed, sizes = to_total(prepared.lattice, perturbed, sizes)
         # A sample of the target is one already; nor do genes change that a sparse fit leaves.
         unchanged = (labels == goal)[:, None] | (self.gate[prepared.target] == 0)
-        return torch.where(unchanged, x, perturbed)
+        return torch.where(unchanged, x, perturbed), sizes
 
 
 class Prepared(NamedTuple):
@@ -230,6 +255,12 @@ class Prepared(NamedTuple):
     ----------
     marginals, latent, products
         The groups' distributions.
+    lattice
+        The lattice of logged counts; None for other values.
+    growth
+        How much the logarithm of the size factor of each group's samples grows.
+    has_total
+        Whether the counts of each sample, divided by its size factor, have the same sum.
     destination
         Position of the target's group in the context of each group.
     maps
@@ -240,31 +271,11 @@ class Prepared(NamedTuple):
 
     marginals: Marginals
     latent: Latent
+    lattice: Lattice | None
+    growth: torch.Tensor
+    has_total: bool
     products: Products
     destination: torch.Tensor
     maps: torch.Tensor
     target: int
     label: int
-
-
-def _believed(
-    factors: torch.Tensor,
-    rest: torch.Tensor,
-    present: torch.Tensor,
-    keys: torch.Tensor,
-    seed: int,
-    draw: int,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Shrink the noise and the factors of unfamiliar samples, and draw what is then missing."""
-    n_present = present.sum(1).clamp_min(1)
-    excess = (rest.square().sum(1) / n_present / FAMILIAR).clamp_min(1).square()
-    far = torch.maximum(excess, (factors.square().mean(1) / FAMILIAR).square())
-    rows = (far > 1).nonzero().flatten()
-    if len(rows) == 0:
-        return factors, rest
-    own, excess, far = keys[rows], excess[rows, None], far[rows, None]
-    drawn = normal(own, rest.shape[1], stream_of(seed, draw, NOISE))
-    rest[rows] = rest[rows] / excess + (1 - 1 / excess).sqrt() * drawn * present[rows]
-    drawn = normal(own, factors.shape[1], stream_of(seed, draw, FAR))
-    factors[rows] = factors[rows] / far + (1 - 1 / far).sqrt() * drawn
-    return factors, rest

@@ -134,9 +134,12 @@ def _estimate_transport(fit: Fit, recipe: Transport) -> nn.Module:
     data, device = fit.data, fit.fabric.device
     sample, seed = fit.sample, spawn_seeds(fit.params["seed"]).tspg
     groups = torch.from_numpy(data.groups[sample]).to(device)
-    train = Samples(fit.rows_in_memory(sample), groups)
+    train, log_range = Samples(fit.rows_in_memory(sample), groups), None
+    if data.are_logged_counts:
+        ends = np.stack([data.scaler.minimum, data.scaler.maximum])
+        log_range = torch.from_numpy(ends[:, data.scaler.varying]).to(device)
     with torch.no_grad(), threads_for(flops_of_estimates(train.rows.n_genes, len(sample))):
-        transport = estimate_transport(train, len(data.classes), seed, data.n_contexts)
+        transport = estimate_transport(train, len(data.classes), seed, data.n_contexts, log_range)
     with torch.device("meta"):
         generator = TransportGenerator(
             train.rows.n_genes,
@@ -163,7 +166,7 @@ def _close_gates(generator: TransportGenerator, train: Samples, sparsity: float,
         prepared = generator.prepare(target)
         sources = labels != prepared.destination[labels]
         encoded = generator.encode(prepared, x[sources], labels[sources], keys_of(x[sources]))
-        change = generator(prepared, encoded, seed, 0) - x[sources]
+        change = generator(prepared, encoded, seed, 0)[0] - x[sources]
         generator.gate[target, change.square().mean(dim=0).argsort()[:n_shut]] = 0
 
 
