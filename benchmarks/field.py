@@ -53,6 +53,7 @@ COLUMNS = {
     "e_distance": "E-distance",
     "zeros": "zeros, points",
     "detected_genes": "detected",
+    "distinct_values": "distinct",
     **{name: SHOWN[name] for name in ("pearson_delta", "direction", "overlap", "individuality")},
     "success_logistic_regression": "success, LR",
     "success_random_forest": "success, RF",

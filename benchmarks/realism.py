@@ -50,6 +50,7 @@ SHOWN = {
     "auc_logistic_regression": "linear AUC",
     "zeros": "zeros",
     "detected_genes": "detected",
+    "distinct_values": "distinct",
     "marginals": "marginals",
     "correlations": "correlations",
     "e_distance": "E-distance",

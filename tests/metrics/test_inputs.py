@@ -30,7 +30,8 @@ CALLS = {
         name: lambda as_kind, labels, name=name: getattr(metrics, name)(as_kind(A), as_kind(B))
         for name in (
             *("energy_distance", "mmd", "sinkhorn_w2", "mean_r2", "variance_r2", "zero_difference"),
-            *("detected_genes_auc", "marginal_distance", "correlation_agreement", "effect"),
+            *("detected_genes_auc", "distinct_values_auc", "marginal_distance"),
+            *("correlation_agreement", "effect"),
             *("two_sample_auc", "nearest_target_sample", "matched_target_sample"),
             *("random_target_sample", "bootstrap"),
         )

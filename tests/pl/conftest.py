@@ -107,6 +107,7 @@ def _evaluation(rng: np.random.Generator, classes: list[str]) -> pd.DataFrame:
         table[f"{test}_low"] = table[test] * 0.9
         table[f"{test}_high"] = (table[test] * 1.1).clip(upper=1)
     table = table.assign(detected_genes=0.9, zeros=-0.3, n_detected_genes=100)
+    table = table.assign(distinct_values=0.95, distinct_share=0.4)
     one = table.assign(source=classes[-1])
     return pd.concat([table, one], ignore_index=True)
 

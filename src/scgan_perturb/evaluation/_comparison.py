@@ -60,6 +60,7 @@ class MethodComparison:
         self._distances = Comparison(view.scaled, real.distances)
         self._components = Comparison(view.components, real.components)
         self._detected = exceeds(view.detected, real.view.detected)
+        self._distinct = exceeds(view.distinct, real.view.distinct)
         self._rows = real.draw(len(view.scaled), MAX_CLASSIFIED)
         self._real_rows = real.draw(len(real.view.scaled), MAX_CLASSIFIED)
         self._pairs = {f"auc_{name}": self._classify(name) for name in SCORES}
@@ -85,6 +86,7 @@ class MethodComparison:
             shares(real.counts) @ real.view.zeros
         )
         values["detected_genes"] = mean_across(self._detected[rows], counts, real.counts)
+        values["distinct_values"] = mean_across(self._distinct[rows], counts, real.counts)
         return values
 
     def _auc(
@@ -100,7 +102,10 @@ class MethodComparison:
 
     def _single(self, rows: np.ndarray) -> dict[str, float]:
         """Metrics without an interval."""
-        values = {"n_detected_genes": float(np.median(self.view.detected[rows]))}
+        values = {
+            "n_detected_genes": float(np.median(self.view.detected[rows])),
+            "distinct_share": float(np.median(self.view.distinct[rows])),
+        }
         if len(rows) < 2:
             return values
         view, real = self.view, self.real.view

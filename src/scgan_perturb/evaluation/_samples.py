@@ -7,6 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
+from ..metrics._distinct import distinct_share
 from ..metrics._zeros import n_detected, zero_share
 
 N_COMPONENTS = 50  # as Peidli et al. (2024) and most published E-distances
@@ -69,13 +70,14 @@ class Space:
         return -self.minimum / self.width
 
     def view(self, scaled: np.ndarray) -> View:
-        """Samples, with their components, zeros and detected genes."""
-        zero = self.zero
+        """Samples, with their components, zeros, detected genes and distinct values."""
+        zero, values = self.zero, scaled * self.width
         return View(
             scaled,
-            (scaled * self.width - self.mean) @ self.axes.T,
+            (values - self.mean) @ self.axes.T,
             zero_share(scaled, zero),
             n_detected(scaled, zero),
+            distinct_share(values + self.minimum),
         )
 
 
@@ -87,3 +89,4 @@ class View:
     components: np.ndarray  # samples × principal components, in the units of the data
     zeros: np.ndarray  # share of the genes that are 0, for each sample
     detected: np.ndarray  # number of genes above 0, for each sample
+    distinct: np.ndarray  # share of distinct values among those above 0, for each sample

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 SUCCESS = ("success", "success_logistic_regression", "success_random_forest")
 WITH_INTERVAL = (
-    *("auc_random_forest", "auc_logistic_regression", "zeros", "detected_genes"),
+    *("auc_random_forest", "auc_logistic_regression"),
+    *("zeros", "detected_genes", "distinct_values"),
     *("e_distance", "e_distance_pca", "mmd", "mean_r2", "variance_r2", "pearson_delta"),
 )
 # Effects, which are also scaled: 0 is the mean response, 1 a replicate.
@@ -36,12 +37,15 @@ COLUMNS = (
     *("target", "context", "is_unseen", "source", "method", "is_told_label", "n_samples"),
     *SUCCESS,
     *(f"{name}{end}" for name in WITH_INTERVAL for end in ("", "_low", "_high")),
-    *("n_detected_genes", "marginals", "correlations", "sinkhorn_w2"),
+    *("n_detected_genes", "distinct_share", "marginals", "correlations", "sinkhorn_w2"),
     *EFFECTS[1:],
     *(f"{name}_scaled" for name in EFFECTS),
     *("individuality", "perturbation"),
 )
-RANGES = {"_r2": (0, 1), "auc": (0, 1), "detected_genes": (0, 1), "pearson": (-1, 1)}
+RANGES = {
+    **dict.fromkeys(("_r2", "auc", "detected_genes", "distinct_values"), (0, 1)),
+    "pearson": (-1, 1),
+}
 MIN_RESAMPLED = 5  # samples; fewer have no meaningful interval
 
 

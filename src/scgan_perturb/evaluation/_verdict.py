@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 # A test counts if it is right in at least this share of pairs, and its interval is above chance.
 MIN_AUC = 0.65
 MAX_DETECTED_AUC = 0.12  # difference from 0.5 above which detected genes get a sentence
+MIN_DISTINCT_AUC = 0.85  # from which the share of distinct values gets a sentence
+MAX_DISTINCT_SHARE = 0.5  # of distinct values, in samples of counts; of 1,000 genes it is 0.04
 MAX_ZEROS = 0.02
 MIN_INDIVIDUALITY = 0.2
 TESTS = {"auc_random_forest": "A random forest", "auc_logistic_regression": "A linear classifier"}
@@ -59,6 +61,8 @@ def short_verdict(table: pd.DataFrame) -> str:
         return f"told from real in {_percent(rows.loc[method, test])} of pairs"
     if rows.loc[method, "individuality"] < MIN_INDIVIDUALITY:
         return "nothing of the single samples is left"
+    if _values_tell(rows, method):
+        return "told from real: their values do not repeat like counts"
     if rows.loc[method, list(TESTS)].isna().all():
         return ""
     return "no test tells them from real"
@@ -74,6 +78,22 @@ def _realism(table: pd.DataFrame) -> Iterator[str]:
             f"{_percent(rows.loc[method, test])} of pairs (real from real: "
             f"{_percent(rows.loc[FLOOR, test])}; chance: 50 %){why}."
         )
+    if _values_tell(rows, method):
+        shares = (_percent(rows.loc[name, "distinct_share"]) for name in (method, FLOOR))
+        yield (
+            "Values tell perturbed samples from real ones: {} of a perturbed sample's values above 0 "
+            "are distinct, {} of a real one's (medians). Genes with the same count have the same "
+            "value.".format(*shares)
+        )
+
+
+def _values_tell(rows: pd.DataFrame, method: str) -> bool:
+    """Whether real samples repeat their values, as counts do, and others do so less."""
+    if "distinct_values" not in rows:  # of version 0.1
+        return False
+    value, floor = (rows.loc[name, "distinct_values"] for name in (method, FLOOR))
+    repeats = rows.loc[FLOOR, "distinct_share"] < MAX_DISTINCT_SHARE
+    return bool(repeats and value > MIN_DISTINCT_AUC and value > floor)
 
 
 def _difference(rows: pd.DataFrame, method: str) -> str:

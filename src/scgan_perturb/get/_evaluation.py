@@ -60,6 +60,10 @@ def evaluation_df(
     `zeros`, `detected_genes`, `n_detected_genes`
         Share of zeros minus that of real samples; how often a perturbed sample has more genes above
         0 than a real one (0.5 is best); median number of genes above 0.
+    `distinct_values`, `distinct_share`
+        How often a larger share of a perturbed sample's values above 0 is distinct than of a real
+        one's (0.5 is best), and the median share: genes with the same count have the same value,
+        see :func:`~scgan_perturb.metrics.distinct_values_auc`.
     `marginals`, `correlations`
         Mean Wasserstein distance of a gene, in units of the target's spread (0 is best); agreement
         of the gene-gene correlations, at most 1. See

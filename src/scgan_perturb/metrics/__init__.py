@@ -10,6 +10,7 @@ from ._baselines import (
 )
 from ._bootstrap import bootstrap
 from ._distances import energy_distance, mmd, sinkhorn_w2
+from ._distinct import distinct_values_auc
 from ._effect import Effect, direction, effect, log_fold_change_error, overlap, pearson_delta
 from ._gene_distributions import correlation_agreement, marginal_distance
 from ._individuality import individuality
@@ -31,6 +32,7 @@ __all__ = [
     "detected_genes_auc",
     "diagonal_gaussian_transport",
     "direction",
+    "distinct_values_auc",
     "effect",
     "energy_distance",
     "full_gaussian_transport",

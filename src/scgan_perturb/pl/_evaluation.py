@@ -192,7 +192,7 @@ def _draw_metric(
     if rows[metric].isna().all():
         ax.text(0.5, 0.5, "nothing measured", ha="center", va="center", transform=ax.transAxes)
         return {}
-    if "auc" in metric or metric == "detected_genes":
+    if "0.5 is best" in LABELS[metric][0]:
         ax.axvline(CHANCE, color=ink(ax, FAINT), linewidth=0.8, zorder=0)
     return _draw_floor(ax, floor, metric) | _draw_methods(ax, rows, metric, evaluated)
 

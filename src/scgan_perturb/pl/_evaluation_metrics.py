@@ -14,6 +14,10 @@ LABELS = {
         "AUC of the number of detected genes\nagainst real samples (0.5 is best)",
         True,
     ),
+    "distinct_values": (
+        "AUC of the share of distinct values\nagainst real samples (0.5 is best)",
+        True,
+    ),
     "marginals": (
         "Wasserstein distance of a gene, in\nunits of its spread (lower is better)",
         True,

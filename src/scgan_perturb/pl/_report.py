@@ -36,6 +36,7 @@ METRICS = {
     "e_distance": "E-distance",
     "zeros": "zeros",
     "detected_genes": "detected genes",
+    "distinct_values": "distinct values",
     "individuality": "individuality",
     "success": "success",
 }
