@@ -5,7 +5,7 @@ import os
 import pytest
 import torch
 from lightning_fabric import Fabric
-from lightning_fabric.accelerators import cuda
+from lightning_fabric.accelerators import cuda, mps
 from lightning_fabric.strategies import DDPStrategy, SingleDeviceStrategy
 from lightning_fabric.utilities.rank_zero import rank_zero_only
 
@@ -51,6 +51,34 @@ def test_without_a_word_it_is_float32():
 def test_what_there_is_not_is_named(accelerator, precision, match):
     with pytest.raises(ValueError, match=match):
         open_fabric(accelerator, precision)
+
+
+@pytest.fixture
+def apple(monkeypatch):
+    """A computer of Apple, whose GPU Lightning takes where it may choose."""
+    monkeypatch.setattr(mps.MPSAccelerator, "is_available", staticmethod(lambda: True))
+    monkeypatch.setattr(mps.MPSAccelerator, "setup_device", lambda *_: None)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+
+
+def test_auto_is_the_cpu_on_a_computer_of_apple(apple):
+    assert open_fabric("auto").device == torch.device("cpu")
+    assert resolve_fabric(None).device == torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    "choose",
+    [
+        lambda: open_fabric("mps"),
+        lambda: open_fabric("gpu"),
+        lambda: resolve_fabric({"accelerator": "mps"}),
+        lambda: resolve_fabric(Fabric(accelerator="mps", devices=1)),
+    ],
+    ids=["mps", "gpu", "options", "fabric"],
+)
+def test_the_gpu_of_apple_is_refused_with_the_remedy(apple, choose):
+    with pytest.raises(ValueError, match=r"no float64\. Use accelerator='cpu'"):
+        choose()
 
 
 TORCHRUN = {

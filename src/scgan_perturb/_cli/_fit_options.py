@@ -19,7 +19,7 @@ class Engine:
     Parameters
     ----------
     accelerator
-        Lightning Fabric accelerator: `"auto"`, `"cpu"`, `"cuda"`, `"mps"`.
+        Lightning Fabric accelerator: `"auto"`, `"cpu"`, `"cuda"`.
     precision
         Precision of dense layers in training.
     devices

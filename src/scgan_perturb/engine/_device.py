@@ -42,7 +42,8 @@ def open_fabric(
     Parameters
     ----------
     accelerator
-        Device as Lightning Fabric names them; `"auto"` takes a CUDA or Apple GPU where there is one.
+        Device as Lightning Fabric names them; `"auto"` takes a CUDA GPU where there is one, else the
+        CPU.
     precision
         Precision of dense layers: `"32-true"`, `"bf16-mixed"`, or `"auto"` for the faster of them.
         Weights and their updates are always float32.
@@ -54,18 +55,19 @@ def open_fabric(
     Raises
     ------
     ValueError
-        If the precision, strategy or accelerator is unknown or not available, or a launcher has
-        started another number of processes.
+        If the precision, strategy or accelerator is unknown or not available, or the GPU is of
+        Apple, or a launcher has started another number of processes.
     """
     _check(precision, devices, strategy)
     options: dict[str, Any] = {
-        "accelerator": accelerator,
+        "accelerator": _of_auto() if accelerator == "auto" else accelerator,
         "devices": devices,
         "num_nodes": num_nodes,
     }
     try:
         exact: Any = FLOAT32 if precision == "auto" else precision
         fabric = Fabric(**options, precision=exact)
+        _check_float64(fabric)
         in_group = strategy == "ddp" or not isinstance(fabric.strategy, SingleDeviceStrategy)
         if not in_group and fabric.device.type == "cuda" and in_a_group():
             # A process that has trained with others stays on its GPU.
@@ -87,6 +89,18 @@ def open_fabric(
     if not fabric.is_global_zero:
         silence()
     return fabric
+
+
+def _of_auto() -> str:
+    """The accelerator of "auto", for which Lightning would take the GPU of an Apple computer."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _check_float64(fabric: Fabric) -> None:
+    """Raise ValueError for a device that has no float64, in which moments are summed."""
+    if fabric.device.type == "mps":
+        msg = "GPUs of Apple have no float64. Use accelerator='cpu', which is 'auto' here."
+        raise ValueError(msg)
 
 
 def _launched(options: Mapping[str, Any], precision: Any, *, in_group: bool) -> Fabric:
@@ -119,6 +133,7 @@ def resolve_fabric(fabric: Fabric | Mapping[str, Any] | None) -> Fabric:
         for name in options:
             check_choice("An option in fabric", name, OPTIONS)
         return open_fabric(**{"accelerator": "auto", "precision": "auto", **options})
+    _check_float64(fabric)
     check_choice("precision", fabric.strategy.precision.precision, (FLOAT32, BFLOAT16))
     if isinstance(fabric.strategy, DDPStrategy):
         fabric.strategy._ddp_kwargs |= _SEND_NO_BUFFERS

@@ -90,7 +90,7 @@ def evaluate(
         drawn at random from. Baselines learn from 500 samples of a class, at most; classifiers
         tell 250 of each side apart, at most.
     accelerator
-        Device as Lightning Fabric names them: `"auto"`, `"cpu"`, `"cuda"`, `"mps"`.
+        Device as Lightning Fabric names them: `"auto"`, `"cpu"`, `"cuda"`.
     rng
         Seed or generator; None for another result each time.
     key

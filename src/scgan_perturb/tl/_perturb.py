@@ -63,7 +63,7 @@ def perturb(
     layer
         Layer to read, `"X"` for `adata.X`; None for the one that the model was fitted on.
     accelerator
-        Device as Lightning Fabric names them: `"auto"`, `"cpu"`, `"cuda"`, `"mps"`.
+        Device as Lightning Fabric names them: `"auto"`, `"cpu"`, `"cuda"`.
     key
         Name of the fit, and of what is added.
     copy
