@@ -214,7 +214,8 @@ def test_the_nearest_context_is_the_likeliest():
     marginals = replace(transport.marginals, shape=transport.marginals.shape[:1])
     generator.set_up(replace(transport, marginals=marginals), torch.tensor([0]))
     x = torch.cat([simulate(label, 40, seed=5) for label in range(N_CLASSES)])
-    found = generator.nearest_contexts(x, torch.zeros(len(x), dtype=torch.long))
+    labels = torch.zeros(len(x), dtype=torch.long)
+    found = generator.nearest_contexts(generator.prepare(0), x, labels, keys_of(x))
     present = (x > 0).numpy() | (SHARE == 1).all(0)
     logs = [
         np.where(

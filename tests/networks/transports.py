@@ -47,7 +47,13 @@ def generator_of(transport: Transport, targets: tuple[int, ...]) -> TransportGen
 def estimated(targets: tuple[int, ...], n: int = 1500) -> TransportGenerator:
     """The generator that simulated samples give."""
     with torch.no_grad():
-        return generator_of(estimate_transport(simulated(n), N_CLASSES, 0), targets)
+        return generator_of(estimate_transport(simulated(n), no_counts(), N_CLASSES, 0), targets)
+
+
+def no_counts(n_genes: int = N_GENES, n_groups: int = N_CLASSES) -> Lattice:
+    """What stands for the counts of values that are no counts."""
+    genes, one = torch.zeros(n_genes), torch.zeros(1)
+    return Lattice(genes, genes, torch.zeros(n_groups), one)
 
 
 def known() -> Transport:
@@ -62,5 +68,4 @@ def known() -> Transport:
     covariance = torch.eye(N_FACTORS).repeat(N_CLASSES, 1, 1)
     centre = torch.zeros(N_CLASSES, N_FACTORS)
     latent = Latent(loadings, loadings, genes + 1, covariance, centre, share, share, share)
-    lattice = Lattice(genes, genes, torch.zeros(N_CLASSES), torch.zeros(1))
-    return Transport(marginals, calibrated(latent, share), lattice)
+    return Transport(marginals, calibrated(latent, share), no_counts())

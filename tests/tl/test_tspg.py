@@ -22,6 +22,7 @@ from scgan_perturb.estimates._transport import estimate_transport
 from scgan_perturb.tl import _tspg
 from scgan_perturb.training import _roles
 from tests.conftest import MATRIX_KINDS, fit_tspg, same_adata
+from tests.networks.transports import no_counts
 from tests.new_process import finish, start
 from tests.stops import counted_steps, stopped_after
 
@@ -609,7 +610,7 @@ def test_the_estimates_are_of_all_training_samples(adata):
     model = sp.get.model(adata)
     rows = ScaledRows(adata.X, train, model.scaler, torch.device("cpu"))
     samples = Samples(rows, torch.from_numpy(codes))
-    expected = estimate_transport(samples, 3, spawn_seeds(0).tspg)
+    expected = estimate_transport(samples, no_counts(rows.n_genes, 3), 3, spawn_seeds(0).tspg)
     for part in (expected.marginals, expected.latent):
         for name, values in vars(part).items():
             np.testing.assert_allclose(model.weights[name], values, atol=1e-5)

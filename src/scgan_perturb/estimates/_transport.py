@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ._latent_fit import estimate_latent
-from ._lattice import Lattice, estimate_lattice
 from ._marginals import Marginals, estimate_marginals
 
 if TYPE_CHECKING:
-    import torch
-
     from ._latent import Latent
+    from ._lattice import Lattice
     from ._samples import Samples
 
 
@@ -20,7 +18,7 @@ if TYPE_CHECKING:
 class Transport:
     """Estimates from one set of samples.
 
-    Distributions gene by gene, how genes vary together, and the lattice of logged counts.
+    Distributions gene by gene, how genes vary together, and the counts behind logged values.
     """
 
     marginals: Marginals
@@ -29,28 +27,22 @@ class Transport:
 
 
 def estimate_transport(
-    samples: Samples,
-    n_classes: int,
-    seed: int,
-    n_contexts: int = 1,
-    log_range: torch.Tensor | None = None,
+    samples: Samples, lattice: Lattice, n_classes: int, seed: int, n_contexts: int = 1
 ) -> Transport:
     """Estimate them.
 
     Parameters
     ----------
     samples
-        Training samples and their groups; of each class and each context at least one.
+        Training samples and their groups; of each class and each context at least one. Where values
+        are logged counts, the samples are counts without gaps.
+    lattice
+        The counts behind logged values.
     n_classes, n_contexts
         Number of classes, and of contexts.
     seed
         Seed of the draws of the factors.
-    log_range
-        Least and largest value of each gene in input units, 2 × genes, if they are logged counts.
     """
     marginals = estimate_marginals(samples.rows, samples.labels, n_classes, n_contexts)
-    return Transport(
-        marginals,
-        estimate_latent(samples.rows, samples.labels, marginals, seed),
-        estimate_lattice(samples, n_classes * n_contexts, n_contexts, log_range),
-    )
+    latent = estimate_latent(samples.rows, samples.labels, marginals, seed)
+    return Transport(marginals, latent, lattice)

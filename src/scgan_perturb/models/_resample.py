@@ -13,11 +13,13 @@ from ..data._rows import ScaledRows
 from ..estimates._latent import calibrated
 from ..estimates._marginals import with_moments
 from ..estimates._moments import group_moments
+from ..networks._counted import CountedRows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ..data._blocks import Matrix
+    from ..estimates._samples import Rows
     from ..networks._perturber import TransportPerturber
     from ._perturbation_model import PerturbationModel
 
@@ -40,7 +42,9 @@ def resampled_models(
     members = [np.flatnonzero(groups == group) for group in np.unique(groups)]
     for _ in range(n_models):
         drawn = np.concatenate([rng.choice(m, len(m)) for m in members])
-        rows = ScaledRows(expression, drawn, model.scaler, torch.device("cpu"))
+        rows: Rows = ScaledRows(expression, drawn, model.scaler, torch.device("cpu"))
+        if network.prepared.lattice is not None:
+            rows = CountedRows(rows, network.prepared.lattice)
         moments, _ = group_moments(
             rows, torch.from_numpy(groups[drawn]), n_groups, generator.marginals.always
         )

@@ -142,7 +142,7 @@ class TransportPerturber(nn.Module):
         x, keys, contexts = (_filled(part, n_rows) for part in (x, keys, contexts))
         labels = self._classes(x)
         if (contexts < 0).any():
-            nearest = self.generator.nearest_contexts(x, labels)
+            nearest = self.generator.nearest_contexts(self.prepared, x, labels, keys)
             contexts = torch.where(contexts < 0, nearest, contexts)
         groups = labels * self.generator.n_contexts + contexts
         return self.generator.encode(self.prepared, x, groups, keys)

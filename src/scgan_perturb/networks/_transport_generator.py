@@ -14,9 +14,10 @@ from ..estimates._latent import (
     find_posterior,
     products_of,
 )
-from ..estimates._lattice import Lattice, find_sizes, to_lattice, to_total
+from ..estimates._lattice import Lattice, find_counts, find_sizes, from_counts, log_depths
 from ..estimates._maps import optimal_maps
 from ..estimates._marginals import N_KNOTS, Marginals, find_scores, find_values
+from ._counted import blurred, sharpened
 from ._draws import FACTORS, PRESENCE, normal, stream_of, uniform
 from ._familiar import believed
 
@@ -37,8 +38,8 @@ class Encoded(NamedTuple):
         Position of the group of each, and its key to random numbers.
     present, scores
         Where a gene is present (boolean), and the normal scores there: samples × genes.
-    sizes
-        Logarithm of the size factor that each perturbed sample has, if values are logged counts.
+    sizes, depths
+        Logarithms of the size factor and of the number of counts, if values are logged counts.
     mode, cholesky
         Posterior of the factors: see :func:`~scgan_perturb.estimates._latent.find_posterior`.
     """
@@ -49,6 +50,7 @@ class Encoded(NamedTuple):
     present: torch.Tensor
     scores: torch.Tensor
     sizes: torch.Tensor
+    depths: torch.Tensor
     mode: torch.Tensor
     cholesky: torch.Tensor
 
@@ -63,8 +65,8 @@ class TransportGenerator(nn.Module):
     an absent gene draws the noise that it may have had. g_t is 1, or 0 for the genes that a
     sparse fit does not change.
 
-    Where values are logged counts, so are the perturbed ones. A sample's size factor changes by
-    what those of the two groups differ in; a sparse fit keeps it.
+    Where values are logged counts, the counts are transported. A sample's size factor then changes
+    as its number of counts does; a sparse fit keeps it.
 
     An unfamiliar sample has noise or factors larger than samples of known classes have. What
     cannot be believed of them is drawn from the target instead.
@@ -105,7 +107,7 @@ class TransportGenerator(nn.Module):
             **dict.fromkeys(("intercept", "offset", "gain"), group_genes),
             **dict.fromkeys(("minimum", "span"), (n_genes,)),
             "size": (n_groups,),
-            "total": (1,),
+            "slope": (1,),
             "targets": (n_targets,),
             "gate": (n_targets, n_genes),
         }
@@ -134,7 +136,7 @@ class TransportGenerator(nn.Module):
 
     @property
     def lattice(self) -> Lattice:
-        """The lattice of logged counts."""
+        """The counts behind logged values."""
         return Lattice(*(getattr(self, name) for name in Lattice.__dataclass_fields__))
 
     def prepare(self, target: int) -> Prepared:
@@ -143,13 +145,11 @@ class TransportGenerator(nn.Module):
         groups = torch.arange(len(self.covariance), device=self.covariance.device)
         destination = label * n_contexts + groups % n_contexts
         lattice = self.lattice
-        changes_all = bool(self.gate[target].all())
         return Prepared(
             self.marginals,
             self.latent,
             lattice if bool(lattice.span.any()) else None,
-            (lattice.size[destination] - lattice.size) * changes_all,
-            changes_all and bool(lattice.total.any()),
+            bool(self.gate[target].all()),
             products_of(self.latent),
             destination,
             optimal_maps(self.covariance, destination),
@@ -157,9 +157,13 @@ class TransportGenerator(nn.Module):
             label,
         )
 
-    def nearest_contexts(self, x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    def nearest_contexts(
+        self, prepared: Prepared, x: torch.Tensor, labels: torch.Tensor, keys: torch.Tensor
+    ) -> torch.Tensor:
         """For scaled samples of known classes the contexts in which they are the likeliest."""
-        marginals = self.marginals
+        marginals, lattice = prepared.marginals, prepared.lattice
+        if lattice is not None:
+            x = blurred(find_counts(lattice, x, find_sizes(lattice, x)), keys)
         share, location = marginals.share.clamp(SMALLEST, LARGEST), marginals.location
         precision = marginals.scale.square().reciprocal()
         present = ((x > 0) | marginals.always).float()
@@ -174,18 +178,20 @@ class TransportGenerator(nn.Module):
         self, prepared: Prepared, x: torch.Tensor, labels: torch.Tensor, keys: torch.Tensor
     ) -> Encoded:
         """Find presences, scores and factors of scaled samples of known groups."""
-        marginals = prepared.marginals
-        present = (x > 0) | marginals.always
+        marginals, lattice, values = prepared.marginals, prepared.lattice, x
+        sizes = depths = torch.zeros_like(x[:, 0])
+        if lattice is not None:
+            sizes = find_sizes(lattice, x)
+            counts = find_counts(lattice, x, sizes)
+            values, depths = blurred(counts, keys), log_depths(counts)
+        present = (values > 0) | marginals.always
         sample, gene = present.nonzero(as_tuple=True)
         scores = torch.zeros_like(x)
-        scores[sample, gene] = find_scores(marginals, x[sample, gene], labels[sample], gene)
+        scores[sample, gene] = find_scores(marginals, values[sample, gene], labels[sample], gene)
         posterior = find_posterior(
             prepared.latent, prepared.products, present.float(), scores, labels
         )
-        sizes = torch.zeros_like(x[:, 0])
-        if prepared.lattice is not None:
-            sizes = find_sizes(prepared.lattice, x) + prepared.growth[labels]
-        return Encoded(x, labels, keys, present, scores, sizes, *posterior)
+        return Encoded(x, labels, keys, present, scores, sizes, depths, *posterior)
 
     def forward(
         self,
@@ -236,13 +242,13 @@ class TransportGenerator(nn.Module):
         scores = scores.addcmul_(noise_scale, rest).mul_(latent.gain[goal])
         sample, gene = is_present.nonzero(as_tuple=True)
         values = find_values(marginals, scores[sample, gene], goal[sample], gene)
-        if prepared.lattice is not None:
-            values = to_lattice(prepared.lattice, values, encoded.sizes[sample], gene)
-        perturbed = torch.zeros_like(x)
-        perturbed[sample, gene] = values
-        sizes = encoded.sizes
-        if prepared.lattice is not None and prepared.has_total:
-            perturbed, sizes = to_total(prepared.lattice, perturbed, sizes)
+        perturbed, sizes, lattice = torch.zeros_like(x), encoded.sizes, prepared.lattice
+        perturbed[sample, gene] = values if lattice is None else sharpened(values)
+        if lattice is not None:
+            if prepared.changes_all:
+                growth = log_depths(perturbed) - encoded.depths
+                sizes = sizes + lattice.size[goal] - lattice.size[labels] + lattice.slope * growth
+            perturbed = from_counts(lattice, perturbed, sizes)
         # A sample of the target is one already; nor do genes change that a sparse fit leaves.
         unchanged = (labels == goal)[:, None] | (self.gate[prepared.target] == 0)
         return torch.where(unchanged, x, perturbed), sizes
@@ -256,11 +262,9 @@ class Prepared(NamedTuple):
     marginals, latent, products
         The groups' distributions.
     lattice
-        The lattice of logged counts; None for other values.
-    growth
-        How much the logarithm of the size factor of each group's samples grows.
-    has_total
-        Whether the counts of each sample, divided by its size factor, have the same sum.
+        The counts behind logged values; None for other values.
+    changes_all
+        Whether all genes may change.
     destination
         Position of the target's group in the context of each group.
     maps
@@ -272,8 +276,7 @@ class Prepared(NamedTuple):
     marginals: Marginals
     latent: Latent
     lattice: Lattice | None
-    growth: torch.Tensor
-    has_total: bool
+    changes_all: bool
     products: Products
     destination: torch.Tensor
     maps: torch.Tensor

@@ -14,10 +14,12 @@ from ..data._rows import ScaledRows
 from ..data._split import stratified_sample
 from ..engine._threads import threads_for
 from ..estimates._latent_fit import flops_of_estimates
+from ..estimates._lattice import estimate_lattice
 from ..estimates._samples import Samples
 from ..estimates._target import TargetDistribution
 from ..estimates._transport import estimate_transport
 from ..models._perturbation_model import PerturbationModel
+from ..networks._counted import CountedRows
 from ..networks._draws import keys_of
 from ..networks._networks import to_arrays
 from ..networks._transport_generator import TransportGenerator
@@ -138,15 +140,18 @@ def _estimate_transport(fit: Fit, recipe: Transport) -> nn.Module:
     if data.are_logged_counts:
         ends = np.stack([data.scaler.minimum, data.scaler.maximum])
         log_range = torch.from_numpy(ends[:, data.scaler.varying]).to(device)
+    n_classes, n_contexts = len(data.classes), data.n_contexts
     with torch.no_grad(), threads_for(flops_of_estimates(train.rows.n_genes, len(sample))):
-        transport = estimate_transport(train, len(data.classes), seed, data.n_contexts, log_range)
+        lattice = estimate_lattice(train, n_classes * n_contexts, n_contexts, log_range)
+        seen = train if log_range is None else Samples(CountedRows(train.rows, lattice), groups)
+        transport = estimate_transport(seen, lattice, n_classes, seed, n_contexts)
     with torch.device("meta"):
         generator = TransportGenerator(
             train.rows.n_genes,
-            len(data.classes),
+            n_classes,
             len(fit.roles.targets),
             transport.latent.presence.shape[1],
-            data.n_contexts,
+            n_contexts,
         )
     generator.to_empty(device=device)
     generator.set_up(transport, torch.from_numpy(fit.roles.targets))
