@@ -136,6 +136,28 @@ def test_values_that_do_not_repeat_are_named_by_the_verdict():
         sp.tl.evaluate(adata, **asked)
 
 
+@pytest.mark.parametrize(
+    ("change", "is_warned_of"),
+    [
+        (lambda x: x, False),
+        (lambda x: np.log1p(np.expm1(x) / 10), False),
+        (lambda x: x / np.log(2), True),
+        (lambda x: np.where(x > 0, x + np.random.default_rng(0).uniform(0, 0.3, x.shape), 0), True),
+    ],
+    ids=["same units", "another total", "another base", "corrected"],
+)
+def test_new_cells_that_are_no_logged_counts_are_warned_of(fitted, change, is_warned_of, recwarn):
+    new = cells(20, seed=1)
+    new.X = sparse.csr_matrix(change(new.X.toarray()).astype(np.float32))
+    sp.tl.perturb(new, reference=fitted)
+    assert is_warned_of is any("are none" in str(one.message) for one in recwarn)
+
+
+def test_too_few_values_to_tell_are_not_warned_of(fitted, recwarn):
+    sp.tl.perturb(cells(20, seed=1)[:1].copy(), reference=fitted)
+    assert not [one for one in recwarn if "are none" in str(one.message)]
+
+
 def of_cells(change) -> np.ndarray:
     return np.asarray(change(cells(20).X.toarray()))
 

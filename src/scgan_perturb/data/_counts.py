@@ -36,18 +36,23 @@ def are_counts(sample: Matrix) -> bool:
 
 def are_logged_counts(sample: Matrix) -> bool:
     """Whether the values of each sample are log(1 + k / s), whole k and a number s of its own."""
+    return share_of_counts(sample) >= MOST
+
+
+def share_of_counts(sample: Matrix) -> float:
+    """Share of values that are logged multiples of the least of their sample; NaN of too few."""
     parts = []
     for row in sparse.csr_matrix(sample):
         values = row.data[row.data != 0].astype(np.float64)
         if not values.size:
             continue
         if values.min() < 0 or values.max() > LARGEST_LOGARITHM:
-            return False
+            return 0.0
         multiples = np.expm1(values) / np.expm1(values.min())
         parts.append(multiples[(multiples > 1 + TOLERANCE) & (multiples < MULTIPLES)])
     multiples = np.concatenate([*parts, np.empty(0)])
     is_whole = np.abs(multiples - np.rint(multiples)) < TOLERANCE
-    return len(multiples) >= ENOUGH and bool(is_whole.mean() >= MOST)
+    return float(is_whole.mean()) if len(multiples) >= ENOUGH else np.nan
 
 
 def depths(counts: Matrix) -> np.ndarray:

@@ -93,8 +93,9 @@ class TrainingData:
 
     @property
     def units(self) -> dict[str, bool]:
-        """What a fit stores of the units: whether they are counts, if they are."""
-        return {"counts": True} if self.scaler.is_count else {}
+        """What a fit stores of the units: whether they are counts or logged counts, if they are."""
+        found = {"counts": self.scaler.is_count, "logged_counts": self.are_logged_counts}
+        return {name: True for name, holds in found.items() if holds}
 
     @property
     def scaler(self) -> GeneScaler:

@@ -9,7 +9,7 @@ from scipy import sparse
 
 from .._messages import warn
 from ._blocks import dense
-from ._counts import are_counts
+from ._counts import MOST, are_counts, share_of_counts
 
 if TYPE_CHECKING:
     from ._blocks import Matrix
@@ -58,7 +58,9 @@ def warn_of_raw_values(sample: Matrix, scaler: GeneScaler) -> None:
         )
 
 
-def warn_of_other_units(sample: Matrix, scaler: GeneScaler, n_train: int) -> None:
+def warn_of_other_units(
+    sample: Matrix, scaler: GeneScaler, n_train: int, *, of_logged_counts: bool = False
+) -> None:
     """Warn that samples are not in the units of a model, if they look so.
 
     Parameters
@@ -69,6 +71,8 @@ def warn_of_other_units(sample: Matrix, scaler: GeneScaler, n_train: int) -> Non
         Range of each gene over the training samples of the model.
     n_train
         Number of training samples; 0 if it is not known.
+    of_logged_counts
+        Whether the model was fitted on logged counts.
     """
     is_count = are_counts(sample)
     if is_count and not scaler.is_count:
@@ -81,6 +85,14 @@ def warn_of_other_units(sample: Matrix, scaler: GeneScaler, n_train: int) -> Non
         warn(
             "The model was fitted on counts, and the expression values are not whole numbers. "
             "Name the layer that holds counts, e.g. layer='counts'."
+        )
+        return
+    if of_logged_counts and share_of_counts(sample) < MOST:
+        warn(
+            "The model was fitted on logged counts, and the expression values are none: they may be "
+            "corrected, denoised or scaled, or be logarithms to another base. What is perturbed is "
+            "the counts behind values, so the result is not to be relied on. Normalise counts as for "
+            "the fit, e.g. sc.pp.normalize_total(adata); sc.pp.log1p(adata)."
         )
         return
     share, expected = share_beyond(sample, scaler, n_train or FEW)

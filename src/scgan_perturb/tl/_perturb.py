@@ -139,7 +139,12 @@ def perturb(
     )
     if not (reader.matrix.is_lazy or is_of_fit):
         is_train = fitted.obs.get(keys.split, pd.Series()) == TRAIN
-        warn_of_other_units(checked_sample(reader.expression), model.scaler, int(is_train.sum()))
+        warn_of_other_units(
+            checked_sample(reader.expression),
+            model.scaler,
+            int(is_train.sum()),
+            of_logged_counts=bool(model.params.get("logged_counts")),
+        )
     perturbed = output.write(job)
     log_perturbation(keys, model, perturbed)
     return adata if copy else None
