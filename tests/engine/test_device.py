@@ -36,6 +36,12 @@ def test_the_faster_precision_is_used_unless_the_user_decides(
     assert product_dtype(precision) == expected
 
 
+def test_lightning_says_nothing_of_precision(caplog):
+    caplog.set_level("INFO", logger="lightning_fabric")
+    open_fabric("cpu", "bf16-mixed")
+    assert not caplog.text
+
+
 def test_without_a_word_it_is_float32():
     assert product_dtype("32-true") == torch.float32
     assert open_fabric("cpu").device == torch.device("cpu")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -66,7 +68,8 @@ def open_fabric(
     }
     try:
         exact: Any = FLOAT32 if precision == "auto" else precision
-        fabric = Fabric(**options, precision=exact)
+        with _without_information():
+            fabric = Fabric(**options, precision=exact)
         _check_float64(fabric)
         in_group = strategy == "ddp" or not isinstance(fabric.strategy, SingleDeviceStrategy)
         if not in_group and fabric.device.type == "cuda" and in_a_group():
@@ -91,6 +94,18 @@ def open_fabric(
     return fabric
 
 
+@contextmanager
+def _without_information() -> Iterator[None]:
+    """Keep back what Lightning says of its precision, which tells a biologist nothing."""
+    lightning = logging.getLogger("lightning_fabric.utilities.rank_zero")
+    level = lightning.level
+    lightning.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        lightning.setLevel(level)
+
+
 def _of_auto() -> str:
     """The accelerator of "auto", for which Lightning would take the GPU of an Apple computer."""
     return "cuda" if torch.cuda.is_available() else "cpu"
@@ -106,7 +121,8 @@ def _check_float64(fabric: Fabric) -> None:
 def _launched(options: Mapping[str, Any], precision: Any, *, in_group: bool) -> Fabric:
     # Buffers are equal in all processes already: see _shares.
     strategy = DDPStrategy(**_SEND_NO_BUFFERS) if in_group else "auto"
-    fabric = Fabric(**options, strategy=strategy, precision=precision)
+    with _without_information():
+        fabric = Fabric(**options, strategy=strategy, precision=precision)
     fabric.launch()
     return fabric
 
