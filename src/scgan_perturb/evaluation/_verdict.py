@@ -62,7 +62,7 @@ def short_verdict(table: pd.DataFrame) -> str:
     if rows.loc[method, "individuality"] < MIN_INDIVIDUALITY:
         return "nothing of the single samples is left"
     if _values_tell(rows, method):
-        return "told from real: their values do not repeat like counts"
+        return "told from real: their values do not repeat"
     if rows.loc[method, list(TESTS)].isna().all():
         return ""
     return "no test tells them from real"
@@ -82,8 +82,8 @@ def _realism(table: pd.DataFrame) -> Iterator[str]:
         shares = (_percent(rows.loc[name, "distinct_share"]) for name in (method, FLOOR))
         yield (
             "Values tell perturbed samples from real ones: {} of a perturbed sample's values above 0 "
-            "are distinct, {} of a real one's (medians). Genes with the same count have the same "
-            "value.".format(*shares)
+            "are distinct, {} of a real one's (medians), which repeat as counts or rounded numbers "
+            "do.".format(*shares)
         )
 
 
