@@ -87,23 +87,25 @@ def warn_of_other_units(
             "Name the layer that holds counts, e.g. layer='counts'."
         )
         return
-    if of_logged_counts and share_of_counts(sample) < MOST:
-        warn(
-            "The model was fitted on logged counts, and the expression values are none: they may be "
-            "corrected, denoised or scaled, or be logarithms to another base. What is perturbed is "
-            "the counts behind values, so the result is not to be relied on. Normalise counts as for "
-            "the fit, e.g. sc.pp.normalize_total(adata); sc.pp.log1p(adata)."
-        )
-        return
+    found = []
     share, expected = share_beyond(sample, scaler, n_train or FEW)
     if share > min(BEYOND + expected, MOST_BEYOND):
-        warn(
+        found.append(
             f"{_percent(share)} of the expression values lie beyond the range of the training "
             f"samples, and are clipped to it; {_percent(expected)} are expected in the same units. "
             "If the units differ from those of the fit (base of the logarithm, TPM, z-scores), "
             "convert the values or name the layer that holds them, layer='...'. If they do not, "
             "these samples are unlike the training samples, and so less reliable."
         )
+    if of_logged_counts and share_of_counts(sample) < MOST:
+        found.append(
+            "The model was fitted on logged counts, and the expression values are none: they may be "
+            "corrected, denoised or scaled, or be logarithms to another base. What is perturbed is "
+            "the counts behind values, so the result is not to be relied on. Normalise counts as for "
+            "the fit, e.g. sc.pp.normalize_total(adata); sc.pp.log1p(adata)."
+        )
+    if found:
+        warn(" ".join(found))
 
 
 def share_beyond(sample: Matrix, scaler: GeneScaler, n_train: int) -> tuple[float, float]:
