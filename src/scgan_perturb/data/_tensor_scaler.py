@@ -90,7 +90,6 @@ class TensorScaler:
         is_count = self._scaler.is_count
         depth = torch.from_numpy(depths(block)).to(scaled) if is_count else None
         size = None if sizes is None else sizes.exp()[:, None]
-        most_of_one = (self._low + self._span).expm1() * (1 + ROUNDING)
         for piece in pieces(scaled):
             values, unchanged = scaled[piece], scaled[piece] == before[piece]
             torch.addcmul(self._low, values, self._span, out=values)
@@ -101,7 +100,7 @@ class TensorScaler:
             else:
                 values.expm1_().mul_(depth[piece] / TARGET_SUM).round_()
             if size is not None:
-                most = (most_of_one * size[piece]).floor_()
+                most = (self._high.expm1() * (1 + ROUNDING) * size[piece]).floor_()
                 count = values.expm1_().mul_(size[piece]).round_().minimum(most)
                 # In float32 the last bit of a logarithm depends on its position in memory.
                 values.copy_(count.double().div_(size[piece]).log1p_())
