@@ -8,6 +8,7 @@ import torch
 from scipy.stats import ks_2samp, norm
 
 from scgan_perturb.estimates._latent import N_FACTORS, Latent
+from scgan_perturb.estimates._lattice import Lattice, find_sizes
 from scgan_perturb.estimates._marginals import Marginals
 from scgan_perturb.estimates._transport import Transport
 from scgan_perturb.networks._draws import keys_of
@@ -26,6 +27,7 @@ from tests.networks.transports import (
 
 TARGETS = (2, 0)
 SOURCE = 1
+LOG_SIZES = torch.tensor([0.0, 0.5, 1.0])
 N_TESTS = 5000  # KS tests at most, so that a wrong alarm is rare
 
 
@@ -227,3 +229,16 @@ def test_the_nearest_context_is_the_likeliest():
     ]
     np.testing.assert_array_equal(found, np.argmax(logs, axis=0))
     assert (found == torch.arange(N_CLASSES).repeat_interleave(40)).float().mean() > 0.9
+
+
+def test_a_sample_of_the_target_keeps_its_size_factor(generator):
+    """However many counts a draw has: its values are not drawn."""
+    lattice = Lattice(torch.zeros(N_GENES), torch.full((N_GENES,), 3.0), LOG_SIZES, torch.ones(1))
+    counted = generator_of(Transport(generator.marginals, generator.latent, lattice), TARGETS)
+    x, prepared = simulate(TARGETS[0], 200, seed=1), counted.prepare(0)
+    for label in (TARGETS[0], SOURCE):
+        encoded = counted.encode(prepared, x, torch.full((len(x),), label), keys_of(x))
+        found, sizes = counted(prepared, encoded, 0, 0)
+        is_kept = label == TARGETS[0]
+        assert torch.equal(found, x) is is_kept
+        assert torch.equal(sizes, find_sizes(lattice, x)) is is_kept

@@ -246,8 +246,9 @@ class TransportGenerator(nn.Module):
         perturbed[sample, gene] = values if lattice is None else sharpened(values)
         if lattice is not None:
             if prepared.changes_all:
-                growth = log_depths(perturbed) - encoded.depths
-                sizes = sizes + lattice.size[goal] - lattice.size[labels] + lattice.slope * growth
+                growth = lattice.slope * (log_depths(perturbed) - encoded.depths)
+                growth = growth + lattice.size[goal] - lattice.size[labels]
+                sizes = torch.where(labels == goal, sizes, sizes + growth)
             perturbed = from_counts(lattice, perturbed, sizes)
         # A sample of the target is one already; nor do genes change that a sparse fit leaves.
         unchanged = (labels == goal)[:, None] | (self.gate[prepared.target] == 0)
