@@ -10,7 +10,7 @@ from scgan_perturb._recipes import Paper
 from scgan_perturb.engine._device import open_fabric
 from scgan_perturb.estimates._target import TargetDistribution
 from scgan_perturb.networks._networks import Classifier, initialise
-from scgan_perturb.training._train_tspg import LOSS_NAMES, TspgTrainer
+from scgan_perturb.training._train_tspg import LOSS_NAMES, TspgTrainer, train_tspg
 from tests.estimates.rows import Rows
 
 N_GENES = 6
@@ -117,3 +117,23 @@ def test_success_counts_the_samples_called_the_target(make_trainer, x):
     called = trainer.classifier((x + trainer.network(x)).clip(0, 1)).argmax(1) == TARGET
     assert trainer.success(Rows(x)) == pytest.approx(called.float().mean().item())
     assert np.isnan(trainer.success(Rows(x[:0])))
+
+
+class CountedThreads(Rows):
+    """Rows that note how many threads torch has when they are asked for."""
+
+    def __getitem__(self, index: torch.Tensor) -> torch.Tensor:
+        self.seen = torch.get_num_threads()
+        return super().__getitem__(index)
+
+
+def test_small_steps_are_on_one_thread_and_the_number_is_restored(make_trainer, x):
+    rows = CountedThreads(x)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        train_tspg(make_trainer(), rows, rows, rows, description="", progress_bar=False)
+        assert rows.seen == 1
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

@@ -9,6 +9,7 @@ import torch
 
 from ..engine._processes import part
 from ..engine._shares import Share, mean_of_all, share, share_of_hits
+from ..engine._threads import threads_for
 from ..networks._losses import (
     adversarial_loss,
     discriminator_loss,
@@ -20,6 +21,7 @@ from ..networks._networks import (
     Discriminator,
     Generator,
     calibrate,
+    flops_of_step,
     initialise,
     perturb,
     share_statistics,
@@ -231,12 +233,14 @@ def train_tspg(
             "held_out_success": trainer.success(held_out),
         }
 
-    history = run_epochs(
-        run_epoch,
-        trainer.options.max_epochs,
-        trainer=trainer,
-        checkpoint=checkpoint,
-        description=description,
-        progress_bar=progress_bar,
-    )
+    # The three networks take turns in a step: the work of one says how long its operations take.
+    with threads_for(flops_of_step(trainer.network, trainer.options.batch_size)):
+        history = run_epochs(
+            run_epoch,
+            trainer.options.max_epochs,
+            trainer=trainer,
+            checkpoint=checkpoint,
+            description=description,
+            progress_bar=progress_bar,
+        )
     return trainer.network.eval(), history
