@@ -14,7 +14,7 @@ from ..engine._device import device_of
 from ..engine._threads import threads_for
 from ..networks._draws import keys_of
 from ..networks._networks import flops_of_step
-from ..networks._perturber import ROWS_CPU
+from ..networks._perturber import ROWS_CPU, flops_of_draw
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 DAMAGED = "The model gives NaN: its weights may be damaged."
 # Enough for efficient matrix products, few enough to reuse memory: benchmarks/speed.py.
 BLOCK_VALUES, LEAST_ROWS, MOST_ROWS = 2**22, 128, 1024
-# Floating-point operations a value that 128 samples, which are perturbed at once, are worth.
-FLOPS_PER_VALUE = 10_000
 
 
 class Block(NamedTuple):
@@ -135,7 +133,7 @@ def _perturbed(
 ) -> Iterator[tuple[slice, np.ndarray, Any]]:
     """Rows, perturbed samples in input units and logits, a block at a time."""
     on = TensorScaler(scaler, device_of(accelerator))
-    work = FLOPS_PER_VALUE * ROWS_CPU * expression.shape[1]
+    work = flops_of_draw(ROWS_CPU, expression.shape[1])
     for rows in blocks(expression.shape[0], block_rows(expression.shape[1])):
         block = dense(expression[rows])  # once, for scaling, keys and what does not change
         with torch.inference_mode(), threads_for(work):

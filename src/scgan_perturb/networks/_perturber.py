@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import nn
 
+from ..engine._threads import threads_for
 from ._networks import perturb
 
 if TYPE_CHECKING:
@@ -20,6 +21,12 @@ SURE = 0.95  # probability of the target from which a sample is not of a source
 # The last bits of a product depend on its shape. With these numbers of rows, filled up with zeros,
 # a sample has the same result in any company.
 ROWS_CPU, ROWS_GPU, ROWS_REDRAWN = 128, 1024, 16
+FLOPS_PER_VALUE = 10_000  # floating-point operations that a value of a draw is worth
+
+
+def flops_of_draw(n_samples: int, n_genes: int) -> float:
+    """Work of one draw of samples that are perturbed at once, in floating-point operations."""
+    return FLOPS_PER_VALUE * n_samples * n_genes
 
 
 class Perturbed(NamedTuple):
@@ -172,14 +179,15 @@ class TransportPerturber(nn.Module):
         encoded = self._encoded(x, keys, contexts)
         perturbed = self._draw(encoded, 0, len(x))
         remaining = (~self._is_target(perturbed[1])).nonzero().flatten()
-        for draw in range(1, N_DRAWS):
-            if len(remaining) == 0:
-                break
-            found = [
-                self._redrawn(encoded, rows, draw, perturbed)
-                for rows in remaining.split(ROWS_REDRAWN)
-            ]
-            remaining = remaining[~torch.cat(found)]
+        with threads_for(flops_of_draw(ROWS_REDRAWN, x.shape[1])):
+            for draw in range(1, N_DRAWS):
+                if len(remaining) == 0:
+                    break
+                found = [
+                    self._redrawn(encoded, rows, draw, perturbed)
+                    for rows in remaining.split(ROWS_REDRAWN)
+                ]
+                remaining = remaining[~torch.cat(found)]
         return perturbed
 
     def _redrawn(
