@@ -67,22 +67,22 @@ def open_fabric(
         "num_nodes": num_nodes,
     }
     try:
-        exact: Any = FLOAT32 if precision == "auto" else precision
+        expected: Any = _expected(options["accelerator"]) if precision == "auto" else precision
         with _without_information():
-            fabric = Fabric(**options, precision=exact)
+            fabric = Fabric(**options, precision=expected)
         _check_float64(fabric)
         in_group = strategy == "ddp" or not isinstance(fabric.strategy, SingleDeviceStrategy)
         if not in_group and fabric.device.type == "cuda" and in_a_group():
             # A process that has trained with others stays on its GPU.
             options["devices"] = [torch.cuda.current_device()]
         if in_group or options["devices"] != devices:
-            fabric = _launched(options, exact, in_group=in_group)
+            fabric = _launched(options, expected, in_group=in_group)
         else:  # each Fabric takes milliseconds
             fabric.launch()
         if precision == "auto":
             # All processes use the precision of the first.
             faster = fabric.broadcast(faster_precision(fabric.device))
-            if faster != exact:
+            if faster != expected:
                 fabric = _launched(options, faster, in_group=in_group)
     except (ValueError, RuntimeError, ImportError, MisconfigurationException) as error:
         others = {"devices": devices, "num_nodes": num_nodes, "strategy": strategy}
@@ -109,6 +109,11 @@ def _without_information() -> Iterator[None]:
 def _of_auto() -> str:
     """The accelerator of "auto", for which Lightning would take the GPU of an Apple computer."""
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _expected(accelerator: str) -> str:
+    """The precision of "auto", as far as it is known before the device is."""
+    return faster_precision(torch.device("cpu")) if accelerator == "cpu" else FLOAT32
 
 
 def _check_float64(fabric: Fabric) -> None:
