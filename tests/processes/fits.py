@@ -72,6 +72,7 @@ def run_all(folder: Path, **options: object) -> Found:
         with patch.context() as inner:
             found |= fit_on_disk(inner, folder / STORE, **options)
     found["seed"] = np.array(fit_classifier(rng=None, **options)["params"]["seed"])
+    found["n_epochs"] = np.array(len(fit_classifier(max_epochs=None, **options)["history"]))
     return found
 
 

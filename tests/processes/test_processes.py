@@ -14,6 +14,7 @@ from scipy import sparse
 from torch import distributed
 
 import scgan_perturb as sp
+from scgan_perturb._recipes import CLASSIFIER_EPOCHS
 from scgan_perturb.storage._identity import N_FIRST, N_SPREAD
 from tests.processes.fits import (
     ON_DISK,
@@ -79,6 +80,12 @@ def test_all_end_with_the_same_bits(two, recipe):
     first, second = (parts(found, recipe) for found in two)
     for name, value in first.items():
         np.testing.assert_array_equal(second[name], value, err_msg=name)
+
+
+def test_they_stop_together_when_the_classifier_has_learnt(one, two):
+    whole, *each = (int(found["n_epochs"]) for found in (one, *two))
+    assert each == [whole, whole]
+    assert whole < CLASSIFIER_EPOCHS
 
 
 def test_each_computes_on_its_own_share(one, two):
