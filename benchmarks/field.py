@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
+    from matplotlib.axes import Axes
 
 # Of the groups with many questions some, so that the table takes two hours, not days.
 QUESTIONS = {
@@ -47,6 +48,14 @@ QUESTIONS = {
     "perturbench_held_out": ["A172, MAPK1", "k562, MAPK1"],
     "tissues": ["Kidney", "Lung"],
     "kich": ["KICH"],
+}
+TITLES = {
+    "pbmc": "Blood cells to another type",
+    "kang": "Interferon, all types trained",
+    "kang_held_out": "Interferon, type held out",
+    "perturbench_held_out": "MAPK1 in lines held out",
+    "tissues": "Tissue to another tissue",
+    "kich": "Kidney to carcinoma",
 }
 COLUMNS = {
     "auc_random_forest": "forest AUC",
@@ -59,7 +68,7 @@ COLUMNS = {
     "success_random_forest": "success, RF",
     **{name: SHOWN[name] for name in ("seconds", "cpu_seconds", "memory_mib")},
 }
-UNTOUCHED, RANDOM = "untouched source", "random target sample"
+CORNERS = {"untouched source": "^", "random target sample": "s"}  # nothing done; nothing left
 
 
 def report(rows: pd.DataFrame) -> str:
@@ -68,7 +77,7 @@ def report(rows: pd.DataFrame) -> str:
     parts = [f"Medians over all questions that a method answered:\n\n{table(rows)}"]
     for group, part in rows.groupby("group", sort=False):
         asked = ", ".join(dict.fromkeys(part["question"]))
-        parts.append(f"## {group}\n\nQuestions: {asked}.\n\n{table(part)}")
+        parts.append(f"## {TITLES[group]} (`{group}`)\n\nQuestions: {asked}.\n\n{table(part)}")
     return "\n".join(parts)
 
 
@@ -89,29 +98,39 @@ def draw(rows: pd.DataFrame, path: Path) -> None:
     """Forest AUC against individuality, a panel for each group."""
     rows = rows[rows["failed"].isna() & (rows["context"] == "all")]
     groups = list(dict.fromkeys(rows["group"]))
+    n_columns = min(3, len(groups))
     figure, axes = plt.subplots(
-        1, len(groups), figsize=(3.4 * len(groups), 4.2), sharey=True, squeeze=False,
-        layout="constrained",
+        -(-len(groups) // n_columns), n_columns, figsize=(7.2, 2.4 * -(-len(groups) // n_columns) + 1),
+        sharex=True, sharey=True, squeeze=False, layout="constrained",
     )  # fmt: skip
-    names = [name for name in dict.fromkeys(rows["method"]) if name != FLOOR]
-    names = [*(n for n in names if n not in METHODS), *(n for n in METHODS if n in names)]
-    for axis, group in zip(axes[0], groups, strict=True):
-        part = rows[rows["group"] == group].groupby("method", sort=False).median(numeric_only=True)
-        for number, name in enumerate(names):
-            if name in part.index:
-                point = part.loc[name, ["individuality", "auc_random_forest"]]
-                style = "o" if name in METHODS else "x"
-                axis.plot(*point, style, color=f"C{number % 10}" if style == "o" else None,
-                          markersize=9 if style == "o" else 6, label=name)  # fmt: skip
-        axis.axhline(part.loc[FLOOR, "auc_random_forest"], color="0.6", linestyle=":", label=FLOOR)
-        axis.set(title=group, xlabel="individuality", xlim=(-0.1, 1.08))
-    axes[0, 0].set_ylabel("AUC of a forest (0.5: not told from real)")
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(
-        handles, labels, loc="outside lower center", ncols=len(groups) + 1, fontsize="small"
-    )
-    figure.savefig(path, dpi=100)
+    for axis, group in zip(axes.flat, groups, strict=False):
+        draw_group(axis, rows[rows["group"] == group])
+        axis.set_title(TITLES[group], fontsize="medium")
+    for axis in axes[-1]:
+        axis.set_xlabel("individuality")
+    figure.supylabel("AUC of a forest (0.5: not told from real)", fontsize="medium")
+    named = {}
+    for axis in axes.flat:
+        named |= dict(zip(*reversed(axis.get_legend_handles_labels()), strict=True))
+    figure.legend(named.values(), named, loc="outside lower center", ncols=3, fontsize="small")
+    figure.savefig(path, dpi=150)
     plt.close(figure)
+
+
+def draw_group(axis: Axes, rows: pd.DataFrame) -> None:
+    """One point a method; plain baselines are alike but for the two that are corners."""
+    points = rows.groupby("method", sort=False).median(numeric_only=True)
+    floor = points.loc[FLOOR, "auc_random_forest"]
+    axis.axhline(floor, color="0.6", linestyle=":", label="real against real")
+    points = points[["individuality", "auc_random_forest"]].dropna()
+    plain = points.drop(index=[*METHODS, *CORNERS], errors="ignore")
+    axis.plot(*plain.to_numpy().T, "x", color="0.5", label="plain baselines")
+    for name, marker in CORNERS.items():
+        axis.plot(*points.loc[name], marker, color="black", label=name, linestyle="none")
+    for number, name in enumerate(METHODS):
+        if name in points.index:
+            axis.plot(*points.loc[name], "o", color=f"C{number}", markersize=8, label=name)
+    axis.set(xlim=(-0.08, 1.08), ylim=(0.35, 1.04))
 
 
 def main() -> None:
