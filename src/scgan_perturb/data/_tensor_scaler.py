@@ -9,6 +9,7 @@ import torch
 
 from ._blocks import blocks, dense
 from ._counts import TARGET_SUM, depths
+from ._levels import nearest_levels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,6 +70,7 @@ class TensorScaler:
         block: Matrix,
         before: torch.Tensor,
         sizes: torch.Tensor | None = None,
+        levels: torch.Tensor | None = None,
     ) -> np.ndarray:
         """Scaled values in input units, float32 of samples × genes, in the memory of the scaled ones.
 
@@ -85,6 +87,8 @@ class TensorScaler:
             Logarithm of each sample's size factor, if its values are logged counts: genes with the
             same count then have the same value, and at most the count that the gene's
             greatest value in the training samples would be.
+        levels
+            The values that occur, if they are few: each value then is the nearest of them.
         """
         original = self._tensor(block)
         is_count = self._scaler.is_count
@@ -93,6 +97,8 @@ class TensorScaler:
         for piece in pieces(scaled):
             values, unchanged = scaled[piece], scaled[piece] == before[piece]
             torch.addcmul(self._low, values, self._span, out=values)
+            if levels is not None:
+                values.copy_(nearest_levels(values, levels.to(values)))
             values.clamp_(self._low, self._high)
             kept = self._varying(original[piece])
             if depth is None:

@@ -117,8 +117,8 @@ def expected_blocks(
 
     def mean_of_draws(
         x: torch.Tensor, keys: torch.Tensor, contexts: torch.Tensor
-    ) -> tuple[torch.Tensor, None, None]:
-        return network.expected(x, keys, contexts, n_draws=n_draws), None, None
+    ) -> tuple[torch.Tensor, None]:
+        return network.expected(x, keys, contexts, n_draws=n_draws), None
 
     for _, x_adv, _ in _perturbed(mean_of_draws, scaler, expression, context_codes, accelerator):
         yield x_adv
@@ -140,10 +140,10 @@ def _perturbed(
             x = on.scale(block)
             contexts = torch.from_numpy(context_codes[rows]).to(on.device)
             with damage_named():
-                x_adv, logits, sizes = perturb(x, keys_of(on.unscaled(block)), contexts)
+                x_adv, logits, *units = perturb(x, keys_of(on.unscaled(block)), contexts)
             if torch.isnan(x_adv).any():
                 raise ValueError(DAMAGED)
-            restored = on.restore(x_adv, block, x, sizes)
+            restored = on.restore(x_adv, block, x, *units)
         yield rows, restored, logits
 
 

@@ -57,6 +57,7 @@ def perturber_of(
             len(targets),
             np.shape(weights.get("presence", np.empty((0, 0))))[-1],
             n_contexts,
+            np.size(weights.get("levels", 0)),
         )
     f = classifier.network()
     with damage_named():

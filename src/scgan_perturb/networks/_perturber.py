@@ -40,11 +40,14 @@ class Perturbed(NamedTuple):
         What the classifier to convince says of them, samples × classes.
     sizes
         Logarithm of the size factor of each, if values are logged counts; else None.
+    levels
+        The values that occur, in input units, if these are few; else None.
     """
 
     x: torch.Tensor
     logits: torch.Tensor
     sizes: torch.Tensor | None = None
+    levels: torch.Tensor | None = None
 
 
 class PaperPerturber(nn.Module):
@@ -120,7 +123,8 @@ class TransportPerturber(nn.Module):
         """
         parts = [self._convincing(*block) for block in _blocks(x, keys, contexts)]
         x, logits, sizes = (torch.cat(values) for values in zip(*parts, strict=True))
-        return Perturbed(x, logits, None if self.prepared.lattice is None else sizes)
+        lattice, levels = self.prepared.lattice, self.prepared.levels
+        return Perturbed(x, logits, None if lattice is None else sizes, levels)
 
     def expected(
         self,

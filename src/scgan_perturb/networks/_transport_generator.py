@@ -79,11 +79,14 @@ class TransportGenerator(nn.Module):
         Number of classes that can be the target.
     n_factors
         Number of factors.
+    n_levels
+        Number of values that occur, in input units; 1 if these are not few.
     """
 
     targets: torch.Tensor
     gate: torch.Tensor
     covariance: torch.Tensor
+    levels: torch.Tensor
 
     def __init__(
         self,
@@ -92,6 +95,7 @@ class TransportGenerator(nn.Module):
         n_targets: int,
         n_factors: int,
         n_contexts: int = 1,
+        n_levels: int = 1,
     ) -> None:
         super().__init__()
         self.n_contexts, n_groups = n_contexts, n_classes * n_contexts
@@ -108,6 +112,7 @@ class TransportGenerator(nn.Module):
             **dict.fromkeys(("minimum", "span"), (n_genes,)),
             "size": (n_groups,),
             "slope": (1,),
+            "levels": (n_levels,),
             "targets": (n_targets,),
             "gate": (n_targets, n_genes),
         }
@@ -116,12 +121,15 @@ class TransportGenerator(nn.Module):
         self.register_buffer("always", torch.zeros(n_genes, dtype=torch.bool))
 
     @torch.no_grad()
-    def set_up(self, transport: Transport, targets: torch.Tensor) -> None:
-        """Take over estimates, and the targets (positions among the classes)."""
+    def set_up(
+        self, transport: Transport, targets: torch.Tensor, levels: torch.Tensor | None = None
+    ) -> None:
+        """Take over estimates, the targets (positions among the classes) and the levels, if any."""
         for part in (transport.marginals, transport.latent, transport.lattice):
             for name, values in vars(part).items():
                 setattr(self, name, values.clone())
         self.targets.copy_(targets)
+        self.levels.zero_() if levels is None else self.levels.copy_(levels)
         self.gate.fill_(1)
 
     @property
@@ -149,6 +157,7 @@ class TransportGenerator(nn.Module):
             self.marginals,
             self.latent,
             lattice if bool(lattice.span.any()) else None,
+            self.levels if len(self.levels) > 1 else None,
             bool(self.gate[target].all()),
             products_of(self.latent),
             destination,
@@ -264,6 +273,8 @@ class Prepared(NamedTuple):
         The groups' distributions.
     lattice
         The counts behind logged values; None for other values.
+    levels
+        The values that occur, in input units, if these are few; else None.
     changes_all
         Whether all genes may change.
     destination
@@ -277,6 +288,7 @@ class Prepared(NamedTuple):
     marginals: Marginals
     latent: Latent
     lattice: Lattice | None
+    levels: torch.Tensor | None
     changes_all: bool
     products: Products
     destination: torch.Tensor

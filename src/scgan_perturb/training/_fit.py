@@ -10,6 +10,8 @@ import torch
 from .._recipes import PAPER, TRANSPORT, Paper
 from .._seeds import spawn_seeds
 from .._settings import settings
+from ..data._counts import CHECKED_ROWS
+from ..data._levels import NO_LEVELS, levels_of
 from ..data._rows import ScaledRows
 from ..data._split import stratified_sample
 from ..engine._threads import threads_for
@@ -145,6 +147,7 @@ def _estimate_transport(fit: Fit, recipe: Transport) -> nn.Module:
         lattice = estimate_lattice(train, n_classes * n_contexts, n_contexts, log_range)
         seen = train if log_range is None else Samples(CountedRows(train.rows, lattice), groups)
         transport = estimate_transport(seen, lattice, n_classes, seed, n_contexts)
+    levels = torch.from_numpy(_levels(fit))
     with torch.device("meta"):
         generator = TransportGenerator(
             train.rows.n_genes,
@@ -152,12 +155,20 @@ def _estimate_transport(fit: Fit, recipe: Transport) -> nn.Module:
             len(fit.roles.targets),
             transport.latent.presence.shape[1],
             n_contexts,
+            len(levels),
         )
     generator.to_empty(device=device)
-    generator.set_up(transport, torch.from_numpy(fit.roles.targets))
+    generator.set_up(transport, torch.from_numpy(fit.roles.targets), levels)
     if recipe.sparsity:
         _close_gates(generator, train, recipe.sparsity, seed)
     return generator
+
+
+def _levels(fit: Fit) -> np.ndarray:
+    """The values that some training samples have, if these are few, and neither counts nor logged ones."""
+    if fit.data.units:
+        return NO_LEVELS
+    return levels_of(fit.data.expression[fit.sample[:: -(-len(fit.sample) // CHECKED_ROWS)]])
 
 
 @torch.no_grad()
