@@ -11,7 +11,7 @@ quickstart: $(VENV)/.installed
 	$(BIN)/python tutorials/quickstart.py
 
 test: $(VENV)/.installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 # Damaged files by the thousand and killed fits: minutes; as many as SLOW says, such as "--cases 10000 --kills 30".
 test-slow: $(VENV)/.installed

@@ -24,6 +24,17 @@ if TYPE_CHECKING:
 
 mpl.use("Agg")
 torch.set_num_threads(1)  # the networks here are too small for more
+LONG = {
+    *(
+        "test_on_disk",
+        "test_tspg",
+        "test_tutorials",
+        "test_docstrings",
+        "test_processes",
+        "test_cli",
+    ),
+    *("test_labels", "test_checkpoint", "test_evaluate", "test_evaluate_prediction", "test_looks"),
+}
 N_TREES = 20  # of the forests in sp.tl.evaluate
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -100,6 +111,12 @@ def pytest_collection() -> Generator[None]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take long come first: none of several workers is left alone with one at the end."""
+    items.sort(key=lambda item: item.path.stem not in LONG)
 
 
 @pytest.fixture(scope="module", autouse=True)
