@@ -40,6 +40,8 @@ METHODS = {
     "CPA": (None, "cpa-tools 0.8.8 needs Python below 3.11, with torch 2.0 and anndata 0.9"),
     "CellOT": ("with_cellot.py", "cellot"),
     "TSPG": ("with_tspg.py", "TensorFlow 2.15"),
+    "scCBGM": ("with_sccbgm.py", "conceptlab"),
+    "CellFlow": ("with_cellflow.py", "cellflow-tools"),
 }
 JUDGED, FLOOR = "this prediction", "real target"
 PREDICTION = "prediction"
