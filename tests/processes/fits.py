@@ -167,7 +167,8 @@ def count_read(patch: pytest.MonkeyPatch) -> list[int]:
 
     patch.setattr(DiskMatrix, "__getitem__", counted)
     patch.setattr(_recipes.Fit, "rows_in_memory", uncounted(_recipes.Fit.rows_in_memory))
-    patch.setattr(_recipes, "_held_out_success", uncounted(_recipes._held_out_success))
+    for name in ("_levels", "_held_out_success"):
+        patch.setattr(_recipes, name, uncounted(getattr(_recipes, name)))
     return read
 
 
