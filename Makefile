@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # The versions that were tested; INSTALL=--pre for the newest, pre-releases included.
 INSTALL ?= -c constraints.txt
+# Many small processes: one thread each, and what one has compiled is kept for the others.
+QUICKLY := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
 
 .PHONY: quickstart test test-slow lint docs tutorials clean
 
@@ -11,11 +13,11 @@ quickstart: $(VENV)/.installed
 	$(BIN)/python tutorials/quickstart.py
 
 test: $(VENV)/.installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+	$(QUICKLY) $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 # Damaged files by the thousand and killed fits: minutes; as many as SLOW says, such as "--cases 10000 --kills 30".
 test-slow: $(VENV)/.installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto tests/slow $(SLOW)
+	$(QUICKLY) $(BIN)/python -m pytest --numprocesses auto tests/slow $(SLOW)
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
