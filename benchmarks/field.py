@@ -130,7 +130,7 @@ def draw_group(axis: Axes, rows: pd.DataFrame) -> None:
     for number, name in enumerate(METHODS):
         if name in points.index:
             axis.plot(*points.loc[name], "o", color=f"C{number}", markersize=8, label=name)
-    axis.set(xlim=(-0.08, 1.08), ylim=(0.35, 1.04))
+    axis.set(xlim=(-0.08, 1.08))
 
 
 def main() -> None:
