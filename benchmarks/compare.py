@@ -151,7 +151,8 @@ def ask(adata: ad.AnnData, method: str, seed: int, options: argparse.Namespace) 
             raise RuntimeError(msg) from error
         if done.returncode:
             lines = [line for line in done.stderr.splitlines() if line.strip()]
-            raise RuntimeError(lines[-1] if lines else f"ended with code {done.returncode}")
+            reason = lines[-1] if lines else f"ended with code {done.returncode}"
+            raise RuntimeError(reason.removeprefix("RuntimeError: "))
         return ad.read_h5ad(answer)
 
 
