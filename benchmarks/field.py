@@ -77,14 +77,15 @@ def report(rows: pd.DataFrame) -> str:
     parts = [f"Medians over all questions that a method answered:\n\n{table(rows)}"]
     for group, part in rows.groupby("group", sort=False):
         asked = ", ".join(dict.fromkeys(part["question"]))
+        asked += f". Seeds: {', '.join(map(str, sorted(set(part['seed']))))}"
         parts.append(f"## {TITLES[group]} (`{group}`)\n\nQuestions: {asked}.\n\n{table(part)}")
     return "\n".join(parts)
 
 
 def table(part: pd.DataFrame) -> str:
-    """Medians, and for the first two columns the least and the most of several seeds."""
+    """Medians, and for the first two columns of a group the least and the most of several seeds."""
     shown = of_methods(part, COLUMNS, [*METHODS, FLOOR])
-    if len(set(part["seed"])) > 1:
+    if len(set(part["seed"])) > 1 and len(set(part["group"])) == 1:
         names = shown["method"].str.removesuffix(" (told the label)")
         for column in ("auc_random_forest", "e_distance"):
             seeds = part.groupby(["method", "seed"], sort=False)[column].median()
