@@ -209,10 +209,9 @@ def add_arguments(
     parser: argparse.ArgumentParser,
     groups: Sequence[str],
     methods: Sequence[str],
-    groups_of: Sequence[str] = tuple(GROUPS),
 ) -> None:
     parser.add_argument("--data", type=Path, help="folder of sp.datasets, with cells/*.h5ad")
-    parser.add_argument("--groups", nargs="+", choices=groups_of, default=groups)
+    parser.add_argument("--groups", nargs="+", choices=groups, default=groups)
     parser.add_argument("--questions", nargs="+", help="only these of the groups")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=methods)
     parser.add_argument("--again", nargs="+", default=[], help="methods to measure anew")

@@ -134,7 +134,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    add_arguments(parser, [*SMALL, LARGE], METHODS_HERE, groups_of=[*SMALL, LARGE])
+    add_arguments(parser, [*SMALL, LARGE], METHODS_HERE)
     parser.add_argument("--folder", type=Path, default=Path(), help="folder for many cells")
     parser.add_argument("--cells", type=int, default=100_000)
     parser.add_argument("--fit", type=Path, help=argparse.SUPPRESS)

@@ -24,17 +24,19 @@ if TYPE_CHECKING:
 
 mpl.use("Agg")
 torch.set_num_threads(1)  # the networks here are too small for more
-LONG = {
-    *(
-        "test_on_disk",
-        "test_tspg",
-        "test_tutorials",
-        "test_docstrings",
-        "test_processes",
-        "test_cli",
-    ),
-    *("test_labels", "test_checkpoint", "test_evaluate", "test_evaluate_prediction", "test_looks"),
-}
+LONG = [
+    "test_on_disk",
+    "test_tspg",
+    "test_tutorials",
+    "test_docstrings",
+    "test_processes",
+    "test_cli",
+    "test_labels",
+    "test_checkpoint",
+    "test_evaluate",
+    "test_evaluate_prediction",
+    "test_looks",
+]
 N_TREES = 20  # of the forests in sp.tl.evaluate
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"

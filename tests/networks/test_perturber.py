@@ -220,3 +220,24 @@ def test_samples_that_f_calls_the_target_are_returned_unchanged(perturber, x):
     assert 0 < is_target.sum() < len(x)
     found, *_ = perturber(x, keys_of(x))
     assert torch.equal((found == x).all(1), is_target)
+
+
+class CountedThreads(Adding):
+    """Notes how many threads each draw is computed on."""
+
+    def forward(self, prepared, encoded: Encoded, seed: int, draw: int) -> tuple[torch.Tensor, ...]:
+        self.seen.append((draw, torch.get_num_threads()))
+        return super().forward(prepared, encoded, seed, draw)
+
+
+def test_few_samples_are_drawn_again_on_one_thread():
+    generator, before = CountedThreads(), torch.get_num_threads()
+    generator.seen = []
+    torch.set_num_threads(2)
+    try:
+        TransportPerturber(generator, AtLeast(0), AtLeast(5), 0, seed=0)(X, keys_of(X))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert generator.seen[0] == (0, 2)
+    assert {n_threads for draw, n_threads in generator.seen if draw} == {1}

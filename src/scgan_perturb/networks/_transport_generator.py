@@ -129,7 +129,7 @@ class TransportGenerator(nn.Module):
             for name, values in vars(part).items():
                 setattr(self, name, values.clone())
         self.targets.copy_(targets)
-        self.levels.zero_() if levels is None else self.levels.copy_(levels)
+        self.levels.copy_(torch.zeros(1) if levels is None else levels)
         self.gate.fill_(1)
 
     @property
