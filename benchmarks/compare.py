@@ -56,7 +56,6 @@ SHOWN = {
     "individuality": "individuality",
     "seconds": "seconds",
     "cpu_seconds": "processor, s",
-    "memory_mib": "memory, MiB",
 }
 TOO_SLOW = "more than --timeout"  # as the scripts say it that time their first steps
 WHOLE = ("seconds", "cpu_seconds", "memory_mib")  # shown without decimals
@@ -94,6 +93,8 @@ def run(table: Table, asked: Iterator[tuple[dict[str, object], ad.AnnData]], opt
     too_slow: dict[str, str] = {}
     for key, adata in asked:
         for method in options.methods:
+            if method in options.once and key["seed"] != options.seeds[0]:
+                continue
             if method not in options.again and table.has(key, method):
                 continue
             print(*key.values(), method, sep=", ", end=": ", flush=True)
@@ -216,6 +217,9 @@ def add_arguments(
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=methods)
     parser.add_argument("--again", nargs="+", default=[], help="methods to measure anew")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument(
+        "--once", nargs="+", choices=METHODS, default=[], help="slow methods: the first seed only"
+    )
     parser.add_argument("--python", nargs="+", default=[], metavar="METHOD=PATH")
     parser.add_argument("--timeout", type=float, default=300, help="seconds for an answer")
     parser.add_argument("--gmt", type=Path, help="gene sets whose genes bulk data are cut to")

@@ -66,7 +66,8 @@ COLUMNS = {
     **{name: SHOWN[name] for name in ("pearson_delta", "direction", "overlap", "individuality")},
     "success_logistic_regression": "success, LR",
     "success_random_forest": "success, RF",
-    **{name: SHOWN[name] for name in ("seconds", "cpu_seconds", "memory_mib")},
+    **{name: SHOWN[name] for name in ("seconds", "cpu_seconds")},
+    "memory_mib": "memory, MiB",
 }
 CORNERS = {"untouched source": "^", "random target sample": "s"}  # nothing done; nothing left
 

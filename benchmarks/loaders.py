@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
-import resource
 import shutil
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from pathlib import Path
 
 import anndata as ad
 import numpy as np
+from peers.answer import MEBIBYTE, peak_memory
 
 import scgan_perturb as sp
 from scgan_perturb.datasets._gtex import ATTRIBUTES, EXPRESSION
@@ -78,15 +78,12 @@ def step(name: str, folder: Path, n_samples: int, n_genes: int) -> None:
     else:
         convert(folder)
     took = {"seconds": time.perf_counter() - begin, "CPU": time.process_time() - begin_cpu}
-    # Linux counts in kB, macOS in bytes.
-    unit = 1 if sys.platform == "darwin" else 1024
-    took["peak MB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+    took["peak MB"] = peak_memory() * MEBIBYTE / 1e6
     print(json.dumps(took))
 
 
 def measure(name: str, folder: Path, n_samples: int, n_genes: int) -> dict[str, float]:
-    # The peak that Linux reports for a process is not below its parent's: so even the making is a
-    # process of its own, and this one stays small.
+    """A step in a process of its own."""
     command = [sys.executable, __file__, "--step", name, "--folder", str(folder)]
     command += ["--samples", str(n_samples), "--genes", str(n_genes)]
     run = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)

@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import shutil
 import subprocess
 import sys
@@ -37,6 +36,7 @@ import anndata as ad
 import h5py
 import numpy as np
 import pandas as pd
+from peers.answer import MEBIBYTE, peak_memory
 from scipy import sparse
 
 import scgan_perturb as sp
@@ -134,7 +134,6 @@ STEPS = {"train": train, "perturb": perturb, "load": load, "shuffle": shuffle}
 
 def measure(step: str, path: Path, where: str) -> dict[str, float]:
     """A step in a process of its own."""
-    # The peak that Linux reports for a process is not below its parent's: this one stays small.
     command = [sys.executable, __file__, "--step", step, "--where", where, "--path", str(path)]
     run = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     took = json.loads(run.stdout.splitlines()[-1])
@@ -258,41 +257,29 @@ def main() -> None:
 
         print("begin", flush=True)
         took = STEPS[options.step](Path(options.path), options.where)
-        # Linux counts in kB, macOS in bytes.
-        unit = 1 if sys.platform == "darwin" else 1024
-        took["peak"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+        took["peak"] = peak_memory() * MEBIBYTE / 1e6
         print(json.dumps(took))
         return
     run_all(options)
-
-
-def in_child(function: Callable[..., None], *args: object) -> None:
-    """Run what needs memory elsewhere, for a child's peak begins at its parent's."""
-    from multiprocessing import get_context  # noqa: PLC0415
-
-    process = get_context("spawn").Process(target=function, args=args)
-    process.start()
-    process.join()
-    assert process.exitcode == 0
 
 
 def run_all(options: argparse.Namespace) -> None:
     folder = Path(tempfile.mkdtemp(dir=options.folder))
     took: Took = {}
     try:
-        in_child(fit_small, folder)
+        fit_small(folder)
         for n in options.cells:
             path = folder / f"{n}.h5ad"
-            in_child(make, path, n)
+            make(path, n)
             for where in ("memory", "disk") if n <= options.in_memory_up_to else ("disk",):
                 for step in ("load", "train", "perturb"):
                     took[step, n, where] = measure(step, path, where)
             path.unlink()
         path = folder / "shuffle.h5ad"
-        in_child(make, path, SHUFFLE_CELLS)
+        make(path, SHUFFLE_CELLS)
         shuffled = {where: measure("shuffle", path, where) for where in ("runs", "rows")}
         path = folder / "kills.h5ad"
-        in_child(make, path, KILL_CELLS)
+        make(path, KILL_CELLS)
         kills = kill(path, options.kills, seed=0)
     finally:
         shutil.rmtree(folder)
