@@ -81,9 +81,9 @@ def _realism(table: pd.DataFrame) -> Iterator[str]:
     if _values_tell(rows, method):
         shares = (_percent(rows.loc[name, "distinct_share"]) for name in (method, FLOOR))
         yield (
-            "Values tell perturbed samples from real ones: {} of a perturbed sample's values above 0 "
-            "are distinct, {} of a real one's (medians), which repeat as counts or rounded numbers "
-            "do.".format(*shares)
+            "Values tell perturbed samples from real ones: real values repeat, as counts and rounded "
+            "numbers do. Of the values above 0 of a perturbed sample {} are distinct, of those of a "
+            "real one {} (medians).".format(*shares)
         )
 
 
