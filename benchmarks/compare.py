@@ -248,7 +248,8 @@ def made_with(rows: pd.DataFrame) -> str:
     ]
     failed = rows[rows["failed"].notna()]
     reasons = [
-        f"- {method} did not answer (questions: {len(part)}): {part['failed'].iloc[0]}"
+        f"- {method} did not answer (questions: {len(part)}): "
+        + part["failed"].iloc[0].replace("--timeout", "`--timeout`")  # not a dash, in a page
         for method, part in failed.groupby("method", sort=False)
     ]
     return (
