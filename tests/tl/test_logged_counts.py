@@ -132,7 +132,7 @@ def test_values_that_do_not_repeat_are_named_by_the_verdict():
     noise = np.random.default_rng(0).uniform(0.97, 1.03, adata.shape)
     adata.layers["mine"] = np.asarray(adata.layers["xadv"].toarray() * noise, dtype=np.float32)
     asked = {"prediction": "mine", "groupby": "cell_type", "target": "b", "held_out": "tspg_split"}
-    with pytest.warns(UserWarning, match="which repeat as counts or rounded numbers do"):
+    with pytest.warns(UserWarning, match="real values repeat, as counts and rounded numbers do"):
         sp.tl.evaluate(adata, **asked)
 
 
