@@ -4,9 +4,9 @@
         --python scGen=/envs/scgen/bin/python TSPG=/envs/tspg/bin/python --folder /scratch
 
 Seconds from the call to the layer, classifier included, with the E-distance and the AUC of a forest
-that `sp.tl.evaluate` finds on held-out samples. The call is the first of a process: this package loads
-torch in it, scGen has its libraries already, and the original code is three programs. Blood cells (700 x 765) to B cells, tissues (853 x
-4,218) to lung, and 100,000 made-up cells (2,000 genes, a tenth of the values not zero) that this
+that `sp.tl.evaluate` finds on held-out samples. The call is the first of a process: this package
+loads torch in it, scGen has its libraries already, and the original code is three programs. Blood
+cells (700 x 765) to B cells, tissues (853 x 4,218) to lung, and 100,000 made-up cells (2,000 genes, a tenth of the values not zero) that this
 package reads from an h5ad file and writes to it; the others read them into memory. A method that takes
 longer than `--timeout` is stopped. A call goes on where the last one was stopped. Needs a machine that
 does nothing else.
@@ -26,7 +26,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 from compare import Table, add_arguments, made_with, resolve, run
-from peers.answer import peak_memory
+from peers.answer import MEBIBYTE, peak_memory
 from questions import GROUPS, SHARE, drawn
 from realism import markdown
 from scale import TARGET, make, timed
@@ -89,7 +89,7 @@ def on_disk(path: Path) -> None:
     sp.settings.progress_bar = False
     fit = {"source": [name for name in adata.obs["condition"].cat.categories if name != TARGET]}
     took = timed(lambda: sp.tl.fit_tspg(adata, "condition", TARGET, held_out="split", **fit))
-    memory = peak_memory()
+    memory = peak_memory() / MEBIBYTE
     sp.tl.evaluate(adata, n_bootstrap=0)
     rows = sp.get.evaluation_df(adata).set_index("method")
     names = ["e_distance", "auc_random_forest", "zeros", "individuality", "is_told_label"]

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import anndata as ad
 import numpy as np
-from peers.answer import MEBIBYTE, peak_memory
+from peers.answer import peak_memory
 
 import scgan_perturb as sp
 from scgan_perturb.datasets._gtex import ATTRIBUTES, EXPRESSION
@@ -78,7 +78,7 @@ def step(name: str, folder: Path, n_samples: int, n_genes: int) -> None:
     else:
         convert(folder)
     took = {"seconds": time.perf_counter() - begin, "CPU": time.process_time() - begin_cpu}
-    took["peak MB"] = peak_memory() * MEBIBYTE / 1e6
+    took["peak MB"] = peak_memory() / 1e6
     print(json.dumps(took))
 
 

@@ -36,7 +36,7 @@ import anndata as ad
 import h5py
 import numpy as np
 import pandas as pd
-from peers.answer import MEBIBYTE, peak_memory
+from peers.answer import peak_memory
 from scipy import sparse
 
 import scgan_perturb as sp
@@ -257,7 +257,7 @@ def main() -> None:
 
         print("begin", flush=True)
         took = STEPS[options.step](Path(options.path), options.where)
-        took["peak"] = peak_memory() * MEBIBYTE / 1e6
+        took["peak"] = peak_memory() / 1e6
         print(json.dumps(took))
         return
     run_all(options)

@@ -34,7 +34,7 @@ from floor import (
     perturbation,
     synchronise,
 )
-from peers.answer import MEBIBYTE, peak_memory
+from peers.answer import peak_memory
 
 import scgan_perturb as sp
 from scgan_perturb._recipes import Paper
@@ -144,7 +144,7 @@ def end_to_end(adata: ad.AnnData, n_samples: int, accelerator: str) -> dict[str,
     """Two epochs of a classifier, a fit and a perturbation, with the peak memory of all."""
     device = open_fabric(accelerator).device
     inside: list[float] = []
-    before = peak_memory() * MEBIBYTE
+    before = peak_memory()
     start = time.perf_counter()
     with (
         timed(_fit, "estimate_transport", inside, device),
@@ -155,7 +155,7 @@ def end_to_end(adata: ad.AnnData, n_samples: int, accelerator: str) -> dict[str,
         )
         sp.tl.fit_tspg(adata, "label", TARGET, fabric={"accelerator": accelerator})
     fit = time.perf_counter() - start
-    fit_peak = peak_memory() * MEBIBYTE
+    fit_peak = peak_memory()
     floor = Machine(device, torch.float32).floor(
         perturbation(adata.n_vars, N_CLASSES, adata.n_obs, min(BLOCK_ROWS, adata.n_obs))
     )

@@ -48,7 +48,7 @@ def answer(
     result.uns["answer"] = {
         "seconds": took[0],
         "cpu_seconds": took[1],
-        "memory_mib": peak_memory(),
+        "memory_mib": peak_memory() / MEBIBYTE,
         "package": f"{package} {version(package)}",
         "settings": settings,
     }
@@ -88,10 +88,10 @@ def processor_seconds() -> float:
     return sum(one.ru_utime + one.ru_stime for one in usage)
 
 
-def peak_memory() -> float:
-    """Most memory that this process, or one that it started, held, in MiB."""
+def peak_memory() -> int:
+    """Most memory that this process, or one that it started, held, in bytes."""
     own, children = (resource.getrusage(who).ru_maxrss for who in PROCESSES)
     if sys.platform == "linux":  # there `own` is not below the peak of the process that started it
         status = Path("/proc/self/status").read_text(encoding="utf-8")
         own = int(status.split("VmHWM:")[1].split()[0])
-    return max(own, children) / (MEBIBYTE if sys.platform == "darwin" else 1024)
+    return max(own, children) * (1 if sys.platform == "darwin" else 1024)
